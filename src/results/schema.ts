@@ -1,0 +1,186 @@
+/**
+ * The results file: JSON Lines, append-only. docs/results-format.md describes it for readers of other programs.
+ *
+ *   suite   first line: what was to be measured, on what, in which order
+ *   fork    one fork of one cell: completed with raw times, or failed with an error
+ *   skip    a cell that cannot exist, with the reason
+ *   end     last line: how it ended. A file without it was interrupted; every complete line counts
+ *
+ * Durations are integer nanoseconds. No means and no percentiles: whatever can be computed from the file is not in it.
+ */
+
+import type { PlainError } from '../core/errors.ts'
+
+/** Raised when a reader of the old version would misread the new one. */
+export const schemaVersion = 1
+
+export type ResultLine = SuiteLine | ForkLine | SkipLine | EndLine
+
+/** Concurrency kinds, in the order in which reports show them. */
+export const concurrencyKinds = ['async', 'threads', 'processes'] as const
+export type ConcurrencyKind = (typeof concurrencyKinds)[number]
+
+export interface Concurrency {
+  readonly kind: ConcurrencyKind
+  readonly workers: number
+}
+
+/** A labelled storage configuration. */
+export interface ContenderRecord {
+  /** Unique in the file; what tables show. */
+  readonly label: string
+  /** Name of the storage module. */
+  readonly storage: string
+  /** URL or registry name it was loaded from. */
+  readonly module: string
+  readonly options: Readonly<Record<string, unknown>>
+  /** `memory`, `os`, `full`, `replicated`: what a commit survives. */
+  readonly durability: string
+  readonly capabilities: Readonly<Record<string, unknown>>
+  /** Found when it was provisioned: versions, settings read back. */
+  readonly facts: Readonly<Record<string, string>>
+}
+
+/** One cell without its contender: contenders of the same setting are compared with each other. */
+export interface Setting {
+  readonly scenario: string
+  /** The scenario's title for this setting: `add 20 objects`. */
+  readonly title: string
+  readonly objects: number
+  readonly concurrency: Concurrency
+}
+
+export interface DatasetRecord {
+  readonly recordBytes: number
+  readonly compressibility: number
+  /** Of all options above and the seed: equal hashes, equal data. */
+  readonly hash: string
+}
+
+/** The machine and the software, as far as they can move a number. */
+export interface EnvironmentRecord {
+  readonly shootout: string
+  readonly node: string
+  readonly v8: string
+  readonly platform: string
+  readonly kernel: string
+  readonly cpuModel: string
+  readonly cpus: number
+  readonly memoryBytes: number
+  /** One-minute load average at the start. */
+  readonly load: number
+  /** Folder in which stores were made, and its file system. */
+  readonly folder: string
+  readonly fileSystem: string
+  /** Median of a few 400-byte appends with fdatasync in `folder`, in ns. */
+  readonly fsyncProbeNs: number
+  /** Median cost of one reading of the clock, in ns. */
+  readonly timerCostNs: number
+  /** Commit of the working directory when it is a git checkout, with `+` when it has changes. */
+  readonly gitCommit?: string
+}
+
+export interface SuiteLine {
+  readonly type: 'suite'
+  readonly schema: number
+  /** ISO 8601. */
+  readonly startedAt: string
+  readonly seed: string
+  readonly planHash: string
+  readonly forks: number
+  /** Measured batches per fork. */
+  readonly batches: number
+  readonly contenders: readonly ContenderRecord[]
+  readonly settings: readonly Setting[]
+  readonly dataset: DatasetRecord
+  readonly environment: EnvironmentRecord
+  /** The reference of ratios: a contender's label. */
+  readonly reference: string
+  /** V8 profiles were taken: the times are not comparable with anything. */
+  readonly profiled: boolean
+}
+
+/** Which cell and which fork of it. */
+export interface ForkId {
+  readonly contender: string
+  readonly scenario: string
+  readonly objects: number
+  readonly concurrency: Concurrency
+  /** Number of the fork, from 0, which is also the number of its block. */
+  readonly fork: number
+}
+
+export type ForkLine = CompletedFork | FailedFork
+
+export interface FailedFork extends ForkId {
+  readonly type: 'fork'
+  readonly status: 'failed'
+  /** Which step it was in: `start`, `populate`, `prepare`, `run`, `verify`, `audit`. */
+  readonly step: string
+  readonly error: PlainError
+}
+
+export interface CompletedFork extends ForkId {
+  readonly type: 'fork'
+  readonly status: 'completed'
+  /** ISO 8601. */
+  readonly startedAt: string
+  /** Operations per worker and batch. */
+  readonly operationsPerBatch: number
+  /** Operations that share one reading of the clock. Latencies of single operations are known only where this is 1. */
+  readonly operationsPerLap: number
+  /** Position among the contenders in each round: who went first matters, so it is kept. One number per batch. */
+  readonly order: readonly number[]
+  readonly warmups: readonly BatchRecord[]
+  readonly batches: readonly BatchRecord[]
+  /** One histogram per worker, only where `operationsPerLap` is 1. */
+  readonly latencies?: readonly HistogramRecord[]
+  /** Storage counters of all isolates over the timed sections of the measured batches. */
+  readonly counters: Readonly<Record<string, number>>
+  /** Objects that connections loaded and stored in the timed sections. */
+  readonly transfers: { readonly loads: number; readonly stores: number }
+  /** Counts of the scenario's own. */
+  readonly tallies: Readonly<Record<string, number>>
+  /** CPU time of the worker processes over the timed sections of the measured batches, ns. */
+  readonly cpuNs: { readonly user: number; readonly system: number }
+  /** Greatest resident set of all worker processes together, bytes. */
+  readonly residentBytesMax: number
+  /** Time from the order to start until ready for the first batch, ns. */
+  readonly setupNs: number
+}
+
+/** One batch of a fork: all workers, over all its timed sections. */
+export interface BatchRecord {
+  /** Time in timed sections, per worker, ns. */
+  readonly workersNs: readonly number[]
+  /** From the last worker's start to the first worker's end, summed over sections, ns. */
+  readonly windowNs: number
+  /** Operations of all workers that lie wholly inside the window. */
+  readonly windowOperations: number
+  /** Between the first and the last worker's start, the worst section, ns. */
+  readonly skewNs: number
+}
+
+/** Log-linear histogram: see core/histogram.ts. */
+export interface HistogramRecord {
+  readonly count: number
+  readonly maxNs: number
+  /** Bucket number → count, only those not zero, flattened: [bucket, count, bucket, count …]. */
+  readonly buckets: readonly number[]
+}
+
+export interface SkipLine {
+  readonly type: 'skip'
+  readonly contender: string
+  readonly scenario: string
+  readonly objects: number
+  readonly concurrency: Concurrency
+  readonly reason: string
+}
+
+export interface EndLine {
+  readonly type: 'end'
+  readonly endedAt: string
+  readonly outcome: 'completed' | 'interrupted'
+  readonly elapsedNs: number
+}

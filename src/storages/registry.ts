@@ -1,0 +1,39 @@
+/**
+ * The storages that come with the product: name → module URL. Nothing is imported before it is asked for, so a
+ * missing driver hurts only who uses it.
+ */
+
+import { closestName, UsageError } from '../core/errors.ts'
+import { loadDefault, looksLikePath, moduleUrl, siblingModule } from '../core/load-module.ts'
+import { type StorageModule, storageModuleProblem } from './storage.ts'
+
+const urls: Readonly<Record<string, string>> = {
+  memory: siblingModule(import.meta.url, './memory'),
+  file: siblingModule(import.meta.url, './file/index'),
+  sqlite: siblingModule(import.meta.url, './sql/sqlite/index'),
+}
+
+/** Names of the bundled storages, in the order in which reports show them. */
+export const storageNames: readonly string[] = Object.keys(urls)
+
+/**
+ * URL of a storage given by name, by path or by URL.
+ * @throws UsageError `unknown-storage`, `module-not-found`
+ */
+export function storageUrl(nameOrPath: string, baseFolder?: string): string {
+  const url = urls[nameOrPath]
+  if (url !== undefined) return url
+  if (looksLikePath(nameOrPath)) return moduleUrl(nameOrPath, baseFolder)
+  const closest = closestName(nameOrPath, storageNames)
+  throw new UsageError(
+    'unknown-storage',
+    `there is no storage "${nameOrPath}"; ${closest === undefined ? '' : `did you mean "${closest}"? `}` +
+      `Known are ${storageNames.join(', ')}; a storage of your own is named by its path, ./my-storage.js`,
+    { details: { storage: nameOrPath } },
+  )
+}
+
+/** @throws ShootoutError `module-broken` */
+export function loadStorageModule(url: string): Promise<StorageModule> {
+  return loadDefault<StorageModule>(url, 'storage', storageModuleProblem)
+}

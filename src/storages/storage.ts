@@ -1,0 +1,471 @@
+/**
+ * The storage contract.
+ *
+ * A *storage* keeps the revisions of objects and commits transactions. It knows an object as bytes under an `Oid`; it
+ * never looks inside, except through the functions it is handed for resolving conflicts and for finding references.
+ *
+ * Three parties meet here. A **module** describes a storage and can open it. A **storage** is one opened store in one
+ * isolate (main thread or worker thread). A **storage instance** is one connection's view: a snapshot for reading, and
+ * at most one transaction for writing.
+ *
+ * Optional abilities are optional methods: a storage that cannot pack has no `pack`. `Capabilities` says the same as
+ * data, so that plans can be made and tests chosen without opening anything; the conformance suite checks that the two
+ * agree.
+ *
+ * Rules that hold throughout
+ *
+ * - *Bytes are immutable.* Neither side changes a `Uint8Array` after handing it over, and an array that a storage
+ *   returned stays valid for ever: it is never a view of memory that the storage reuses.
+ * - *A value or a promise.* Methods typed `Awaitable` answer with a plain value where they can; callers on a fast path
+ *   test before they await, so that a cache hit costs no microtask.
+ * - *Time goes forward.* No caller ever sees `lastTid`, a serial or a snapshot go back.
+ * - *Errors are coded* (`core/errors.ts`). Conflicts, lost connections and lock time-outs are `transient`: the caller
+ *   aborts and repeats the whole transaction.
+ */
+
+import type { Clock } from '../core/clock.ts'
+import type { Oid, Tid } from '../core/ids.ts'
+import type { OptionsOf, OptionsSpec } from '../core/options.ts'
+
+/** A value, or a promise of it. */
+export type Awaitable<T> = T | Promise<T>
+
+// --- What a storage can do ------------------------------------------------------------------------------------------
+
+/**
+ * Who may use one store at the same time: one event loop; the threads of one process (through `share`); processes of
+ * one machine; processes anywhere.
+ */
+export type Reach = 'isolate' | 'process' | 'host' | 'network'
+
+/**
+ * What a commit survives once `finish` has returned. `memory`: nothing, it dies with the process. `os`: the process
+ * being killed. `full`: loss of power. `replicated`: loss of the machine. Contenders of different tiers are never
+ * ranked together silently.
+ */
+export type Durability = 'memory' | 'os' | 'full' | 'replicated'
+
+/** Facts about a storage under given options. They select conformance topics, filter plans, and are shown in reports. */
+export interface Capabilities {
+  readonly reach: Reach
+  readonly durability: Durability
+  /** What was committed is there again after `close` and `open` on the same store. */
+  readonly persistent: boolean
+  /** Calls may block the event loop for as long as the work takes (a synchronous driver). */
+  readonly blocking: boolean
+  /** `loadBefore` finds revisions that are no longer current. Without it, only what open snapshots need is kept. */
+  readonly history: boolean
+  /** Merges concurrent changes through `OpenContext.resolveConflict`. */
+  readonly conflictResolution: boolean
+  /** `Transaction.delete` exists. */
+  readonly deletion: boolean
+  /** `StorageInstance.history`, `Transaction.undo`. */
+  readonly undo: boolean
+  /** `Storage.iterate` and `Storage.restore`. */
+  readonly iteration: boolean
+  /** `Storage.pack`. */
+  readonly pack: boolean
+  /** `StorageInstance.prefetch`, and `loadMany` is one request. */
+  readonly prefetch: boolean
+}
+
+// --- The module -----------------------------------------------------------------------------------------------------
+
+/**
+ * The default export of a storage's file, made with `defineStorage`. Modules are loaded by URL in every thread and
+ * process that needs them, so the file must not do anything on import.
+ */
+export interface StorageModule<S extends OptionsSpec = OptionsSpec, Shared = unknown> {
+  /** As said on the command line. Letters, digits and hyphens. */
+  readonly name: string
+  /** One line for `shootout list`. */
+  readonly summary: string
+  readonly options: S
+  /** The facts under these options. Must be quick and open nothing. */
+  capabilities(options: OptionsOf<S>): Capabilities
+  /**
+   * Called once per run, in the coordinating process: finds a server or starts one, checks a driver. Left out by
+   * storages that need nothing but their options.
+   */
+  provision?(options: OptionsOf<S>, context: ProvisionContext): Awaitable<Provision<S> | Unavailable>
+  /**
+   * Called once in each process that opens the store, before any `open`: what the threads of that process have in
+   * common. `state` must survive a structured clone; SharedArrayBuffers in it are shared. Left out by storages of
+   * reach `isolate`, and by those whose threads share nothing.
+   */
+  share?(options: OptionsOf<S>, context: OpenContext): Awaitable<SharedState<Shared>>
+  /** Opens the store in this isolate. `shared` is the `state` of this process when the module has `share`. */
+  open(options: OptionsOf<S>, context: OpenContext, shared: Shared | undefined): Awaitable<Storage>
+}
+
+/** What `share` made: the state to hand to each `open`, and how to end it once every storage opened with it is closed. */
+export interface SharedState<Shared> {
+  readonly state: Shared
+  close(): Awaitable<void>
+}
+
+/** Where `provision` may work. */
+export interface ProvisionContext {
+  /** A private, existing, empty folder for whatever is provisioned. Removed by the caller after `dispose`. */
+  readonly folder: string
+  /** Progress and oddities, one line each, for a person. */
+  log(message: string): void
+}
+
+/** A storage that is ready to make stores. */
+export interface Provision<S extends OptionsSpec> {
+  readonly available: true
+  /**
+   * What was found, for the record: server version, settings that bear on durability as read back from the live
+   * server, where the data lie.
+   */
+  readonly facts: Readonly<Record<string, string>>
+  /** Read back from the live server where it can differ from `capabilities(options).durability`. */
+  readonly durability?: Durability
+  /** Makes a fresh, empty store. `name` is unique within the run: lower-case letters, digits, underscores. */
+  newStore(name: string): Awaitable<ProvisionedStore<S>>
+  /** Ends what `provision` started. Every store has been disposed of before. */
+  dispose(): Awaitable<void>
+}
+
+/** One store, and how to remove it. Only what was created here is ever removed. */
+export interface ProvisionedStore<S extends OptionsSpec> {
+  /** Options with which any process of this machine opens this store. Plain data. */
+  readonly options: OptionsOf<S>
+  dispose(): Awaitable<void>
+}
+
+/** The storage cannot be used here: a driver, binary or server is missing. Cells of it are skipped with the reason. */
+export interface Unavailable {
+  readonly available: false
+  /** A sentence for the table, with the command that would help where there is one. */
+  readonly reason: string
+}
+
+/** What a storage is given when it is opened. */
+export interface OpenContext {
+  readonly clock: Clock
+  /** Merges states on conflict. Without it every conflict is an error. */
+  readonly resolveConflict?: ConflictResolver
+  /** Refuse all writing; never create, never repair. */
+  readonly readOnly?: boolean
+  /** Oddities worth a person's attention (a torn tail set aside, a stale lock taken over), one line each. */
+  log(message: string): void
+}
+
+/**
+ * Merges two changes of one object: `committed` and `mine` both started from `base`.
+ * Pure: same arguments, same answer, no side effect. Throwing, or returning undefined, means "cannot be merged", and
+ * the storage then raises ConflictError.
+ */
+export type ConflictResolver = (
+  oid: Oid,
+  base: Uint8Array,
+  committed: Uint8Array,
+  mine: Uint8Array,
+) => Uint8Array | undefined
+
+// --- The storage ----------------------------------------------------------------------------------------------------
+
+/** One opened store in one isolate. Serves any number of instances. */
+export interface Storage {
+  /** Newest transaction whose effects every new snapshot of this storage shows. `noTid` when empty. */
+  readonly lastTid: Tid
+  /** A view for one connection. Cheap. */
+  newInstance(): Awaitable<StorageInstance>
+  /** Work done since `open`, in this isolate. Never goes back; a reader subtracts two readings. */
+  counters(): StorageCounters
+  /** The cache this storage keeps above its backend, where it has one. */
+  readonly cache?: StorageCache
+  /** Destroys all data. The store is then as new. No instance may be in use. */
+  zap(): Awaitable<void>
+  /**
+   * Removes revisions that no snapshot at or after `before` can see and, with `references`, objects that cannot be
+   * reached from the root. Commits and reads go on meanwhile. Repeatable: packing a packed store changes nothing.
+   */
+  pack?(options: PackOptions): Awaitable<PackResult>
+  /**
+   * Committed transactions in tid order, a snapshot as of the call: later commits are not seen.
+   * @param from first tid wanted, `noTid` for all. @param to last tid wanted, inclusive.
+   */
+  iterate?(from?: Tid, to?: Tid): AsyncIterable<TransactionRecord>
+  /**
+   * Appends a transaction that was iterated from another storage, with its tid, without checking conflicts.
+   * Its tid must be newer than `lastTid`.
+   */
+  restore?(transaction: TransactionRecord): Awaitable<void>
+  /**
+   * Ends everything, waiting for commits that have voted. Later calls on the storage or its instances raise
+   * ClosedError. Closing twice is fine.
+   */
+  close(): Awaitable<void>
+}
+
+/** The cache a storage keeps between its instances and its backend. */
+export interface StorageCache {
+  /** Forgets everything, also what is shared between threads. */
+  clear(): Awaitable<void>
+  readonly entries: number
+  /** Bytes in use, overhead included; never above `bytesLimit`. */
+  readonly bytes: number
+  readonly bytesLimit: number
+}
+
+/** What `pack` is asked to do. */
+export interface PackOptions {
+  /** Revisions that were already replaced when this transaction committed may go. */
+  readonly before: Tid
+  /** Finds the oids a record refers to. Without it nothing is collected, only old revisions go. */
+  readonly references?: (data: Uint8Array) => Iterable<Oid>
+  readonly signal?: AbortSignal
+  /** Progress from 0 to 1. */
+  onProgress?(fraction: number): void
+}
+
+export interface PackResult {
+  readonly removedRevisions: number
+  readonly removedObjects: number
+  readonly bytesBefore: number
+  readonly bytesAfter: number
+}
+
+/** One committed transaction, whole. */
+export interface TransactionRecord {
+  readonly tid: Tid
+  readonly metadata: TransactionMetadata
+  readonly records: readonly ObjectRecord[]
+}
+
+/** One object revision inside a transaction. */
+export interface ObjectRecord {
+  readonly oid: Oid
+  /** Null: the object was deleted, or its creation undone. */
+  readonly data: Uint8Array | null
+}
+
+/** Who committed, and why. Kept by storages with `iteration`, ignored by others. */
+export interface TransactionMetadata {
+  /** At most 65 535 bytes of UTF-8, like `description`. */
+  readonly user: string
+  readonly description: string
+  /** Anything of the application's. At most 65 535 bytes. */
+  readonly extension: Uint8Array
+}
+
+export const emptyMetadata: TransactionMetadata = { user: '', description: '', extension: new Uint8Array(0) }
+
+// --- One connection's view ------------------------------------------------------------------------------------------
+
+/** One revision of an object. */
+export interface Revision {
+  readonly data: Uint8Array
+  /** Tid of the transaction that wrote it. */
+  readonly serial: Tid
+}
+
+/**
+ * What changed between two snapshots of an instance: oids whose cached state is out of date (created ones too, since
+ * "does not exist" may have been cached), or `'all'` when it cannot be told: drop everything.
+ */
+export type Invalidations = ReadonlySet<Oid> | 'all'
+
+/**
+ * One connection's view of a storage. Used by one task at a time.
+ *
+ * Reading happens in a *snapshot*: every load answers as of `snapshotTid`, whatever is committed meanwhile, by this
+ * instance or by others. A new instance has no snapshot; `pollInvalidations` opens one, and opens the next.
+ *
+ * The rule on which correctness rests: *if a snapshot shows transaction T, the polls of this instance up to that
+ * snapshot have reported every object that T changed* (except T's own changes when this instance committed T). Taking
+ * the snapshot and taking the list of changes is therefore one atomic step, and no `await` may separate them.
+ */
+export interface StorageInstance {
+  /** Newest transaction that the snapshot shows. `noTid` before the first poll. */
+  readonly snapshotTid: Tid
+  /**
+   * Ends the snapshot, if there is one, and opens a new one that shows at least every transaction that was committed
+   * through this storage before the call. Returns what changed since the previous snapshot of this instance.
+   */
+  pollInvalidations(): Awaitable<Invalidations>
+  /**
+   * The revision of `oid` that the snapshot shows.
+   * @throws ObjectNotFoundError when there is none (never created, deleted, or created later)
+   * @throws StorageTransactionError when no snapshot is open
+   */
+  load(oid: Oid): Awaitable<Revision>
+  /** As `load`, for many objects in one request where the backend can; undefined for those that do not exist. */
+  loadMany(oids: readonly Oid[]): Awaitable<readonly (Revision | undefined)[]>
+  /**
+   * The newest revision older than `before`, and the tid of the revision that replaced it (undefined while it is
+   * current). Undefined when the object is younger than that. Needs no snapshot.
+   * @throws ObjectNotFoundError when there never was such an object, or it was deleted at that time
+   */
+  loadBefore(oid: Oid, before: Tid): Awaitable<RevisionSpan | undefined>
+  /** Brings objects into the storage's cache, as one request; a hint. Resolves when they are there. */
+  prefetch?(oids: readonly Oid[]): Awaitable<void>
+  /** Object ids that nobody has ever been given, in ascending order. */
+  newOids(count: number): Awaitable<readonly Oid[]>
+  /** Revisions of one object, newest first. @throws ObjectNotFoundError */
+  history?(oid: Oid, count: number): Awaitable<readonly HistoryEntry[]>
+  /**
+   * Begins a transaction. Takes no lock and touches no backend.
+   * @throws StorageTransactionError when this instance has one open, or has no snapshot
+   * @throws ReadOnlyError
+   */
+  begin(metadata?: TransactionMetadata): Transaction
+  /** The application's transaction ended, by commit or abort: end the snapshot and hold nothing open. */
+  afterCompletion(): Awaitable<void>
+  /** Ends this instance, aborting its transaction if one is open. Releasing twice is fine. */
+  release(): Awaitable<void>
+}
+
+/** A revision and when it was replaced. */
+export interface RevisionSpan extends Revision {
+  readonly nextSerial: Tid | undefined
+}
+
+export interface HistoryEntry {
+  readonly tid: Tid
+  readonly metadata: TransactionMetadata
+  /** Bytes of the revision; 0 for a deletion. */
+  readonly bytes: number
+}
+
+// --- Two-phase commit -----------------------------------------------------------------------------------------------
+
+/**
+ * An open transaction. The order of the two-phase commit is the type: a `Transaction` can only vote, and only what
+ * `vote` returned can finish. After `vote`, or after any method has thrown anything but a misuse, the only call left
+ * on it is `abort`.
+ *
+ * Calls in the wrong order raise StorageTransactionError and change nothing.
+ */
+export interface Transaction {
+  /**
+   * Adds a revision. A second store of the same object replaces the first.
+   * @param serial the revision this change started from; `noTid` for a new object
+   * @throws ConflictError when somebody else committed a newer revision and it cannot be merged (or at vote)
+   */
+  store(oid: Oid, serial: Tid, data: Uint8Array): Awaitable<void>
+  /**
+   * Declares that this transaction is only right if `serial` is still the current revision of `oid` when it commits.
+   * After a successful vote it stays current until the transaction ends.
+   * @throws ReadConflictError here or at vote
+   */
+  readCurrent(oid: Oid, serial: Tid): Awaitable<void>
+  /** Deletes an object: snapshots from this transaction on do not have it, older ones do. */
+  delete?(oid: Oid, serial: Tid): Awaitable<void>
+  /**
+   * Adds revisions that undo what transaction `tid` did, merging later changes where they can be merged. Returns the
+   * objects it changes back.
+   * @throws ShootoutError `undo` when later changes are in the way
+   */
+  undo?(tid: Tid): Awaitable<readonly Oid[]>
+  /**
+   * The last point that may fail. Detects conflicts, resolves what can be resolved, takes the locks.
+   * @throws ConflictError, ReadConflictError, CommitLockTimeoutError, DisconnectedError
+   */
+  vote(): Awaitable<VotedTransaction>
+  /** Ends the transaction without effect. Never throws for its state; aborting twice is fine. */
+  abort(): Awaitable<void>
+}
+
+/** A transaction that has voted: it will succeed, unless the world ends. */
+export interface VotedTransaction {
+  /** Objects stored with another state than the caller's (conflicts that were resolved, undone objects). */
+  readonly resolvedOids: readonly Oid[]
+  /**
+   * Commits. In this order: the transaction becomes durable (to the tier of the storage); `onTid` is called, once,
+   * synchronously; it becomes visible to the other instances of this storage; the promise resolves with the tid. So
+   * whoever sees the transaction, `onTid` has run before.
+   * An exception in `onTid` does not undo the commit; it is thrown by `finish` after all is done.
+   */
+  finish(onTid?: (tid: Tid) => void): Awaitable<Tid>
+  /** Ends the transaction without effect. */
+  abort(): Awaitable<void>
+}
+
+// --- Counters -------------------------------------------------------------------------------------------------------
+
+/**
+ * Work a storage did. All are counts or bytes since `open`, in this isolate. They stand beside every time in the
+ * results and are compared exactly by the gate, so they count what really happened, not what was asked for.
+ */
+export interface StorageCounters {
+  /** Revisions handed to callers of load, loadMany, loadBefore. */
+  readonly loads: number
+  /** Those of them that the storage's own cache could not answer. Equal to `loads` where there is no cache. */
+  readonly backendLoads: number
+  readonly loadedBytes: number
+  /** Revisions committed. */
+  readonly stores: number
+  readonly storedBytes: number
+  readonly commits: number
+  /** ConflictError and ReadConflictError raised. */
+  readonly conflicts: number
+  readonly resolvedConflicts: number
+  /** Requests to another process, awaited one after the other. 0 for storages in this process. */
+  readonly roundTrips: number
+  /** SQL statements executed. */
+  readonly statements: number
+  /** Bytes read from and written to the backend: file, socket or driver. */
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** Calls of fsync or fdatasync by this process. A group of commits that shares one counts it once. */
+  readonly syncs: number
+}
+
+/** Names of all counters, in the order in which reports show them. */
+export const counterNames = [
+  'loads',
+  'backendLoads',
+  'loadedBytes',
+  'stores',
+  'storedBytes',
+  'commits',
+  'conflicts',
+  'resolvedConflicts',
+  'roundTrips',
+  'statements',
+  'bytesRead',
+  'bytesWritten',
+  'syncs',
+] as const satisfies readonly (keyof StorageCounters)[]
+
+/** Counters that a storage counts up. */
+export type MutableCounters = { -readonly [K in keyof StorageCounters]: number }
+
+/** All zero. */
+export function zeroCounters(): MutableCounters {
+  return Object.fromEntries(counterNames.map((name) => [name, 0])) as MutableCounters
+}
+
+/** `a + sign × b`, for sums over isolates and differences over time. */
+export function combineCounters(a: StorageCounters, b: StorageCounters, sign: 1 | -1 = 1): StorageCounters {
+  const result = zeroCounters()
+  for (const name of counterNames) result[name] = a[name] + sign * b[name]
+  return result
+}
+
+// --- Making a module ------------------------------------------------------------------------------------------------
+
+/** Types a storage module. A storage's file ends with `export default defineStorage({ … })`. */
+export function defineStorage<const S extends OptionsSpec, Shared = undefined>(
+  module: StorageModule<S, Shared>,
+): StorageModule<S, Shared> {
+  return module
+}
+
+/** What is missing for `value` to be a storage module, or undefined when nothing is. */
+export function storageModuleProblem(value: unknown): string | undefined {
+  if (typeof value !== 'object' || value === null) return 'its default export is not made with defineStorage'
+  const module = value as Partial<Record<keyof StorageModule, unknown>>
+  if (typeof module.name !== 'string' || !/^[a-z][a-z0-9-]*$/.test(module.name)) {
+    return '`name` must be lower-case letters, digits and hyphens'
+  }
+  if (typeof module.summary !== 'string') return '`summary` is missing'
+  if (typeof module.options !== 'object' || module.options === null) return '`options` is missing (use {} for none)'
+  if (typeof module.capabilities !== 'function') return '`capabilities` must be a function of the options'
+  if (typeof module.open !== 'function') return '`open` is missing'
+  return undefined
+}

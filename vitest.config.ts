@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config'
+
+// `source` imports src directly. `built` starts threads and processes, which need real .js entry files, so it
+// imports the built package by its name; a global set-up builds it first.
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'source',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/built/**'],
+          testTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          name: 'built',
+          include: ['test/built/**/*.test.ts'],
+          globalSetup: ['test/built/build.ts'],
+          testTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
