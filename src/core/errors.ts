@@ -193,7 +193,9 @@ export function isTransient(error: unknown): boolean {
 /** One line about any thrown value, for a person. */
 export function describeError(error: unknown): string {
   const plain = toPlainError(error)
-  return plain.code === unexpectedCode ? `${plain.name}: ${plain.message}` : `${plain.message} (${plain.code})`
+  return plain.code === unexpectedCode
+    ? `${plain.name}: ${plain.message}`
+    : `${plain.message} (${plain.code})`
 }
 
 /**

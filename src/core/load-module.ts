@@ -20,7 +20,9 @@ export function siblingModule(importMetaUrl: string, name: string): string {
 
 /** True where a person means a file of theirs, not a name from a registry. */
 export function looksLikePath(text: string): boolean {
-  return text.startsWith('file://') || text.startsWith('.') || text.startsWith('/') || /\.[cm]?[jt]s$/.test(text)
+  return (
+    text.startsWith('file://') || text.startsWith('.') || text.startsWith('/') || /\.[cm]?[jt]s$/.test(text)
+  )
 }
 
 /**
@@ -30,7 +32,9 @@ export function looksLikePath(text: string): boolean {
 export function moduleUrl(path: string, baseFolder: string = process.cwd()): string {
   const url = path.startsWith('file://') ? path : pathToFileURL(resolve(baseFolder, path)).href
   if (!existsSync(fileURLToPath(url))) {
-    throw new UsageError('module-not-found', `there is no file ${fileURLToPath(url)}; check the path`, { details: { path } })
+    throw new UsageError('module-not-found', `there is no file ${fileURLToPath(url)}; check the path`, {
+      details: { path },
+    })
   }
   return url
 }
@@ -51,7 +55,10 @@ export async function loadDefault<T>(
     module = (await import(url)) as { readonly default?: unknown }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new ShootoutError('module-broken', `${what} ${url} cannot be loaded: ${reason}`, { cause, details: { url } })
+    throw new ShootoutError('module-broken', `${what} ${url} cannot be loaded: ${reason}`, {
+      cause,
+      details: { url },
+    })
   }
   const missing = module.default === undefined ? 'it has no default export' : check(module.default)
   if (missing !== undefined) {

@@ -71,7 +71,9 @@ export const option = {
     format: String,
   }),
 
-  integer: (common: Common<number> & { readonly min?: number; readonly max?: number }): OptionSpec<number> => {
+  integer: (
+    common: Common<number> & { readonly min?: number; readonly max?: number },
+  ): OptionSpec<number> => {
     const { min = 0, max = Number.MAX_SAFE_INTEGER, ...rest } = common
     return {
       ...rest,
@@ -120,7 +122,8 @@ export const option = {
       ...rest,
       form: choices.join('|'),
       parse(value) {
-        if (typeof value !== 'string' || !choices.includes(value)) throw badValue(value, `one of ${choices.join(', ')}`)
+        if (typeof value !== 'string' || !choices.includes(value))
+          throw badValue(value, `one of ${choices.join(', ')}`)
         return value
       },
       format: (value) => value,

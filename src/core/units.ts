@@ -16,7 +16,15 @@ const byteUnits: Readonly<Record<string, number>> = {
   gib: 1024 ** 3,
 }
 
-const durationUnits: Readonly<Record<string, number>> = { ns: 1, us: 1e3, µs: 1e3, ms: 1e6, s: 1e9, m: 60e9, h: 3600e9 }
+const durationUnits: Readonly<Record<string, number>> = {
+  ns: 1,
+  us: 1e3,
+  µs: 1e3,
+  ms: 1e6,
+  s: 1e9,
+  m: 60e9,
+  h: 3600e9,
+}
 
 /** @throws UsageError `bad-size` */
 export function parseBytes(text: string): number {
@@ -28,7 +36,13 @@ export function parseDuration(text: string): number {
   return parse(text, durationUnits, 'bad-duration', 'a duration', 'such as 500ms, 30s, 4m or 1h')
 }
 
-function parse(text: string, units: Readonly<Record<string, number>>, code: string, what: string, examples: string): number {
+function parse(
+  text: string,
+  units: Readonly<Record<string, number>>,
+  code: string,
+  what: string,
+  examples: string,
+): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-zµ]*)$/i.exec(text.trim())
   const factor = match === null ? undefined : units[match[2]!.toLowerCase()]
   if (match === null || factor === undefined) {

@@ -120,6 +120,7 @@ export function scenarioModuleProblem(value: unknown): string | undefined {
   for (const method of ['title', 'prepare', 'run'] as const) {
     if (typeof module[method] !== 'function') return `\`${method}\` is missing`
   }
-  if (typeof module.requires !== 'object' || module.requires === null) return '`requires` is missing (use {} for none)'
+  if (typeof module.requires !== 'object' || module.requires === null)
+    return '`requires` is missing (use {} for none)'
   return undefined
 }

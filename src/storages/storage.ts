@@ -464,7 +464,8 @@ export function storageModuleProblem(value: unknown): string | undefined {
     return '`name` must be lower-case letters, digits and hyphens'
   }
   if (typeof module.summary !== 'string') return '`summary` is missing'
-  if (typeof module.options !== 'object' || module.options === null) return '`options` is missing (use {} for none)'
+  if (typeof module.options !== 'object' || module.options === null)
+    return '`options` is missing (use {} for none)'
   if (typeof module.capabilities !== 'function') return '`capabilities` must be a function of the options'
   if (typeof module.open !== 'function') return '`open` is missing'
   return undefined
