@@ -87,7 +87,10 @@ export interface SuiteLine {
   readonly startedAt: string
   readonly seed: string
   readonly planHash: string
+  /** Forks planned per cell. With a budget, the most there may be. */
   readonly forks: number
+  /** What the whole run may take, ns, where the user gave a budget instead of a number of forks. */
+  readonly budgetNs?: number
   /** Measured batches per fork. */
   readonly batches: number
   readonly contenders: readonly ContenderRecord[]
@@ -135,6 +138,8 @@ export interface CompletedFork extends ForkId {
   readonly batches: readonly BatchRecord[]
   /** One histogram per worker, only where `operationsPerLap` is 1. */
   readonly latencies?: readonly HistogramRecord[]
+  /** The storage keeps a cache of its own above its backend. */
+  readonly hasStorageCache: boolean
   /** Storage counters of all isolates over the timed sections of the measured batches. */
   readonly counters: Readonly<Record<string, number>>
   /** Objects that connections loaded and stored in the timed sections. */
