@@ -1,0 +1,78 @@
+/**
+ * The smallest thing that can become a storage: a place that keeps revisions and takes committed transactions one at
+ * a time. `mvccAdapter` makes the whole storage contract of it.
+ *
+ * A base storage knows nothing of connections, snapshots, votes or conflicts. The adapter calls `commit` for one
+ * transaction at a time, with a tid newer than all before, and it calls the reading methods at any moment, also while
+ * a `commit` is under way. Everything may answer with a plain value; an adapter over a synchronous base storage
+ * answers synchronously too.
+ */
+
+import type { Oid, Tid } from '../../core/ids.ts'
+import type {
+  Awaitable,
+  HistoryEntry,
+  PackOptions,
+  PackResult,
+  StorageCounters,
+  TransactionRecord,
+} from '../storage.ts'
+
+/** A revision as the base storage keeps it. May be handed to callers as it is, so its bytes never change. */
+export interface BaseRevision {
+  /** Null: this "revision" is the deletion of the object. */
+  readonly data: Uint8Array | null
+  readonly serial: Tid
+  /** Tid of the revision that replaced it; undefined while it is current. */
+  readonly nextSerial: Tid | undefined
+}
+
+export interface BaseStorage {
+  /** Newest committed transaction, `noTid` when there is none. Read once, on opening. */
+  readonly lastTid: Tid
+
+  /**
+   * `count` ascending object ids that were never given out before, are in no committed record, and are not the root.
+   */
+  newOids(count: number): Awaitable<readonly Oid[]>
+
+  /** The newest revision of `oid` with a serial below `before`, a deletion included. Undefined when there is none. */
+  loadBefore(oid: Oid, before: Tid): Awaitable<BaseRevision | undefined>
+
+  /**
+   * Keeps all records of the transaction, durably and atomically: after a crash either all of them are there or none.
+   * When it throws, none may be there.
+   * @param oldestSnapshot no open snapshot is older than this. Revisions that were replaced at this tid or before it
+   * will only be asked for by callers interested in history; a storage without history may drop them.
+   */
+  commit(transaction: TransactionRecord, oldestSnapshot: Tid): Awaitable<void>
+
+  /** Forgets everything, given-out object ids too. No call is under way. */
+  zap(): Awaitable<void>
+
+  /** The last call. No other is under way. */
+  close(): Awaitable<void>
+
+  // --- Abilities. Leave out what the storage cannot do; the adapter then leaves it out too. ---
+
+  /** Up to `count` revisions of the object, newest first, deletions included; none for an unknown object. */
+  history?(oid: Oid, count: number): Awaitable<readonly HistoryEntry[]>
+
+  /**
+   * What undo needs to know: the objects that transaction `tid` changed. Undefined when there was no such transaction
+   * or when it can no longer be undone, because revisions from before it may have been packed away.
+   */
+  changedBy?(tid: Tid): Awaitable<readonly Oid[] | undefined>
+
+  /**
+   * Transactions with from ≤ tid ≤ to, in order. What is committed after the call must not change what is yielded.
+   * With this the adapter offers `restore` too.
+   */
+  iterate?(from: Tid, to: Tid): Iterable<TransactionRecord> | AsyncIterable<TransactionRecord>
+
+  /** As `Storage.pack`. No open snapshot is older than `options.before`. Commits may happen meanwhile. */
+  pack?(options: PackOptions): Awaitable<PackResult>
+
+  /** Work that only the base storage sees: bytes written, syncs, statements, round trips. */
+  counters?(): Partial<StorageCounters>
+}
