@@ -1,0 +1,241 @@
+/**
+ * The configuration of a run: defaults ← config file ← command line, each value with its origin.
+ */
+
+import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { availableParallelism, tmpdir } from 'node:os'
+import { dirname, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { closestName, UsageError } from '../core/errors.ts'
+import { parseBytes, parseDuration } from '../core/units.ts'
+import { type Concurrency, type ConcurrencyKind, concurrencyKinds } from '../results/schema.ts'
+import { storageNames } from '../storages/registry.ts'
+import { type ContenderRequest, parseContender } from './contenders.ts'
+
+/** Everything that decides what a run does. */
+export interface RunConfig {
+  readonly storages: readonly ContenderRequest[]
+  /** Names, `headline`, `all`, or paths of modules. */
+  readonly scenarios: readonly string[]
+  readonly objects: readonly number[]
+  readonly concurrency: readonly Concurrency[]
+  /** Forks per cell; undefined: as many as the budget allows. */
+  readonly forks: number | undefined
+  readonly batches: number
+  /** What the run may take, ns. */
+  readonly budget: number
+  readonly recordBytes: number
+  readonly compressibility: number
+  readonly seed: string | undefined
+  /** The contender that ratios refer to. */
+  readonly reference: string | undefined
+  /** Where stores are made: the disk that is measured. */
+  readonly folder: string
+  /** A step of a fork that takes longer is taken for a hang, ns. */
+  readonly timeout: number
+  readonly out: string | undefined
+  readonly html: string | undefined
+}
+
+/** Where a value came from: `default`, the path of the config file, or the flag. */
+export type Origins = Readonly<Record<keyof RunConfig, string>>
+
+export interface LoadedConfig {
+  readonly config: RunConfig
+  readonly origins: Origins
+  /** Folder against which paths of modules are resolved. */
+  readonly baseFolder: string
+}
+
+const cores = availableParallelism()
+
+const defaults: RunConfig = {
+  storages: storageNames.map((storage) => ({ storage })),
+  scenarios: ['headline'],
+  objects: [1, 20],
+  concurrency: [
+    { kind: 'async', workers: 1 },
+    { kind: 'async', workers: 5 },
+    { kind: 'threads', workers: Math.max(2, Math.min(cores, 4)) },
+    { kind: 'processes', workers: Math.max(2, Math.min(cores, 4)) },
+  ],
+  forks: undefined,
+  batches: 5,
+  budget: 240e9,
+  recordBytes: 300,
+  compressibility: 0.5,
+  seed: undefined,
+  reference: undefined,
+  folder: tmpdir(),
+  timeout: 60e9,
+  out: undefined,
+  html: undefined,
+}
+
+/** How a value of the config file or the command line becomes the real one. Strings are the command line's form. */
+type Readers = { readonly [K in keyof RunConfig]: (value: unknown) => NonNullable<RunConfig[K]> }
+
+const readers: Readers = {
+  storages: (value) => list(value, 'storages').map(contender),
+  scenarios: (value) => list(value, 'scenarios').map((one) => text(one, 'a scenario')),
+  objects: (value) => list(value, 'objects').map((one) => integer(one, 'objects', 1, 1_000_000)),
+  concurrency: (value) => list(value, 'concurrency').map(concurrency),
+  forks: (value) => integer(value, 'forks', 1, 1000),
+  batches: (value) => integer(value, 'batches', 1, 10_000),
+  budget: duration,
+  recordBytes: (value) => {
+    const bytes = typeof value === 'number' ? value : parseBytes(text(value, 'record size'))
+    // Below this there is no room for what every record must hold.
+    if (bytes < 64 || bytes > 256 * 1024 ** 2)
+      throw bad('record size', value, 'a size from 64 bytes to 256mb')
+    return bytes
+  },
+  compressibility: (value) => {
+    const share = Number(value)
+    if (!(share >= 0 && share <= 1)) throw bad('compressibility', value, 'a number from 0 to 1')
+    return share
+  },
+  seed: (value) => String(value),
+  reference: (value) => text(value, 'reference'),
+  folder: (value) => resolve(text(value, 'folder')),
+  timeout: duration,
+  out: (value) => resolve(text(value, 'out')),
+  html: (value) => resolve(text(value, 'html')),
+}
+
+/** Values from the command line, unread: as commander gives them. */
+export type Flags = Readonly<Partial<Record<keyof RunConfig, unknown>>>
+
+/**
+ * @param flags what was given on the command line
+ * @param configPath config file; undefined: `shootout.config.js` or `.json` of the working directory, if there is one
+ * @throws UsageError naming the place and the value
+ */
+export async function loadConfig(flags: Flags, configPath: string | undefined): Promise<LoadedConfig> {
+  const path = configPath === undefined ? findConfig() : resolve(configPath)
+  const fromFile = path === undefined ? {} : await readConfigFile(path)
+  const config: Record<string, unknown> = { ...defaults }
+  const origins: Record<string, string> = Object.fromEntries(
+    Object.keys(defaults).map((key) => [key, 'default']),
+  )
+  const take = (key: keyof RunConfig, value: unknown, origin: string) => {
+    if (value === undefined) return
+    try {
+      config[key] = readers[key](value)
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error
+      throw new UsageError(error.code, `${origin}: ${error.message}`, { cause: error })
+    }
+    origins[key] = origin
+  }
+  for (const [key, value] of Object.entries(fromFile)) take(key as keyof RunConfig, value, path!)
+  for (const [key, value] of Object.entries(flags)) take(key as keyof RunConfig, value, `--${flagOf(key)}`)
+  return {
+    config: config as unknown as RunConfig,
+    origins: origins as Origins,
+    baseFolder: path === undefined || flags.storages !== undefined ? process.cwd() : dirname(path),
+  }
+}
+
+/** `recordBytes` → `record-bytes`; lists are given by a singular flag. */
+export function flagOf(key: string): string {
+  const singular: Readonly<Record<string, string>> = { storages: 'storage', scenarios: 'scenario' }
+  return singular[key] ?? key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
+}
+
+/** Each value with its origin, one line each. */
+export function describeConfig({ config, origins }: LoadedConfig): string {
+  const width = Math.max(...Object.keys(config).map((key) => key.length))
+  return Object.entries(config)
+    .map(([key, value]) => {
+      const shown = value === undefined ? '(none)' : JSON.stringify(value)
+      return `${key.padEnd(width)}  ${shown}  (${origins[key as keyof RunConfig]})`
+    })
+    .join('\n')
+}
+
+function findConfig(): string | undefined {
+  return ['shootout.config.js', 'shootout.config.mjs', 'shootout.config.json']
+    .map((name) => resolve(name))
+    .find((path) => existsSync(path))
+}
+
+async function readConfigFile(path: string): Promise<Record<string, unknown>> {
+  if (!existsSync(path)) {
+    throw new UsageError('config-not-found', `there is no config file ${path}; check --config`)
+  }
+  let value: unknown
+  try {
+    value = path.endsWith('.json')
+      ? JSON.parse(await readFile(path, 'utf8'))
+      : ((await import(pathToFileURL(path).href)) as { default?: unknown }).default
+  } catch (cause) {
+    throw new UsageError('config-broken', `${path} cannot be read: ${(cause as Error).message}`, { cause })
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new UsageError(
+      'config-broken',
+      `${path} must hold an object of settings (in .js, as its default export)`,
+    )
+  }
+  for (const key of Object.keys(value)) {
+    if (key in defaults) continue
+    const closest = closestName(key, Object.keys(defaults))
+    throw new UsageError(
+      'config-broken',
+      `${path}: there is no setting "${key}"; ${closest === undefined ? `known are ${Object.keys(defaults).join(', ')}` : `did you mean "${closest}"?`}`,
+    )
+  }
+  return value as Record<string, unknown>
+}
+
+function list(value: unknown, what: string): readonly unknown[] {
+  const items = typeof value === 'string' ? value.split(',').map((item) => item.trim()) : value
+  if (!Array.isArray(items) || items.length === 0 || items.some((item) => item === '')) {
+    throw bad(what, value, 'a list, separated by commas')
+  }
+  return [...new Set(items)]
+}
+
+function contender(value: unknown): ContenderRequest {
+  if (typeof value === 'string') return parseContender(value)
+  const request = value as Partial<Record<keyof ContenderRequest, unknown>> | null
+  if (typeof request !== 'object' || request === null || typeof request.storage !== 'string') {
+    throw bad('storage', value, 'a name, or { label, storage, options }')
+  }
+  return value as ContenderRequest
+}
+
+function concurrency(value: unknown): Concurrency {
+  const given = value as Partial<Concurrency> | string
+  const [kind, workers] =
+    typeof given === 'string' ? given.split(':') : [given?.kind as string | undefined, given?.workers]
+  if (kind === undefined || !(concurrencyKinds as readonly string[]).includes(kind)) {
+    const closest = closestName(kind ?? '', concurrencyKinds)
+    throw bad('concurrency', value, `KIND:WORKERS, with KIND one of ${concurrencyKinds.join(', ')}`, closest)
+  }
+  return { kind: kind as ConcurrencyKind, workers: integer(workers ?? '', `${kind} workers`, 1, 1000) }
+}
+
+function text(value: unknown, what: string): string {
+  if (typeof value !== 'string' || value === '') throw bad(what, value, 'text')
+  return value
+}
+
+function integer(value: unknown, what: string, min: number, max: number): number {
+  const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value
+  if (typeof number !== 'number' || !Number.isSafeInteger(number) || number < min || number > max) {
+    throw bad(what, value, `an integer from ${min} to ${max}`)
+  }
+  return number
+}
+
+function duration(value: unknown): number {
+  return typeof value === 'number' ? value * 1e9 : parseDuration(text(value, 'duration'))
+}
+
+function bad(what: string, value: unknown, expected: string, closest?: string): UsageError {
+  const hint = closest === undefined ? '' : `; did you mean "${closest}"?`
+  return new UsageError('bad-value', `${what}: ${JSON.stringify(value)} is not ${expected}${hint}`)
+}

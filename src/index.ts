@@ -1,0 +1,14 @@
+/**
+ * The programmatic surface: read and analyse results files, open storages, and write storages and scenarios (those
+ * also under the subpaths `shootout/storage` and `shootout/scenario`).
+ */
+
+export { type Analysis, analyse } from './analysis/analyse.ts'
+export { Connection } from './database/connection.ts'
+export { Database } from './database/database.ts'
+export { readResults } from './results/reader.ts'
+export type * from './results/schema.ts'
+export { defineScenario } from './scenarios/scenario.ts'
+export { openStorage } from './storages/open.ts'
+export { loadStorageModule, storageNames, storageUrl } from './storages/registry.ts'
+export { defineStorage } from './storages/storage.ts'

@@ -1,0 +1,69 @@
+/**
+ * How many operations make a batch long enough to be timed well. Found once per setting in throw-away forks of all its
+ * contenders, then frozen: every contender performs the same operations in every fork.
+ */
+
+import type { BatchOrder } from './live-fork.ts'
+
+/** A batch of the slowest contender shall last this long… */
+const targetNs = 60e6
+/** …or up to this long, where the fastest would otherwise be over before it can be timed well. */
+const slowestNsMax = 180e6
+/** What a batch of the fastest contender should last. */
+const fastestNs = 2e6
+/** All warm-up batches of the slowest contender together. */
+const warmupNsMax = 250e6
+const warmupBatchesMax = 30
+/** Reading the clock costs some 50 ns: a lap of this length makes that at most 0.5 %. */
+const lapNs = 10_000
+/** Growth from one probing batch to the next. */
+const growthMax = 10
+const operationsMax = 10_000_000
+
+/** The operations of one probing batch and how long the slowest worker took. */
+export interface Probe {
+  readonly operations: number
+  readonly durationNs: number
+}
+
+/** The next probing batch after these, or undefined when the last was long enough to tell. */
+export function nextProbe(previous: Probe | undefined): number | undefined {
+  if (previous === undefined) return 1
+  const { operations, durationNs } = previous
+  if (durationNs >= targetNs / 2 || operations >= operationsMax) return undefined
+  const factor = Math.min(growthMax, Math.max(2, (1.2 * targetNs) / Math.max(1, durationNs)))
+  return Math.min(operationsMax, Math.ceil(operations * factor))
+}
+
+/** What all forks of a setting will do. */
+export interface Calibration {
+  readonly operations: number
+  readonly warmups: number
+  /** Per contender: how many operations share one reading of the clock. */
+  readonly operationsPerLap: ReadonlyMap<string, number>
+}
+
+/** @param perOperationNs per contender that could be probed; not empty */
+export function calibrate(perOperationNs: ReadonlyMap<string, number>): Calibration {
+  const costs = [...perOperationNs.values()]
+  const slowest = Math.max(...costs)
+  const fastest = Math.min(...costs)
+  const wanted = Math.max(targetNs / slowest, Math.min(fastestNs / fastest, slowestNsMax / slowest))
+  const operations = Math.min(operationsMax, Math.max(1, Math.round(wanted)))
+  const batchNs = operations * slowest
+  return {
+    operations,
+    warmups: Math.min(warmupBatchesMax, Math.max(2, Math.floor(warmupNsMax / batchNs))),
+    operationsPerLap: new Map(
+      [...perOperationNs].map(([label, costNs]) => [label, Math.max(1, Math.ceil(lapNs / costNs))]),
+    ),
+  }
+}
+
+/** The order for one contender's batches. */
+export function batchOrder(calibration: Calibration, label: string): BatchOrder {
+  return {
+    operations: calibration.operations,
+    operationsPerLap: calibration.operationsPerLap.get(label) ?? 1,
+  }
+}

@@ -1,0 +1,66 @@
+/**
+ * Kind `threads`: one worker thread per seat, on piscina. They share what the storage's `share` put into
+ * SharedArrayBuffers, and nothing else.
+ *
+ * Runs in the main thread of the fork's process, which only passes messages and holds the barrier.
+ */
+
+import { MessageChannel, type MessagePort } from 'node:worker_threads'
+import { Piscina } from 'piscina'
+import { systemClock } from '../../core/clock.ts'
+import { siblingModule } from '../../core/load-module.ts'
+import type { Assignment, FromIsolate, ToIsolate } from '../assignment.ts'
+import type { IsolateRole } from '../worker.ts'
+import { BarrierHub } from './barrier.ts'
+import type { Host } from './concurrency.ts'
+
+/** What a thread is handed. */
+export interface ThreadTask {
+  readonly assignment: Assignment
+  readonly role: IsolateRole
+  readonly port: MessagePort
+}
+
+/** A message reaches a thread in some 20 µs; two busy cores with many threads need more. */
+const leadNs = 500_000
+const leadPerThreadNs = 50_000
+
+export const threadsHost: Host = async (assignment, seats, shared, link) => {
+  const pool = new Piscina({
+    filename: siblingModule(import.meta.url, './thread-entry'),
+    minThreads: seats.length,
+    maxThreads: seats.length,
+    concurrentTasksPerWorker: 1,
+    // The default blocks the event loop of an idle thread, which starves the sockets of its storage.
+    atomics: 'disabled',
+  })
+  const ports: MessagePort[] = []
+  const broadcast = (message: ToIsolate): void => {
+    for (const port of ports) port.postMessage(message)
+  }
+  const hub = new BarrierHub(seats.length, leadNs + leadPerThreadNs * seats.length, systemClock, (release) =>
+    broadcast({ type: 'release', release }),
+  )
+  link.onMessage((message) => {
+    if (message.type === 'step' && message.step.name === 'populate') ports[0]!.postMessage(message)
+    else broadcast(message)
+  })
+  try {
+    await Promise.all(
+      seats.map((seat) => {
+        const { port1, port2 } = new MessageChannel()
+        ports.push(port1)
+        port1.on('message', (message: FromIsolate) => {
+          if (message.type === 'arrive') hub.arrive(message.section)
+          else link.send(message)
+        })
+        const role: IsolateRole = { seats: [seat], leadsProcess: seat === seats[0], shared }
+        const task: ThreadTask = { assignment, role, port: port2 }
+        return pool.run(task, { transferList: [port2] })
+      }),
+    )
+  } finally {
+    for (const port of ports) port.close()
+    await pool.destroy()
+  }
+}

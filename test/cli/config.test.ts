@@ -1,0 +1,94 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { describeConfig, loadConfig } from '../../src/cli/config.ts'
+import { parseContender, resolveContender, resolveContenders } from '../../src/cli/contenders.ts'
+
+function configFile(name: string, text: string): string {
+  const path = join(mkdtempSync(join(tmpdir(), 'config-')), name)
+  writeFileSync(path, text)
+  return path
+}
+
+test('a contender is a name, a path, with label and options where wanted', () => {
+  expect(parseContender('file')).toEqual({ storage: 'file' })
+  expect(parseContender('./my-storage.js')).toEqual({ storage: './my-storage.js' })
+  expect(parseContender('fast=file?durability=os&folder=/x')).toEqual({
+    label: 'fast',
+    storage: 'file',
+    options: { durability: 'os', folder: '/x' },
+  })
+  expect(parseContender('pg=postgres?url=postgresql://root@127.0.0.1/test?a=b')).toEqual({
+    label: 'pg',
+    storage: 'postgres',
+    options: { url: 'postgresql://root@127.0.0.1/test?a=b' },
+  })
+  expect(() => parseContender('label=')).toThrow('names no storage')
+})
+
+test('an unknown storage is answered with a suggestion', async () => {
+  await expect(resolveContender({ storage: 'sqlit' })).rejects.toThrow('did you mean "sqlite"?')
+  await expect(resolveContender({ storage: './nowhere.js' })).rejects.toMatchObject({
+    code: 'module-not-found',
+  })
+})
+
+test('a module that is no storage is refused, saying what is missing', async () => {
+  const path = configFile('not-a-storage.mjs', 'export default { name: "x" }')
+  await expect(resolveContender({ storage: path })).rejects.toMatchObject({ code: 'module-broken' })
+  const broken = configFile('broken.mjs', 'export default (')
+  await expect(resolveContender({ storage: broken })).rejects.toMatchObject({ code: 'module-broken' })
+})
+
+test('two contenders need two labels', async () => {
+  await expect(resolveContenders([{ storage: 'memory' }, { storage: 'memory' }])).rejects.toMatchObject({
+    code: 'duplicate-label',
+  })
+})
+
+test('the command line wins over the file, the file over the defaults, and each value knows its origin', async () => {
+  const path = configFile(
+    'c.json',
+    '{ "objects": [5], "forks": 9, "storages": ["file", { "storage": "sqlite" }] }',
+  )
+  const loaded = await loadConfig({ objects: '1,20' }, path)
+  expect(loaded.config.objects).toEqual([1, 20])
+  expect(loaded.config.forks).toBe(9)
+  expect(loaded.config.storages).toEqual([{ storage: 'file' }, { storage: 'sqlite' }])
+  expect(loaded.origins).toMatchObject({ objects: '--objects', forks: path, batches: 'default' })
+  expect(describeConfig(loaded)).toContain('[1,20]  (--objects)')
+})
+
+test('a JavaScript config file is loaded by its default export', async () => {
+  const path = configFile(
+    'c.mjs',
+    'export default { concurrency: ["async:3", { kind: "threads", workers: 2 }] }',
+  )
+  expect((await loadConfig({}, path)).config.concurrency).toEqual([
+    { kind: 'async', workers: 3 },
+    { kind: 'threads', workers: 2 },
+  ])
+})
+
+const badFlags: readonly (readonly [flags: Record<string, string>, message: string])[] = [
+  [{ concurrency: 'thread:2' }, '--concurrency: concurrency: "thread:2" is not KIND:WORKERS'],
+  [{ concurrency: 'threads' }, '--concurrency: threads workers: "" is not an integer'],
+  [{ objects: '0' }, '--objects: objects: "0" is not an integer from 1'],
+  [{ objects: '1,,2' }, '--objects: objects: "1,,2" is not a list'],
+  [{ budget: '4 parsecs' }, '--budget: "4 parsecs" is not a duration'],
+  [{ recordBytes: '12' }, '--record-bytes: record size: "12" is not a size from 64 bytes'],
+  [{ compressibility: '2' }, '--compressibility: compressibility: "2" is not a number from 0 to 1'],
+]
+
+test.each(badFlags)('%j is refused, naming the flag', async (flags, message) => {
+  await expect(loadConfig(flags, undefined)).rejects.toThrow(message)
+})
+
+test('a config file that is not there, not readable or has unknown settings is refused by name', async () => {
+  await expect(loadConfig({}, '/nowhere/c.json')).rejects.toMatchObject({ code: 'config-not-found' })
+  await expect(loadConfig({}, configFile('c.json', '{'))).rejects.toMatchObject({ code: 'config-broken' })
+  await expect(loadConfig({}, configFile('c.json', '{ "object": [1] }'))).rejects.toThrow(
+    'did you mean "objects"?',
+  )
+})
