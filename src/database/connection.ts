@@ -1,7 +1,430 @@
-/** One task's view of a database: a snapshot of objects, and at most one transaction that changes them. */
+/**
+ * One task's view of a database: a snapshot of objects, and the changes it will commit. Transactions are explicit:
+ * `begin`, then read and change, then `commit` or `abort`. Whatever was loaded stays loaded for the next transaction
+ * unless somebody else changed it.
+ *
+ * A connection is used by one task at a time. Objects belong to the connection that made them and must not be handed
+ * to another.
+ */
 
-export interface Connection {
-  /** Objects loaded from, and stored into, the storage by this connection. */
-  readonly transferCounts: { readonly loads: number; readonly stores: number }
-  close(): Promise<void>
+import {
+  ClosedError,
+  CorruptDataError,
+  ObjectNotFoundError,
+  ShootoutError,
+  StorageTransactionError,
+} from '../core/errors.ts'
+import { type Oid, rootOid, type Tid } from '../core/ids.ts'
+import {
+  type Awaitable,
+  emptyMetadata,
+  type Invalidations,
+  type Revision,
+  type StorageInstance,
+  type TransactionMetadata,
+} from '../storages/storage.ts'
+import { isPromise } from './awaitable.ts'
+import type { ClassRegistry } from './class-registry.ts'
+import { carryOutCommit } from './commit.ts'
+import { ObjectCache, type ObjectCacheLimits } from './object-cache.ts'
+import { notLoaded, type ObjectOwner, type Persistent } from './persistent.ts'
+import { PersistentMap } from './persistent-map.ts'
+import { decodeRecord } from './record-decoder.ts'
+
+/** Objects that went between connections and storage. */
+export interface TransferCounts {
+  readonly loads: number
+  readonly stores: number
+}
+
+/**
+ * `idle`: between transactions. `open`: in one. `failed`: its commit failed, only `abort` helps. `closed`: in the pool
+ * or gone.
+ */
+type Phase = 'idle' | 'open' | 'committing' | 'failed' | 'closed'
+
+export interface ConnectionSetup {
+  readonly instance: StorageInstance
+  readonly classes: ClassRegistry
+  readonly limits: ObjectCacheLimits
+  /** Takes the connection back when it is closed. */
+  readonly giveBack: (connection: Connection) => Awaitable<void>
+}
+
+export class Connection implements ObjectOwner {
+  readonly #setup: ConnectionSetup
+  readonly #instance: StorageInstance
+  readonly #cache: ObjectCache
+  #phase: Phase = 'idle'
+  /** Counts transactions, so that a load that comes back too late is noticed. */
+  #transaction = 0
+  readonly #changed = new Set<Persistent>()
+  readonly #readCurrent = new Set<Persistent>()
+  #loads = 0
+  #stores = 0
+  readonly #refer = (oid: Oid, className: string): Persistent =>
+    this.#cache.find(oid) ?? this.#ghost(oid, className)
+
+  constructor(setup: ConnectionSetup) {
+    this.#setup = setup
+    this.#instance = setup.instance
+    this.#cache = new ObjectCache(setup.limits)
+  }
+
+  /** Objects loaded from, and stored into, the storage so far. */
+  transferCounts(): TransferCounts {
+    return { loads: this.#loads, stores: this.#stores }
+  }
+
+  /** Objects that have their state, and the bytes of their records. */
+  get cached(): { readonly objects: number; readonly bytes: number } {
+    return { objects: this.#cache.size, bytes: this.#cache.bytes }
+  }
+
+  /** The newest transaction that this one sees. */
+  get snapshotTid(): Tid {
+    return this.#instance.snapshotTid
+  }
+
+  // --- Reading ------------------------------------------------------------------------------------------------------
+
+  /** The object from which all others are reached, loaded. */
+  get root(): Awaitable<PersistentMap> {
+    const root = this.get(rootOid)
+    return isPromise(root) ? root.then(rootMap) : rootMap(root)
+  }
+
+  /**
+   * The object of this oid, loaded.
+   * @throws ObjectNotFoundError, CorruptDataError
+   */
+  get(oid: Oid): Awaitable<Persistent> {
+    const known = this.#cache.find(oid)
+    if (known !== undefined) return this.activate(known)
+    this.#mustBeOpen()
+    this.#loads++
+    const revision = this.#instance.load(oid)
+    if (!isPromise(revision)) return this.#receive(oid, revision)
+    const transaction = this.#transaction
+    return revision.then((arrived) => {
+      this.#mustStillBe(transaction)
+      return this.#receive(oid, arrived)
+    })
+  }
+
+  /**
+   * Gives an object its state, if it has none, and returns it: at once where the storage answers at once. Test for a
+   * promise before you wait, and reading what is loaded costs nanoseconds.
+   * @throws ObjectNotFoundError, CorruptDataError, StorageTransactionError
+   */
+  activate<T extends Persistent>(object: T): Awaitable<T> {
+    if (object.status !== 'ghost') {
+      object.recentlyUsed = true
+      return object
+    }
+    const oid = this.#loadable(object)
+    this.#loads++
+    const revision = this.#instance.load(oid)
+    if (!isPromise(revision)) return this.#fill(object, oid, revision)
+    const transaction = this.#transaction
+    return revision.then((arrived) => {
+      this.#mustStillBe(transaction)
+      return this.#fill(object, oid, arrived)
+    })
+  }
+
+  /** As `activate`, for many objects in one request to the storage. */
+  activateMany(objects: readonly Persistent[]): Awaitable<void> {
+    const ghosts = objects.filter((object) => object.status === 'ghost')
+    for (const object of objects) object.recentlyUsed = true
+    if (ghosts.length === 0) return
+    const oids = ghosts.map((object) => this.#loadable(object))
+    this.#loads += oids.length
+    const revisions = this.#instance.loadMany(oids)
+    if (!isPromise(revisions)) return this.#fillMany(ghosts, oids, revisions)
+    const transaction = this.#transaction
+    return revisions.then((arrived) => {
+      this.#mustStillBe(transaction)
+      this.#fillMany(ghosts, oids, arrived)
+    })
+  }
+
+  /**
+   * Asks the storage to bring objects near in one request; a hint, for `activate` afterwards. Nothing happens where the
+   * storage has no cache to bring them to.
+   */
+  prefetch(objects: readonly Persistent[]): Awaitable<void> {
+    const oids: Oid[] = []
+    for (const object of objects) if (object.status === 'ghost') oids.push(this.#loadable(object))
+    if (oids.length > 0) return this.#instance.prefetch?.(oids)
+  }
+
+  /** Forgets the state of all unchanged objects. */
+  minimizeCache(): void {
+    this.#cache.makeAllGhosts()
+  }
+
+  /** Forgets least used objects until the cache's limits hold. Every transaction boundary does this by itself. */
+  collectCache(): void {
+    this.#cache.collect()
+  }
+
+  // --- Transactions -------------------------------------------------------------------------------------------------
+
+  /**
+   * Begins a transaction that sees everything committed through this database before now.
+   * @throws StorageTransactionError when one is open
+   */
+  begin(): Awaitable<void> {
+    if (this.#phase !== 'idle') this.#wrongPhase('begin')
+    this.#transaction++
+    const invalidations = this.#instance.pollInvalidations()
+    if (isPromise(invalidations)) return invalidations.then((arrived) => this.#beginWith(arrived))
+    this.#beginWith(invalidations)
+  }
+
+  /** Makes a new object part of the next commit. It gets its oid then. Whatever it refers to is added by itself. */
+  add<T extends Persistent>(object: T): T {
+    this.#mustBeOpen()
+    if (object.owner === this) return object
+    if (object.owner !== undefined || object.status !== 'new') throw foreign(object)
+    object.owner = this
+    this.#changed.add(object)
+    return object
+  }
+
+  /**
+   * Makes the commit fail if somebody changes `object`, which this transaction has read, before it is done.
+   * @throws ShootoutError `object-not-loaded` for a ghost: what was not read cannot have been relied on
+   */
+  readCurrent(object: Persistent): void {
+    this.#mustBeOpen()
+    if (object.status === 'ghost') throw notLoaded(object)
+    if (object.status === 'new') return
+    if (object.owner !== this) throw foreign(object)
+    this.#readCurrent.add(object)
+  }
+
+  /**
+   * Makes all changes permanent and ends the transaction. Returns its tid, or the tid of the snapshot when there was
+   * nothing to commit. After an error the transaction has had no effect (for a lost connection: perhaps none), and the
+   * connection is good for `abort` only.
+   * @throws ConflictError, ReadConflictError and other transient errors: abort and repeat the whole transaction
+   */
+  async commit(metadata: TransactionMetadata = emptyMetadata): Promise<Tid> {
+    if (this.#phase !== 'open') this.#wrongPhase('commit')
+    if (this.#changed.size === 0 && this.#readCurrent.size === 0) {
+      const seen = this.#instance.snapshotTid
+      const ended = this.#end()
+      if (isPromise(ended)) await ended
+      return seen
+    }
+    this.#phase = 'committing'
+    let tid: Tid
+    try {
+      const { changed, readCurrent } = { changed: this.#changed, readCurrent: this.#readCurrent }
+      const outcome = await carryOutCommit(this.#instance, this, metadata, changed, readCurrent)
+      tid = outcome.tid
+      for (const { object, oid, recordBytes } of outcome.written) {
+        object.serial = tid
+        this.#cache.hold(oid, object, recordBytes)
+      }
+      for (const oid of outcome.resolvedOids) this.#cache.makeGhost(oid)
+      this.#stores += outcome.written.length
+    } catch (error) {
+      this.#phase = 'failed'
+      this.#forgetConflicting(error)
+      throw error
+    }
+    const ended = this.#end()
+    if (isPromise(ended)) await ended
+    return tid
+  }
+
+  /** Drops all changes and ends the transaction. Does nothing when none is open. */
+  abort(): Awaitable<void> {
+    if (this.#phase === 'committing') this.#wrongPhase('abort')
+    if (this.#phase === 'idle' || this.#phase === 'closed') return
+    for (const object of this.#changed) {
+      if (object.status === 'new') {
+        object.oid = undefined
+        object.owner = undefined
+      } else this.#cache.makeGhost(object.oid!)
+    }
+    return this.#end()
+  }
+
+  /**
+   * Moves on to the newest snapshot in the middle of a transaction that has changed nothing.
+   * @throws StorageTransactionError when there are changes: they were made to objects as they are in this snapshot
+   */
+  sync(): Awaitable<void> {
+    this.#mustBeOpen()
+    if (this.#changed.size > 0) {
+      throw new StorageTransactionError(
+        'the transaction has changed objects; commit or abort it before you sync',
+      )
+    }
+    this.#readCurrent.clear()
+    this.#phase = 'idle'
+    return this.begin()
+  }
+
+  /**
+   * Gives the connection back to its database. An open transaction that changed nothing is ended.
+   * @throws StorageTransactionError when there are changes: commit or abort them first
+   */
+  async close(): Promise<void> {
+    if (this.#phase === 'closed') return
+    if (this.#phase === 'committing' || (this.#phase === 'open' && this.#changed.size > 0)) {
+      throw new StorageTransactionError('the connection has uncommitted changes; commit or abort them first')
+    }
+    await this.abort()
+    this.#phase = 'closed'
+    await this.#setup.giveBack(this)
+  }
+
+  /** For the database, when it takes the connection from its pool. */
+  reopen(): void {
+    this.#phase = 'idle'
+  }
+
+  /** For the database: ends it for good, whatever it is doing. */
+  async release(): Promise<void> {
+    this.#phase = 'closed'
+    await this.#instance.release()
+  }
+
+  // --- For persistent objects ---------------------------------------------------------------------------------------
+
+  willChange(object: Persistent): void {
+    this.#mustBeOpen()
+    object.status = 'changed'
+    this.#changed.add(object)
+  }
+
+  // --- Inside -------------------------------------------------------------------------------------------------------
+
+  #beginWith(invalidations: Invalidations): void {
+    if (invalidations === 'all') this.#cache.makeAllGhosts()
+    else for (const oid of invalidations) this.#cache.makeGhost(oid)
+    this.#phase = 'open'
+  }
+
+  #end(): Awaitable<void> {
+    this.#changed.clear()
+    this.#readCurrent.clear()
+    this.#transaction++
+    this.#phase = 'idle'
+    this.#cache.collect()
+    return this.#instance.afterCompletion()
+  }
+
+  /** The object that somebody else changed is out of date here, even if it was only read. */
+  #forgetConflicting(error: unknown): void {
+    const oid = error instanceof ShootoutError ? error.details['oid'] : undefined
+    if (typeof oid !== 'number') return
+    const object = this.#cache.find(oid as Oid)
+    if (object?.status === 'saved') this.#cache.makeGhost(oid as Oid)
+  }
+
+  #ghost(oid: Oid, className: string): Persistent {
+    const object = this.#setup.classes.make(className)
+    object.oid = oid
+    object.owner = this
+    object.dropState()
+    this.#cache.addGhost(oid, object)
+    return object
+  }
+
+  #receive(oid: Oid, revision: Revision): Persistent {
+    const known = this.#cache.find(oid)
+    if (known !== undefined) return known.status === 'ghost' ? this.#fill(known, oid, revision) : known
+    const { className, state } = decodeRecord(revision.data, this.#refer)
+    return this.#take(this.#refer(oid, className), oid, revision, state)
+  }
+
+  #fill<T extends Persistent>(object: T, oid: Oid, revision: Revision): T {
+    // Two loads of one object may be under way; the first to arrive counts.
+    if (object.status !== 'ghost') return object
+    const { className, state } = decodeRecord(revision.data, this.#refer)
+    if (className !== object.className) {
+      throw new CorruptDataError(
+        `object ${oid} is a ${className}, yet it is referred to as ${object.className}`,
+        {
+          details: { oid, className, referredAs: object.className },
+        },
+      )
+    }
+    return this.#take(object, oid, revision, state)
+  }
+
+  #take<T extends Persistent>(
+    object: T,
+    oid: Oid,
+    revision: Revision,
+    state: Parameters<T['setState']>[0],
+  ): T {
+    object.setState(state)
+    object.serial = revision.serial
+    this.#cache.hold(oid, object, revision.data.length)
+    return object
+  }
+
+  #fillMany(
+    objects: readonly Persistent[],
+    oids: readonly Oid[],
+    revisions: readonly (Revision | undefined)[],
+  ): void {
+    for (let index = 0; index < objects.length; index++) {
+      const revision = revisions[index]
+      if (revision === undefined) throw new ObjectNotFoundError(oids[index]!)
+      this.#fill(objects[index]!, oids[index]!, revision)
+    }
+  }
+
+  #loadable(object: Persistent): Oid {
+    this.#mustBeOpen()
+    if (object.owner !== this || object.oid === undefined) throw foreign(object)
+    return object.oid
+  }
+
+  #mustBeOpen(): void {
+    if (this.#phase !== 'open') this.#wrongPhase('read or change objects')
+  }
+
+  #mustStillBe(transaction: number): void {
+    if (this.#transaction === transaction && this.#phase === 'open') return
+    throw new StorageTransactionError(
+      'the transaction ended while an object was being loaded; await every load',
+    )
+  }
+
+  #wrongPhase(wanted: string): never {
+    switch (this.#phase) {
+      case 'closed':
+        throw new ClosedError('the connection')
+      case 'idle':
+        throw new StorageTransactionError(`cannot ${wanted}: no transaction is open, call begin() first`)
+      case 'failed':
+        throw new StorageTransactionError(`cannot ${wanted}: the last commit failed, call abort() first`)
+      case 'committing':
+        throw new StorageTransactionError(`cannot ${wanted}: a commit is under way, await it`)
+      case 'open':
+        throw new StorageTransactionError(`cannot ${wanted}: a transaction is open, commit or abort it first`)
+    }
+  }
+}
+
+function rootMap(root: Persistent): PersistentMap {
+  if (root instanceof PersistentMap) return root
+  throw new CorruptDataError(`the root object is a ${root.className}, not a map`)
+}
+
+function foreign(object: Persistent): ShootoutError {
+  return new ShootoutError(
+    'foreign-object',
+    `object ${object.oid ?? '(new)'} (${object.className}) belongs to another connection; get it again through this one`,
+    { details: { oid: object.oid, className: object.className } },
+  )
 }

@@ -1,0 +1,20 @@
+/** The object layer, as scenarios and applications import it. */
+
+export { ClassRegistry, GenericObject } from './class-registry.ts'
+export { Connection, type TransferCounts } from './connection.ts'
+export { Database, type DatabaseOptions } from './database.ts'
+export {
+  type ObjectStatus,
+  Persistent,
+  type PersistentClass,
+  PersistentObject,
+  type Value,
+} from './persistent.ts'
+export { PersistentCounter } from './persistent-counter.ts'
+export { type MapKey, PersistentMap } from './persistent-map.ts'
+export { PersistentSet } from './persistent-set.ts'
+export { decodeRecord, references } from './record-decoder.ts'
+export { encodeRecord } from './record-encoder.ts'
+export { conflictResolver, resolveConflict } from './resolve-conflict.ts'
+export { type RetryOptions, type RetryOutcome, withRetries } from './retry.ts'
+export { registerClass, standardClasses } from './standard-classes.ts'

@@ -1,0 +1,17 @@
+/**
+ * The classes known to everybody in this isolate. A scenario or an application adds its own with `registerClass`, at
+ * the top of its module, so that they are known before anything is read or merged.
+ */
+
+import { ClassRegistry } from './class-registry.ts'
+import type { PersistentClass } from './persistent.ts'
+import { PersistentCounter } from './persistent-counter.ts'
+import { PersistentMap } from './persistent-map.ts'
+import { PersistentSet } from './persistent-set.ts'
+
+export const standardClasses = new ClassRegistry([PersistentMap, PersistentSet, PersistentCounter])
+
+/** @throws UsageError `class-name` */
+export function registerClass(...classes: readonly PersistentClass[]): void {
+  standardClasses.register(...classes)
+}
