@@ -3,7 +3,8 @@
  * also under the subpaths `shootout/storage` and `shootout/scenario`).
  */
 
-export { type Analysis, analyse } from './analysis/analyse.ts'
+export { analyse } from './analysis/analyse.ts'
+export type * from './analysis/model.ts'
 export { Connection } from './database/connection.ts'
 export { Database } from './database/database.ts'
 export { readResults } from './results/reader.ts'

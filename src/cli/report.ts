@@ -4,7 +4,8 @@ import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { Option } from 'commander'
-import { type Analysis, analyse } from '../analysis/analyse.ts'
+import { analyse } from '../analysis/analyse.ts'
+import type { Analysis } from '../analysis/model.ts'
 import { UsageError } from '../core/errors.ts'
 import { renderCsv } from '../report/csv.ts'
 import { renderHtml } from '../report/html/page.ts'
@@ -12,7 +13,8 @@ import { renderJson } from '../report/json.ts'
 import { renderMarkdown } from '../report/markdown.ts'
 import { renderTable } from '../report/table.ts'
 import { readResults } from '../results/reader.ts'
-import { loadConfig } from './config.ts'
+import type { ConcurrencyKind } from '../results/schema.ts'
+import { scenarioName } from '../scenarios/registry.ts'
 import { useColor } from './run.ts'
 
 interface ReportFlags {
@@ -21,7 +23,8 @@ interface ReportFlags {
   readonly storage?: string
   readonly scenario?: string
   readonly objects?: string
-  readonly concurrency?: string
+  readonly kind?: string
+  readonly workers?: string
   readonly reference?: string
 }
 
@@ -37,18 +40,16 @@ export function registerReport(program: Command): void {
     .option('-s, --storage <labels>', 'only these contenders')
     .option('-b, --scenario <list>', 'only these scenarios')
     .option('-n, --objects <list>', 'only these object counts')
-    .option('-c, --concurrency <list>', 'only these, as KIND:WORKERS')
+    .option('--kind <list>', 'only these concurrency kinds')
+    .option('--workers <list>', 'only these numbers of workers')
     .option('--reference <label>', 'the contender that ratios refer to')
     .action(async (file: string, flags: ReportFlags) => {
-      const { config } = await loadConfig(
-        { objects: flags.objects, concurrency: flags.concurrency },
-        undefined,
-      )
       const analysis = analyse(readResults(resolve(file)), {
         ...(flags.storage === undefined ? {} : { contenders: flags.storage.split(',') }),
-        ...(flags.scenario === undefined ? {} : { scenarios: flags.scenario.split(',') }),
-        ...(flags.objects === undefined ? {} : { objects: config.objects }),
-        ...(flags.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+        ...(flags.scenario === undefined ? {} : { scenarios: flags.scenario.split(',').map(scenarioName) }),
+        ...(flags.objects === undefined ? {} : { objects: numbers('--objects', flags.objects) }),
+        ...(flags.kind === undefined ? {} : { kinds: flags.kind.split(',') as ConcurrencyKind[] }),
+        ...(flags.workers === undefined ? {} : { workers: numbers('--workers', flags.workers) }),
         ...(flags.reference === undefined ? {} : { reference: flags.reference }),
       })
       if (flags.html !== undefined) await writeHtml(analysis, resolve(flags.html))
@@ -58,6 +59,16 @@ export function registerReport(program: Command): void {
         process.stdout.write(render(analysis))
       }
     })
+}
+
+function numbers(flag: string, text: string): number[] {
+  return text.split(',').map((item) => {
+    const number = Number(item)
+    if (item.trim() === '' || !Number.isSafeInteger(number)) {
+      throw new UsageError('bad-value', `${flag}: "${item}" is not an integer`)
+    }
+    return number
+  })
 }
 
 export function printTable(analysis: Analysis): void {

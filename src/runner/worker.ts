@@ -261,7 +261,7 @@ class Isolate {
   #read(): Reading {
     return {
       counters: { ...this.#storage!.counters() },
-      transfers: { ...this.#database!.transferCounts },
+      transfers: { ...this.#database!.transferCounts() },
       cpu: this.#role.leadsProcess ? process.cpuUsage() : { user: 0, system: 0 },
     }
   }
