@@ -18,6 +18,9 @@ const warmupBatchesMax = 30
 const lapNs = 10_000
 /** Growth from one probing batch to the next. */
 const growthMax = 10
+/** Two probes agree when neither costs this much more than the other. */
+const agreement = 1.25
+const probesMax = 16
 const operationsMax = 10_000_000
 
 /** The operations of one probing batch and how long the slowest worker took. */
@@ -26,13 +29,30 @@ export interface Probe {
   readonly durationNs: number
 }
 
-/** The next probing batch after these, or undefined when the last was long enough to tell. */
-export function nextProbe(previous: Probe | undefined): number | undefined {
-  if (previous === undefined) return 1
-  const { operations, durationNs } = previous
-  if (durationNs >= targetNs / 2 || operations >= operationsMax) return undefined
-  const factor = Math.min(growthMax, Math.max(2, (1.2 * targetNs) / Math.max(1, durationNs)))
-  return Math.min(operationsMax, Math.ceil(operations * factor))
+/**
+ * The next probing batch after these, or undefined when they tell enough: two batches of the wanted length in a row
+ * that agree. The first long batch alone does not; much of it is spent before the code is compiled.
+ */
+export function nextProbe(probes: readonly Probe[]): number | undefined {
+  const last = probes.at(-1)
+  if (last === undefined) return 1
+  if (probes.length >= probesMax) return undefined
+  if (last.durationNs < targetNs / 2) {
+    if (last.operations >= operationsMax) return undefined
+    const factor = Math.min(growthMax, Math.max(2, targetNs / Math.max(1, last.durationNs)))
+    return Math.min(operationsMax, Math.ceil(last.operations * factor))
+  }
+  const previous = probes.at(-2)
+  if (previous !== undefined && previous.durationNs >= targetNs / 4) {
+    const change = perOperation(last) / perOperation(previous)
+    if (change > 1 / agreement && change < agreement) return undefined
+  }
+  return Math.min(operationsMax, Math.max(1, Math.round(targetNs / perOperation(last))))
+}
+
+/** What the probes say one operation costs, ns. */
+export function perOperation(probe: Probe): number {
+  return Math.max(1, probe.durationNs / probe.operations)
 }
 
 /** What all forks of a setting will do. */

@@ -15,7 +15,7 @@ import type { EndLine, ForkId } from '../results/schema.ts'
 import type { ScenarioModule } from '../scenarios/scenario.ts'
 import type { Capabilities, ProvisionedStore } from '../storages/storage.ts'
 import type { Assignment } from './assignment.ts'
-import { batchOrder, type Calibration, calibrate, nextProbe, type Probe } from './calibrate.ts'
+import { batchOrder, type Calibration, calibrate, nextProbe, type Probe, perOperation } from './calibrate.ts'
 import { ChildProcesses } from './concurrency/processes.ts'
 import { LiveFork, stillborn } from './live-fork.ts'
 import type { Plan, PlannedSetting } from './plan.ts'
@@ -57,6 +57,9 @@ export async function carryOut(parts: RunParts): Promise<RunOutcome> {
   parts.reporter.onEnd?.(end)
   return { ...counts, end }
 }
+
+/** While probing it is not known yet how short an operation is, so the clock is read this often at most. */
+const lapsOfProbe = 50
 
 class Coordinator {
   readonly #parts: RunParts
@@ -148,14 +151,12 @@ class Coordinator {
     const perOperationNs = new Map<string, number>()
     for (const fork of await this.#startForks(planned, block)) {
       await this.#guard(fork, async () => {
-        let probe: Probe | undefined
-        for (let operations = nextProbe(probe); operations !== undefined; operations = nextProbe(probe)) {
-          probe = {
-            operations,
-            durationNs: await fork.warmUp({ operations, operationsPerLap: Math.ceil(operations / 50) }),
-          }
+        const probes: Probe[] = []
+        for (let operations = nextProbe(probes); operations !== undefined; operations = nextProbe(probes)) {
+          const order = { operations, operationsPerLap: Math.ceil(operations / lapsOfProbe) }
+          probes.push({ operations, durationNs: await fork.warmUp(order) })
         }
-        perOperationNs.set(fork.label, Math.max(1, probe!.durationNs / probe!.operations))
+        perOperationNs.set(fork.label, perOperation(probes.at(-1)!))
       })
     }
     await this.#stopAll()

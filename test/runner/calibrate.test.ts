@@ -1,25 +1,35 @@
 import { expect, test } from 'vitest'
-import { calibrate, nextProbe, type Probe } from '../../src/runner/calibrate.ts'
+import { calibrate, nextProbe, type Probe, perOperation } from '../../src/runner/calibrate.ts'
 
-function probeAll(perOperationNs: number): Probe[] {
+/** @param costNs of the n-th operation ever performed: it falls while the code is being compiled */
+function probeAll(costNs: (done: number) => number): Probe[] {
   const probes: Probe[] = []
-  for (let next = nextProbe(undefined); next !== undefined; next = nextProbe(probes.at(-1))) {
-    probes.push({ operations: next, durationNs: next * perOperationNs })
+  let done = 0
+  for (let next = nextProbe(probes); next !== undefined; next = nextProbe(probes)) {
+    probes.push({ operations: next, durationNs: next * costNs(done) })
+    done += next
   }
   return probes
 }
 
-test('probing begins with one operation, grows, and ends when a batch is long enough to tell', () => {
+test('probing begins with one operation, grows, and ends when two long batches agree', () => {
   for (const costNs of [50, 2_000, 300_000, 5_000_000, 2e9]) {
-    const probes = probeAll(costNs)
+    const probes = probeAll(() => costNs)
     expect(probes[0]!.operations).toBe(1)
-    expect(probes.length).toBeLessThanOrEqual(9)
-    expect(probes.at(-1)!.durationNs).toBeGreaterThanOrEqual(30e6)
+    expect(probes.length).toBeLessThanOrEqual(11)
+    for (const probe of probes.slice(-2)) expect(probe.durationNs).toBeGreaterThanOrEqual(30e6)
   }
 })
 
-test('an operation that takes no time at all does not probe for ever', () => {
-  expect(probeAll(0).at(-1)!.operations).toBe(10_000_000)
+test('what operations cost before the code is compiled does not decide', () => {
+  const probes = probeAll((done) => (done < 300 ? 400_000 : done < 3_000 ? 60_000 : 20_000))
+  expect(perOperation(probes.at(-1)!)).toBe(20_000)
+})
+
+test('probing ends, even if the cost never settles or is nothing', () => {
+  let costNs = 1_000
+  expect(probeAll(() => (costNs = costNs === 1_000 ? 9_000 : 1_000)).length).toBeLessThanOrEqual(16)
+  expect(probeAll(() => 0).at(-1)!.operations).toBe(10_000_000)
 })
 
 test('all contenders get the same operations, enough for the slowest', () => {
