@@ -20,6 +20,7 @@ const lapNs = 10_000
 const growthMax = 10
 /** Two probes agree when neither costs this much more than the other. */
 const agreement = 1.25
+const longProbesMin = 3
 const probesMax = 16
 const operationsMax = 10_000_000
 
@@ -30,8 +31,8 @@ export interface Probe {
 }
 
 /**
- * The next probing batch after these, or undefined when they tell enough: two batches of the wanted length in a row
- * that agree. The first long batch alone does not; much of it is spent before the code is compiled.
+ * The next probing batch after these, or undefined when they tell enough: at least three batches of the wanted length,
+ * the last two of which agree. The first alone would not do; much of it is spent before the code is compiled.
  */
 export function nextProbe(probes: readonly Probe[]): number | undefined {
   const last = probes.at(-1)
@@ -42,9 +43,9 @@ export function nextProbe(probes: readonly Probe[]): number | undefined {
     const factor = Math.min(growthMax, Math.max(2, targetNs / Math.max(1, last.durationNs)))
     return Math.min(operationsMax, Math.ceil(last.operations * factor))
   }
-  const previous = probes.at(-2)
-  if (previous !== undefined && previous.durationNs >= targetNs / 4) {
-    const change = perOperation(last) / perOperation(previous)
+  const long = probes.filter((probe) => probe.durationNs >= targetNs / 4)
+  if (long.length >= longProbesMin) {
+    const change = perOperation(last) / perOperation(long.at(-2)!)
     if (change > 1 / agreement && change < agreement) return undefined
   }
   return Math.min(operationsMax, Math.max(1, Math.round(targetNs / perOperation(last))))
