@@ -1,0 +1,223 @@
+/**
+ * The index on disk, so that opening reads only what came after it. A checkpoint is exactly the index as of one
+ * published position of the log, though commits go on while it is written: an entry that has moved on since is walked
+ * back. It is only a copy; whatever is wrong with it, it is dropped and the log read instead. One thing it knows
+ * better than the log: how long the log was at least.
+ *
+ * Layout (docs/file-format.md): a header, then pages of 512 objects as they lie in memory, each with a checksum.
+ */
+
+import { dirname } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { crc32 } from 'node:zlib'
+import { type FileSystem, readFully, writeFully } from '../../core/file-system.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
+import { damage } from './file-errors.ts'
+import { fileHeaderBytes, fileIdBytes, readPosition, writePosition } from './format.ts'
+import type { Log } from './log.ts'
+import { type PositionIndex, slotsPerPage } from './position-index.ts'
+import type { LogState, RecoverySource } from './recovery.ts'
+import { LogScanner } from './scan.ts'
+
+const headerBytes = 64
+const magic = 'SHOOTIDX'
+const version = 1
+/** Pages are memory images; a machine of the other byte order sees another number here and drops the checkpoint. */
+const byteOrderMark = Buffer.from(new Uint32Array([0x0102_0304]).buffer)
+const pageHeaderBytes = 16
+const pageBytes = pageHeaderBytes + slotsPerPage * 16
+/** Pages between two turns of the event loop: about 0.2 ms of work. */
+const pagesPerTurn = 32
+
+export function checkpointPath(path: string): string {
+  return `${path}.index`
+}
+
+/** Name under which a checkpoint is written. What is found there was never finished. */
+export function unfinishedCheckpointPath(path: string): string {
+  return `${path}.index-new`
+}
+
+/**
+ * Writes a checkpoint of the log as published now.
+ * @param durable flush the log first, and the checkpoint before it takes its name
+ */
+export async function writeCheckpoint(log: Log, fileId: Uint8Array, durable: boolean): Promise<void> {
+  const { files, path, generation } = log
+  const state = log.locked(() => ({
+    end: log.publishedEnd,
+    lastTid: log.numbers.lastTid,
+    nextOid: log.numbers.nextOid,
+    file: log.file,
+  }))
+  if (durable && log.numbers.durableEnd < state.end) {
+    await files.syncLater(state.file)
+    log.counters.syncs++
+  }
+  const unfinished = unfinishedCheckpointPath(path)
+  if (files.exists(unfinished)) files.remove(unfinished)
+  const target = files.open(unfinished, 'create')
+  let position = headerBytes
+  let pages = 0
+  try {
+    const batch = Buffer.alloc(pageBytes * pagesPerTurn)
+    const starts = log.index.pageStarts()
+    for (let exhausted = false; !exhausted; await nextTurn()) {
+      // Packing has put another log in this one's place, with a checkpoint of its own.
+      if (generation !== log.generation) return
+      let filled = 0
+      while (filled < batch.length) {
+        const next = starts.next()
+        if (next.done === true) {
+          exhausted = true
+          break
+        }
+        encodePage(log, next.value, state.end, batch.subarray(filled, filled + pageBytes))
+        filled += pageBytes
+        pages++
+      }
+      writeFully(files, target, batch, 0, filled, position)
+      position += filled
+    }
+    writeFully(files, target, encodeHeader(fileId, state, pages), 0, headerBytes, 0)
+    log.counters.bytesWritten += position
+    if (durable) {
+      await files.syncLater(target)
+      log.counters.syncs++
+    }
+  } finally {
+    files.close(target)
+  }
+  log.locked(() => {
+    if (generation !== log.generation || log.numbers.lastTid < state.lastTid) return
+    files.rename(unfinished, checkpointPath(path))
+    log.numbers.checkpointEnd = state.end
+    log.numbers.checkpointBytes = position
+  })
+  if (durable) files.syncFolder(dirname(path))
+}
+
+/**
+ * Loads the newest checkpoint into `index`.
+ * @returns where the log stood; undefined when there is no checkpoint that can be used
+ * @throws CorruptDataError when the log is shorter than its checkpoint says
+ */
+export function readCheckpoint(
+  source: RecoverySource,
+  fileId: Uint8Array,
+  index: PositionIndex,
+  log: (message: string) => void,
+): (LogState & { readonly bytes: number }) | undefined {
+  const { files, path } = source
+  const name = checkpointPath(path)
+  if (!files.exists(name)) return undefined
+  const file = files.open(name, 'read')
+  try {
+    const found = readPages(files, file, fileId, index)
+    if (typeof found !== 'string') {
+      if (files.size(source.file) < found.end) {
+        throw damage(
+          path,
+          `the file ends at ${files.size(source.file)}`,
+          `its checkpoint knows of confirmed transactions up to ${found.end} (to open what is left nevertheless, remove ${name})`,
+        )
+      }
+      const problem = misfit(source, found)
+      if (problem === undefined) return found
+      log(`${name}: ${problem}; the log is read instead`)
+    } else log(`${name}: ${found}; the log is read instead`)
+    index.clear()
+    return undefined
+  } finally {
+    files.close(file)
+  }
+}
+
+// --- Pages and header -----------------------------------------------------------------------------------------------
+
+function encodePage(log: Log, start: Oid, end: number, target: Buffer): void {
+  const positions = new BigInt64Array(slotsPerPage)
+  const serials = new Float64Array(slotsPerPage)
+  log.locked(() => log.index.copyPage(start, positions, serials))
+  const limit = BigInt(end)
+  for (let slot = 0; slot < slotsPerPage; slot++) {
+    if (positions[slot]! < limit) continue
+    const older = asOf(log, (start + slot) as Oid, Number(positions[slot]), end)
+    positions[slot] = BigInt(older.position)
+    serials[slot] = older.serial
+  }
+  target.writeUInt32BE(0, 4)
+  writePosition(target, start, 8)
+  target.set(new Uint8Array(positions.buffer), pageHeaderBytes)
+  target.set(new Uint8Array(serials.buffer), pageHeaderBytes + slotsPerPage * 8)
+  target.writeUInt32BE(crc32(target.subarray(4)), 0)
+}
+
+/** The newest revision of an object before `end`. */
+function asOf(log: Log, oid: Oid, from: number, end: number): { position: number; serial: number } {
+  let position = from
+  while (position >= end) position = log.read(log.file, position, oid).previous
+  return { position, serial: position === 0 ? 0 : log.read(log.file, position, oid).serial }
+}
+
+function encodeHeader(fileId: Uint8Array, state: LogState, pages: number): Buffer {
+  const header = Buffer.alloc(headerBytes)
+  header.write(magic, 0, 'latin1')
+  header.writeUInt16BE(version, 8)
+  byteOrderMark.copy(header, 12)
+  header.set(fileId, 16)
+  writePosition(header, state.end, 32)
+  writePosition(header, state.lastTid, 40)
+  writePosition(header, state.nextOid, 48)
+  header.writeUInt32BE(pages, 56)
+  header.writeUInt32BE(crc32(header.subarray(0, 60)), 60)
+  return header
+}
+
+/** The state, or what is wrong, as a phrase. */
+function readPages(
+  files: FileSystem,
+  file: number,
+  fileId: Uint8Array,
+  index: PositionIndex,
+): (LogState & { readonly bytes: number }) | string {
+  const header = Buffer.alloc(headerBytes)
+  if (readFully(files, file, header, 0, headerBytes, 0) < headerBytes) return 'it is cut off'
+  if (header.toString('latin1', 0, 8) !== magic) return 'it is not a checkpoint'
+  if (crc32(header.subarray(0, 60)) !== header.readUInt32BE(60)) return 'its header is damaged'
+  if (header.readUInt16BE(8) !== version || !header.subarray(12, 16).equals(byteOrderMark)) {
+    return 'it was written by another version or on another kind of machine'
+  }
+  if (!header.subarray(16, 16 + fileIdBytes).equals(fileId)) return 'it belongs to another log'
+  const pages = header.readUInt32BE(56)
+  const bytes = headerBytes + pages * pageBytes
+  if (files.size(file) !== bytes) return 'its length is wrong'
+  const page = Buffer.alloc(pageBytes)
+  const positions = new BigInt64Array(slotsPerPage)
+  const serials = new Float64Array(slotsPerPage)
+  for (let at = headerBytes; at < bytes; at += pageBytes) {
+    if (readFully(files, file, page, 0, pageBytes, at) < pageBytes) return 'it is cut off'
+    if (crc32(page.subarray(4)) !== page.readUInt32BE(0)) return `its page at ${at} is damaged`
+    new Uint8Array(positions.buffer).set(page.subarray(pageHeaderBytes, pageHeaderBytes + slotsPerPage * 8))
+    new Uint8Array(serials.buffer).set(page.subarray(pageHeaderBytes + slotsPerPage * 8))
+    index.fillPage(readPosition(page, 8) as Oid, positions, serials)
+  }
+  return {
+    end: readPosition(header, 32),
+    lastTid: readPosition(header, 40) as Tid,
+    nextOid: readPosition(header, 48),
+    bytes,
+  }
+}
+
+/** Checks the checkpoint against the log: the transaction that ends where it ends must be the one it names last. */
+function misfit({ files, file, seed }: RecoverySource, state: LogState): string | undefined {
+  if (state.end === fileHeaderBytes) return undefined
+  const length = Buffer.alloc(8)
+  readFully(files, file, length, 0, 8, state.end - 8)
+  const start = state.end - readPosition(length, 0)
+  const read = start < fileHeaderBytes ? undefined : new LogScanner(files, file, seed).read(start, state.end)
+  if (read === undefined || 'reason' in read || read.header.tid !== state.lastTid)
+    return 'it does not fit the log'
+  return undefined
+}

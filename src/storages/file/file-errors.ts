@@ -1,0 +1,53 @@
+/** The errors of a log, worded in one place. */
+
+import { CorruptDataError, describeError, ShootoutError } from '../../core/errors.ts'
+import { systemErrorCode } from '../../core/file-system.ts'
+import type { Oid } from '../../core/ids.ts'
+import { formatBytes } from '../../core/units.ts'
+import { payloadBytesMax } from './format.ts'
+
+/** Stored bytes are not what was written. */
+export function damage(path: string, where: string, reason: string): CorruptDataError {
+  return new CorruptDataError(
+    `${path}: ${where}: ${reason}. See what else is damaged with "shootout file verify ${path}"; "shootout file recover ${path} NEW" copies everything intact into a new file`,
+    { details: { path, where, reason } },
+  )
+}
+
+/** A write to the log failed. Nothing of the transaction is left, and the next one may succeed. */
+export function writeFailed(path: string, cause: unknown): ShootoutError {
+  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemErrorCode(cause) ?? '')
+  return new ShootoutError(
+    full ? 'disk-full' : 'write-failed',
+    full
+      ? `${path}: there is no room for the transaction (${describeError(cause)}). Nothing of it was kept; make room and repeat it`
+      : `${path}: the transaction cannot be written: ${describeError(cause)}. Nothing of it was kept`,
+    { cause, details: { path } },
+  )
+}
+
+/** The transaction was written, but the disk would not confirm it; it was taken back. */
+export function syncFailed(path: string): ShootoutError {
+  return new ShootoutError(
+    'sync-failed',
+    `${path}: the disk did not confirm the transaction, which was taken back. Check the disk; the transaction may be repeated`,
+    { details: { path } },
+  )
+}
+
+/** After a failed flush the log could not be cut back either: what is on disk can only be told by opening it anew. */
+export function logFailed(path: string): ShootoutError {
+  return new ShootoutError(
+    'log-failed',
+    `${path}: takes no more commits, because the disk failed and what it holds is not certain. Check the disk, close the store and open it again; opening verifies the log`,
+    { details: { path } },
+  )
+}
+
+export function recordTooLarge(oid: Oid, bytes: number): ShootoutError {
+  return new ShootoutError(
+    'record-too-large',
+    `file: object ${oid} has ${formatBytes(bytes)}, a record holds at most ${formatBytes(payloadBytesMax)}; split it over several objects`,
+    { details: { oid, bytes } },
+  )
+}

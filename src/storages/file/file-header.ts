@@ -1,0 +1,50 @@
+/** The first 64 bytes of a log: making a new one, and telling one from other files. */
+
+import { randomBytes } from 'node:crypto'
+import { dirname } from 'node:path'
+import type { Clock } from '../../core/clock.ts'
+import { ShootoutError } from '../../core/errors.ts'
+import { type FileSystem, readFully, writeFully } from '../../core/file-system.ts'
+import { damage } from './file-errors.ts'
+import { decodeFileHeader, encodeFileHeader, fileHeaderBytes } from './format.ts'
+
+/** Creates an empty log. It appears under its name only when its header is on disk. */
+export function createLog(files: FileSystem, path: string, clock: Clock): void {
+  const unfinished = `${path}.new`
+  if (files.exists(unfinished)) files.remove(unfinished)
+  const file = files.open(unfinished, 'create')
+  try {
+    const header = encodeFileHeader({ fileId: new Uint8Array(randomBytes(16)), createdUs: clock.wallUs() })
+    writeFully(files, file, header, 0, header.length, 0)
+    files.sync(file)
+  } finally {
+    files.close(file)
+  }
+  files.rename(unfinished, path)
+  files.syncFolder(dirname(path))
+}
+
+/** Reads and checks the header of a log. @returns its file id */
+export function readFileHeader(files: FileSystem, file: number, path: string): Uint8Array {
+  const bytes = Buffer.alloc(fileHeaderBytes)
+  const got = readFully(files, file, bytes, 0, fileHeaderBytes, 0)
+  const header = decodeFileHeader(bytes.subarray(0, got))
+  if (typeof header === 'object') return header.fileId
+  if (header === 'damaged') throw damage(path, 'the file header', 'its checksum is wrong')
+  if (header === 'newer') {
+    throw new ShootoutError(
+      'log-version',
+      `${path}: was written by a newer version of this program; use that one`,
+      {
+        details: { path },
+      },
+    )
+  }
+  throw new ShootoutError(
+    'not-a-log',
+    `${path}: is not a log of this storage; nothing was changed. Choose another path`,
+    {
+      details: { path },
+    },
+  )
+}

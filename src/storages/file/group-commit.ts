@@ -1,0 +1,230 @@
+/**
+ * Durability and publication: many committers share one fdatasync, across the tasks of an event loop and across the
+ * threads of the process.
+ *
+ * A committer appends its transaction and waits here. Whoever finds nobody syncing becomes the leader: it notes how
+ * far the log reaches, flushes, and publishes everything up to there by raising `lastTid`, in one step. The others
+ * find themselves published, or the next of them leads. Who leads makes no difference to what is published.
+ *
+ * In this isolate a transaction is visible only after its `onTid` has run; `visibleTid` sees to that.
+ */
+
+import { describeError } from '../../core/errors.ts'
+import type { Tid } from '../../core/ids.ts'
+import { logFailed, syncFailed } from './file-errors.ts'
+import type { Log } from './log.ts'
+import { takeBack } from './rollback.ts'
+import { word } from './shared-state.ts'
+import { changeOf } from './wait.ts'
+
+/** A disk that confirms faster than this is waited for in place; handing the call to a thread pool would cost more. */
+const blockingMsMax = 1
+
+/** A leader that has not come back after this long was terminated, or its disk hangs: somebody else leads. */
+const leaderMsMax = 2000
+
+interface Committer {
+  readonly tid: Tid
+  /** Number of rollbacks when it was appended. */
+  readonly rollbacks: number
+  readonly onTid: ((tid: Tid) => void) | undefined
+  readonly resolve: (tid: Tid) => void
+  readonly reject: (error: unknown) => void
+}
+
+export class GroupCommit {
+  readonly #log: Log
+  readonly #report: (message: string) => void
+  /** Committers of this isolate that are not announced yet, in tid order. */
+  #waiting: Committer[] = []
+  #visible: Tid
+  #settling = false
+  #driving = false
+  /** How long the last flush took: what to expect of the next one. */
+  #syncMs = 0
+  /** Since when the same leader has been followed. */
+  #followingSince: number | undefined
+
+  constructor(log: Log, report: (message: string) => void) {
+    this.#log = log
+    this.#report = report
+    this.#visible = log.numbers.lastTid
+  }
+
+  /** Newest transaction that this isolate may see. Announces own transactions first that have become durable. */
+  get visibleTid(): Tid {
+    this.settle()
+    return this.#visible
+  }
+
+  /** True while commits of this isolate wait to become durable. */
+  get busy(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  /**
+   * Resolves once transaction `tid`, which was just appended, is durable, announced and visible.
+   * @throws ShootoutError `sync-failed`, `log-failed`; whatever `onTid` throws
+   */
+  join(tid: Tid, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
+    const rollbacks = Atomics.load(this.#log.words, word.rollbacks)
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ tid, rollbacks, onTid, resolve, reject })
+      this.#drive()
+    })
+  }
+
+  /** Announces what has been published: for storages that publish in `append` (no waiting for the disk). */
+  announce(tid: Tid, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({
+        tid,
+        rollbacks: Atomics.load(this.#log.words, word.rollbacks),
+        onTid,
+        resolve,
+        reject,
+      })
+      this.settle()
+    })
+  }
+
+  /** Resolves once `lastTid` is at least `tid`, or `tid` was taken back: nobody waits for it any more. */
+  async published(tid: Tid): Promise<void> {
+    const { words, numbers } = this.#log
+    const rollbacks = Atomics.load(words, word.rollbacks)
+    for (;;) {
+      const epoch = Atomics.load(words, word.syncEpoch)
+      if (
+        this.visibleTid >= tid ||
+        numbers.wasRolledBack(tid, rollbacks, Atomics.load(words, word.rollbacks))
+      )
+        return
+      await changeOf(words, word.syncEpoch, epoch)
+    }
+  }
+
+  /** Calls `onTid` of every own transaction that is published, in tid order, and only then lets it be seen. */
+  settle(): void {
+    // Called again from within an onTid: that transaction is not visible yet.
+    if (this.#settling) return
+    this.#settling = true
+    const { numbers, words } = this.#log
+    const last = numbers.lastTid
+    const rollbacks = Atomics.load(words, word.rollbacks)
+    const outcomes: (() => void)[] = []
+    while (this.#waiting.length > 0) {
+      const committer = this.#waiting[0]!
+      const { tid, onTid, resolve, reject } = committer
+      if (numbers.wasRolledBack(tid, committer.rollbacks, rollbacks)) {
+        const error =
+          Atomics.load(words, word.failed) === 0 ? syncFailed(this.#log.path) : logFailed(this.#log.path)
+        outcomes.push(() => reject(error))
+      } else if (tid <= last) {
+        try {
+          onTid?.(tid)
+          outcomes.push(() => resolve(tid))
+        } catch (error) {
+          outcomes.push(() => reject(error))
+        }
+      } else break
+      this.#waiting.shift()
+    }
+    this.#visible = last
+    this.#settling = false
+    for (const outcome of outcomes) outcome()
+  }
+
+  /** Keeps going, one step per turn of the event loop, until nobody of this isolate waits. */
+  #drive(): void {
+    if (this.#driving) return
+    this.#driving = true
+    // Not at once: every task that is ready to commit in this turn of the event loop shall be in the group.
+    setImmediate(() => {
+      this.#step().catch((error: unknown) => {
+        for (const { reject } of this.#waiting.splice(0)) reject(error)
+        this.#driving = false
+      })
+    })
+  }
+
+  async #step(): Promise<void> {
+    const { words } = this.#log
+    const epoch = Atomics.load(words, word.syncEpoch)
+    this.settle()
+    if (this.busy) {
+      if (Atomics.compareExchange(words, word.syncing, 0, 1) === 0) await this.#lead()
+      else await this.#follow(epoch)
+      this.settle()
+    }
+    this.#driving = false
+    if (this.busy) this.#drive()
+  }
+
+  async #lead(): Promise<void> {
+    const { words } = this.#log
+    try {
+      await this.flush()
+    } finally {
+      Atomics.store(words, word.syncing, 0)
+      Atomics.add(words, word.syncEpoch, 1)
+      Atomics.notify(words, word.syncEpoch)
+    }
+  }
+
+  /** Makes everything appended so far durable and publishes it, or takes it back. */
+  async flush(): Promise<void> {
+    const log = this.#log
+    const { numbers } = log
+    const target = log.locked(() => ({
+      end: numbers.tail,
+      tid: numbers.tailTid,
+      file: log.file,
+      generation: log.generation,
+      rollbacks: Atomics.load(log.words, word.rollbacks),
+    }))
+    const start = performance.now()
+    let failure: { readonly cause: unknown } | undefined
+    try {
+      if (this.#syncMs <= blockingMsMax) log.files.sync(target.file)
+      else await log.files.syncLater(target.file)
+    } catch (cause) {
+      failure = { cause }
+    }
+    log.counters.syncs++
+    this.#syncMs = performance.now() - start
+    log.locked(() => {
+      // A file that took this one's place (pack) was flushed, and published, as a whole; and what was taken back
+      // meanwhile must not be published by a flush that began before.
+      if (target.generation !== log.generation) return
+      if (target.rollbacks !== Atomics.load(log.words, word.rollbacks)) return
+      if (failure === undefined) {
+        if (target.end > numbers.durableEnd) numbers.durableEnd = target.end
+        if (target.tid > numbers.lastTid) numbers.lastTid = target.tid
+        return
+      }
+      const problem = takeBack(log)
+      this.#report(
+        `${log.path}: the disk did not confirm a commit: ${describeError(failure.cause)}; ` +
+          (problem === undefined
+            ? `everything since the last confirmed one was taken back, at position ${numbers.durableEnd}`
+            : `it could not be taken back either: ${describeError(problem)}`),
+      )
+    })
+  }
+
+  /** Waits for whoever leads at the moment. */
+  async #follow(epoch: number): Promise<void> {
+    const { words } = this.#log
+    // No longer in place than leading would block.
+    if (this.#syncMs <= blockingMsMax) Atomics.wait(words, word.syncEpoch, epoch, 2 * blockingMsMax)
+    else await changeOf(words, word.syncEpoch, epoch)
+    if (Atomics.load(words, word.syncEpoch) !== epoch) {
+      this.#followingSince = undefined
+      return
+    }
+    this.#followingSince ??= performance.now()
+    if (performance.now() - this.#followingSince < leaderMsMax) return
+    this.#followingSince = undefined
+    await this.flush()
+  }
+}

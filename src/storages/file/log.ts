@@ -1,0 +1,243 @@
+/**
+ * The log as one isolate sees it: reads records by position, and appends transactions under the mutex that all
+ * threads share. It decides nothing about conflicts, durability or visibility; those are the callers' business.
+ *
+ * Everything here is synchronous, so nothing of this isolate can happen between two lines of it.
+ */
+
+import type { Clock } from '../../core/clock.ts'
+import { type FileSystem, readFully, writeFully } from '../../core/file-system.ts'
+import { nextTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { MutableCounters } from '../storage.ts'
+import { RecentChanges } from './changes.ts'
+import { damage, logFailed, writeFailed } from './file-errors.ts'
+import {
+  deletedMark,
+  noPosition,
+  payloadBytes,
+  recordChecksum,
+  recordHeaderBytes,
+  recordLength,
+  recordOid,
+  recordPrevious,
+  recordSerial,
+} from './format.ts'
+import { Mutex } from './mutex.ts'
+import { PositionIndex } from './position-index.ts'
+import { type SharedLog, SharedNumbers, word } from './shared-state.ts'
+import type { StagedTransaction } from './staged-transaction.ts'
+
+/** One revision as it lies in the log. */
+export interface LogRecord {
+  readonly oid: Oid
+  readonly serial: Tid
+  /** Position of the revision before; 0 for the first. */
+  readonly previous: number
+  /** Null: the object was deleted. Belongs to the caller. */
+  readonly data: Uint8Array | null
+}
+
+/** Most records come whole with the first read. Copying this much costs less than a second read. */
+const firstReadBytes = 4096
+
+export class Log {
+  readonly shared: SharedLog
+  readonly files: FileSystem
+  readonly counters: MutableCounters
+  readonly words: Int32Array
+  readonly numbers: SharedNumbers
+  readonly mutex: Mutex
+  readonly changes: RecentChanges
+  readonly #indexes: readonly [PositionIndex, PositionIndex]
+  readonly #clock: Clock
+  readonly #scratch = Buffer.allocUnsafeSlow(firstReadBytes)
+  readonly #log: (message: string) => void
+
+  constructor(
+    shared: SharedLog,
+    files: FileSystem,
+    clock: Clock,
+    counters: MutableCounters,
+    log: (message: string) => void,
+  ) {
+    this.shared = shared
+    this.files = files
+    this.counters = counters
+    this.words = new Int32Array(shared.words)
+    this.numbers = new SharedNumbers(shared)
+    this.mutex = new Mutex(this.words, word.mutex)
+    this.changes = new RecentChanges(shared.changes)
+    this.#indexes = [new PositionIndex(shared.indexes[0]), new PositionIndex(shared.indexes[1])]
+    this.#clock = clock
+    this.#log = log
+  }
+
+  get path(): string {
+    return this.shared.path
+  }
+
+  get generation(): number {
+    return Atomics.load(this.words, word.generation)
+  }
+
+  get index(): PositionIndex {
+    return this.#indexes[this.generation & 1]!
+  }
+
+  /** The index region that is not in use. */
+  get spareIndex(): PositionIndex {
+    return this.#indexes[(this.generation + 1) & 1]!
+  }
+
+  get file(): number {
+    return Atomics.load(this.words, word.file)
+  }
+
+  get seed(): number {
+    return Atomics.load(this.words, word.seed) >>> 0
+  }
+
+  /** End of the newest published transaction. Call it with the mutex held. */
+  get publishedEnd(): number {
+    const { numbers } = this
+    return numbers.lastTid === numbers.tailTid ? numbers.tail : numbers.durableEnd
+  }
+
+  /** Runs `body` with the mutex held. It must not wait for anything. */
+  locked<T>(body: () => T): T {
+    this.mutex.lock()
+    try {
+      return body()
+    } finally {
+      this.mutex.unlock()
+    }
+  }
+
+  // --- Reading ------------------------------------------------------------------------------------------------------
+
+  /**
+   * The newest revision of `oid` whose serial is at most `upTo`, and the serial of the one that replaced it, as far
+   * as that is at most `visible`. Undefined when there is none.
+   * @throws CorruptDataError
+   */
+  find(oid: Oid, upTo: Tid, visible: Tid): { record: LogRecord; nextSerial: Tid | undefined } | undefined {
+    for (;;) {
+      const { file, generation, index } = this
+      const first = index.position(oid)
+      try {
+        let nextSerial: Tid | undefined
+        for (let position = first; position !== noPosition; ) {
+          const record = this.read(file, position, oid)
+          if (record.serial <= upTo) return { record, nextSerial }
+          if (record.serial <= visible) nextSerial = record.serial
+          position = record.previous
+        }
+        return undefined
+      } catch (error) {
+        // The log was cut back or replaced under our feet: what we read was not damage, but the past.
+        if (generation !== this.generation || first !== this.index.position(oid)) continue
+        throw error
+      }
+    }
+  }
+
+  /**
+   * Reads and verifies the record at `position`.
+   * @throws CorruptDataError when it is not a record of `oid`, whole
+   */
+  read(file: number, position: number, oid: Oid): LogRecord {
+    let bytes = this.#scratch
+    const got = this.files.read(file, bytes, 0, firstReadBytes, position)
+    this.counters.bytesRead += got
+    if (got < recordHeaderBytes) throw this.#damage(oid, position, 'the file ends before it')
+    const length = recordLength(bytes, 0)
+    const total = recordHeaderBytes + payloadBytes(length)
+    if (total > got) {
+      if (position + total > this.files.size(file))
+        throw this.#damage(oid, position, 'its length is impossible')
+      const head = bytes
+      bytes = Buffer.allocUnsafeSlow(total)
+      head.copy(bytes, 0, 0, got)
+      const more = readFully(this.files, file, bytes, got, total - got, position + got)
+      this.counters.bytesRead += more
+      if (got + more < total) throw this.#damage(oid, position, 'the file ends within it')
+    }
+    if (recordChecksum(bytes, 0, length) !== bytes.readUInt32BE(0)) {
+      throw this.#damage(oid, position, 'its checksum is wrong')
+    }
+    if (recordOid(bytes, 0) !== oid) {
+      throw this.#damage(oid, position, `it belongs to object ${recordOid(bytes, 0)}`)
+    }
+    return {
+      oid,
+      serial: recordSerial(bytes, 0),
+      previous: recordPrevious(bytes, 0),
+      data: length === deletedMark ? null : payload(bytes, total, bytes === this.#scratch),
+    }
+  }
+
+  /** A revision was handed to a caller. There is no cache above the file. */
+  countLoad(bytes: number): void {
+    this.counters.loads++
+    this.counters.backendLoads++
+    this.counters.loadedBytes += bytes
+  }
+
+  #damage(oid: Oid, position: number, reason: string): Error {
+    return damage(this.path, `the record of object ${oid} at position ${position}`, reason)
+  }
+
+  // --- Appending ----------------------------------------------------------------------------------------------------
+
+  /** @throws ShootoutError `log-failed` */
+  assertWritable(): void {
+    if (Atomics.load(this.words, word.failed) !== 0) throw logFailed(this.path)
+  }
+
+  /**
+   * Writes a transaction at the end of the log and makes it the newest revision of its objects, for commits. Readers
+   * do not see it before `lastTid` says so. Call it with the mutex held.
+   * @param tid given by `restore`; otherwise taken here, so that tids rise along the log
+   * @throws ShootoutError `disk-full`, `write-failed`: nothing is left of it
+   */
+  append(staged: StagedTransaction, tid?: Tid): Tid {
+    const { numbers, index } = this
+    const own = tid ?? nextTid(numbers.tailTid, this.#clock.wallUs())
+    const position = numbers.tail
+    const bytes = staged.complete(position, own, numbers.durableEnd, this.seed, index)
+    try {
+      writeFully(this.files, this.file, bytes, 0, bytes.length, position)
+    } catch (cause) {
+      this.#cutBack(position)
+      throw writeFailed(this.path, cause)
+    }
+    this.counters.bytesWritten += bytes.length
+    let changeCount = numbers.changeCount
+    for (const { oid, offset } of staged.entries) {
+      index.set(oid, position + offset, own)
+      this.changes.add(changeCount++, own, oid)
+      numbers.keepAbove(oid)
+    }
+    numbers.changeCount = changeCount
+    numbers.tailTid = own
+    numbers.tail = position + bytes.length
+    return own
+  }
+
+  /** Removes what a failed write left behind. If even that fails, the next transaction overwrites it. */
+  #cutBack(position: number): void {
+    try {
+      this.files.truncate(this.file, position)
+    } catch (error) {
+      this.#log(
+        `${this.path}: a partly written transaction at ${position} is left in the file: ${String(error)}`,
+      )
+    }
+  }
+}
+
+/** The payload, in memory of its own: scratch memory is used again by the next read. */
+function payload(bytes: Buffer, total: number, copy: boolean): Uint8Array {
+  const view = new Uint8Array(bytes.buffer, bytes.byteOffset + recordHeaderBytes, total - recordHeaderBytes)
+  return copy ? view.slice() : view
+}

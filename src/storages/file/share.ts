@@ -1,0 +1,169 @@
+/**
+ * Opens a log for a process, once: takes the lock, creates the file or recovers it, and fills the shared memory that
+ * all threads will use. Ends with a checkpoint.
+ */
+
+import { basename, dirname } from 'node:path'
+import { describeError, ShootoutError, UsageError } from '../../core/errors.ts'
+import { type FileSystem, systemErrorCode } from '../../core/file-system.ts'
+import { formatDuration } from '../../core/units.ts'
+import type { OpenContext, SharedState } from '../storage.ts'
+import { zeroCounters } from '../storage.ts'
+import { checkpointPath, readCheckpoint, unfinishedCheckpointPath, writeCheckpoint } from './checkpoint.ts'
+import { createLog, readFileHeader } from './file-header.ts'
+import { checksumSeed } from './format.ts'
+import { acquireLock, type LockFile } from './lock-file.ts'
+import { Log } from './log.ts'
+import { PositionIndex } from './position-index.ts'
+import { emptyLog, readLog, setTailAside } from './recovery.ts'
+import { newSharedLog, type SharedLog, SharedNumbers, word } from './shared-state.ts'
+import type { FileDurability } from './storage.ts'
+
+export interface ShareOptions {
+  readonly path: string
+  readonly durability: FileDurability
+  readonly indexBytes: number
+}
+
+/** @throws ShootoutError `storage-locked`, `log-not-found`, `not-a-log`, `corrupt-data` … */
+export async function shareLog(
+  files: FileSystem,
+  options: ShareOptions,
+  context: OpenContext,
+): Promise<SharedState<SharedLog>> {
+  const { path, durability } = options
+  if (path === '') {
+    throw new UsageError('no-path', 'file: which log? Give its path, as in file:path=data.log')
+  }
+  const readOnly = context.readOnly ?? false
+  let lock: LockFile | undefined
+  let file: number | undefined
+  try {
+    if (!readOnly) lock = lockFor(path, context)
+    if (!files.exists(path)) {
+      if (readOnly)
+        throw new ShootoutError('log-not-found', `there is no log ${path}; check the path`, {
+          details: { path },
+        })
+      refuseOrphans(files, path)
+      createLog(files, path, context.clock)
+    }
+    file = openLog(files, path, readOnly)
+    const shared = newSharedLog(path, readOnly, options.indexBytes)
+    recover(files, file, shared, context)
+    const opened = file
+    const ownLock = lock
+    return {
+      state: shared,
+      async close() {
+        try {
+          if (!readOnly) await lastCheckpoint(files, shared, durability, context)
+        } finally {
+          files.close(new Int32Array(shared.words)[word.file] ?? opened)
+          ownLock?.release()
+        }
+      },
+    }
+  } catch (error) {
+    if (file !== undefined) files.close(file)
+    lock?.release()
+    throw error
+  }
+}
+
+function lockFor(path: string, context: OpenContext): LockFile {
+  try {
+    return acquireLock(path, context.log)
+  } catch (error) {
+    const code = systemErrorCode(error)
+    if (error instanceof ShootoutError || code === undefined) throw error
+    if (code === 'ENOENT') {
+      throw new ShootoutError(
+        'folder-not-found',
+        `${path}: there is no folder ${dirname(path)}; create it, or check the path`,
+        {
+          cause: error,
+        },
+      )
+    }
+    throw new ShootoutError(
+      'folder-not-writable',
+      `${path}: cannot be locked for writing: ${describeError(error)}; open it read-only, or choose a folder that can be written to`,
+      {
+        cause: error,
+      },
+    )
+  }
+}
+
+/** A log that is missing while what belongs to it is there was moved or lost: a new one in its place would hide that. */
+function refuseOrphans(files: FileSystem, path: string): void {
+  const orphan = checkpointPath(path)
+  if (!files.exists(orphan)) return
+  throw new ShootoutError(
+    'log-not-found',
+    `there is no log ${path}, but ${basename(orphan)} belongs to one; put the log back, or remove ${orphan} to begin a new one`,
+    { details: { path, orphan } },
+  )
+}
+
+function openLog(files: FileSystem, path: string, readOnly: boolean): number {
+  try {
+    return files.open(path, readOnly ? 'read' : 'write')
+  } catch (error) {
+    throw new ShootoutError('log-not-accessible', `${path}: cannot be opened: ${describeError(error)}`, {
+      cause: error,
+    })
+  }
+}
+
+function recover(files: FileSystem, file: number, shared: SharedLog, context: OpenContext): void {
+  const { path, readOnly } = shared
+  const fileId = readFileHeader(files, file, path)
+  const seed = checksumSeed(fileId)
+  const source = { files, file, path, seed }
+  const index = new PositionIndex(shared.indexes[0])
+  const start = context.clock.monotonicNs()
+  const checkpoint = readCheckpoint(source, fileId, index, context.log)
+  const state = readLog(source, checkpoint ?? emptyLog, (oid, position, serial) =>
+    index.set(oid, position, serial),
+  )
+  if (!readOnly) {
+    setTailAside(source, state.end, context.log)
+    // What was found may still be in the memory of a system that did not crash; from here on it counts as confirmed.
+    files.sync(file)
+    if (files.exists(unfinishedCheckpointPath(path))) files.remove(unfinishedCheckpointPath(path))
+  }
+  const readNs = context.clock.monotonicNs() - start
+  if (readNs > 5e9) context.log(`${path}: opened in ${formatDuration(readNs)}`)
+  const words = new Int32Array(shared.words)
+  const numbers = new SharedNumbers(shared)
+  words[word.file] = file
+  words[word.seed] = seed | 0
+  numbers.tail = state.end
+  numbers.durableEnd = state.end
+  numbers.lastTid = state.lastTid
+  numbers.tailTid = state.lastTid
+  numbers.nextOid = state.nextOid
+  numbers.checkpointEnd = checkpoint?.end ?? 0
+  numbers.checkpointBytes = checkpoint?.bytes ?? 0
+}
+
+/** So that the next opening need not read the log. It can do without. */
+async function lastCheckpoint(
+  files: FileSystem,
+  shared: SharedLog,
+  durability: FileDurability,
+  context: OpenContext,
+): Promise<void> {
+  const log = new Log(shared, files, context.clock, zeroCounters(), context.log)
+  if (Atomics.load(log.words, word.failed) !== 0) return
+  if (durability === 'os') files.sync(log.file)
+  try {
+    await writeCheckpoint(log, readFileHeader(files, log.file, log.path), durability !== 'none')
+  } catch (error) {
+    context.log(
+      `${log.path}: no checkpoint was written on closing, so the next opening reads the log: ${describeError(error)}`,
+    )
+  }
+}

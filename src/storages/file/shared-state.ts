@@ -1,0 +1,186 @@
+/**
+ * What all threads of a process have in common about one open log: plain data that survives a structured clone, with
+ * shared memory in it, and names for the words of that memory.
+ *
+ * Who may write what: everything under *appending* is written only with the mutex held. `lastTid` is what publishes a
+ * commit: whoever reads a value of it sees every index entry and change of the transactions up to it.
+ */
+
+import type { Oid, Tid } from '../../core/ids.ts'
+import { changesBytes } from './changes.ts'
+import { indexBuffer } from './position-index.ts'
+
+export interface SharedLog {
+  readonly path: string
+  readonly readOnly: boolean
+  readonly words: SharedArrayBuffer
+  readonly numbers: SharedArrayBuffer
+  readonly changes: SharedArrayBuffer
+  readonly snapshots: SharedArrayBuffer
+  /** Two regions; packing builds the new index in the one that is not in use. */
+  readonly indexes: readonly [SharedArrayBuffer, SharedArrayBuffer]
+}
+
+/** 32-bit words. */
+export const word = {
+  mutex: 0,
+  /** 1 while some thread is inside fdatasync for the group. */
+  syncing: 1,
+  /** Counts the ends of group syncs; waiters sleep on it. */
+  syncEpoch: 2,
+  /** Counts transactions that gave up their claims; voters sleep on it. */
+  endings: 3,
+  /** Counts how often appended transactions were taken back because they could not be made durable. */
+  rollbacks: 4,
+  /** 1: the log takes no more writes until it is opened anew. */
+  failed: 5,
+  /** Counts the files that took each other's place (pack, zap). Its lowest bit says which index is in use. */
+  generation: 6,
+  /** Descriptor of the log of this generation. */
+  file: 7,
+  /** 1 while a pack or a zap is at work. */
+  packing: 8,
+  /** 1 while a checkpoint is being written. */
+  checkpointing: 9,
+  /** Transactions appended and not yet published, and how many the last group had: how long a leader waits. */
+  pendingCommits: 10,
+  lastGroup: 11,
+  /** Checksum seed of the file of this generation. */
+  seed: 12,
+  count: 16,
+} as const
+
+/** 64-bit numbers. */
+const number = {
+  lastTid: 0,
+  tailTid: 1,
+  tail: 2,
+  durableEnd: 3,
+  nextOid: 4,
+  changeCount: 5,
+  checkpointEnd: 6,
+  checkpointBytes: 7,
+  rollbackRanges: 16,
+} as const
+
+const rollbackRangesKept = 16
+const numberCount = number.rollbackRanges + 2 * rollbackRangesKept
+
+/** Instances that can hold a snapshot open at once, over all threads. */
+export const snapshotSlots = 1 << 16
+
+export function newSharedLog(path: string, readOnly: boolean, indexBytes: number): SharedLog {
+  return {
+    path,
+    readOnly,
+    words: new SharedArrayBuffer(word.count * 4),
+    numbers: new SharedArrayBuffer(numberCount * 8),
+    changes: new SharedArrayBuffer(changesBytes),
+    snapshots: new SharedArrayBuffer(snapshotSlots * 8),
+    indexes: [indexBuffer(indexBytes), indexBuffer(indexBytes)],
+  }
+}
+
+/** The 64-bit numbers of a shared log, by name. Each read or write is atomic; two together are not. */
+export class SharedNumbers {
+  readonly #numbers: BigInt64Array
+
+  constructor(state: SharedLog) {
+    this.#numbers = new BigInt64Array(state.numbers)
+  }
+
+  #get(at: number): number {
+    return Number(Atomics.load(this.#numbers, at))
+  }
+
+  #set(at: number, value: number): void {
+    Atomics.store(this.#numbers, at, BigInt(value))
+  }
+
+  /** Newest transaction that new snapshots show. */
+  get lastTid(): Tid {
+    return this.#get(number.lastTid) as Tid
+  }
+  set lastTid(tid: Tid) {
+    this.#set(number.lastTid, tid)
+  }
+
+  // --- appending ---
+
+  /** Newest transaction in the log, perhaps not yet durable. Never goes back, whatever is taken back. */
+  get tailTid(): Tid {
+    return this.#get(number.tailTid) as Tid
+  }
+  set tailTid(tid: Tid) {
+    this.#set(number.tailTid, tid)
+  }
+
+  /** End of the log: where the next transaction goes. */
+  get tail(): number {
+    return this.#get(number.tail)
+  }
+  set tail(position: number) {
+    this.#set(number.tail, position)
+  }
+
+  /** Everything before this position is on disk. */
+  get durableEnd(): number {
+    return this.#get(number.durableEnd)
+  }
+  set durableEnd(position: number) {
+    this.#set(number.durableEnd, position)
+  }
+
+  /** Smallest object id never given out. */
+  get nextOid(): number {
+    return this.#get(number.nextOid)
+  }
+  set nextOid(oid: number) {
+    this.#set(number.nextOid, oid)
+  }
+
+  /** Entries ever added to the list of recent changes. */
+  get changeCount(): number {
+    return this.#get(number.changeCount)
+  }
+  set changeCount(count: number) {
+    this.#set(number.changeCount, count)
+  }
+
+  /** End of the log as of the newest checkpoint on disk, and the size of that checkpoint. */
+  get checkpointEnd(): number {
+    return this.#get(number.checkpointEnd)
+  }
+  set checkpointEnd(position: number) {
+    this.#set(number.checkpointEnd, position)
+  }
+  get checkpointBytes(): number {
+    return this.#get(number.checkpointBytes)
+  }
+  set checkpointBytes(bytes: number) {
+    this.#set(number.checkpointBytes, bytes)
+  }
+
+  /** Makes `oid` one that will not be given out again. */
+  keepAbove(oid: Oid): void {
+    if (oid >= this.nextOid) this.nextOid = oid + 1
+  }
+
+  /** Remembers that the transactions after `from` up to `to` were taken back, as rollback number `count`. */
+  noteRollback(count: number, from: Tid, to: Tid): void {
+    const at = number.rollbackRanges + 2 * (count % rollbackRangesKept)
+    this.#set(at, from)
+    this.#set(at + 1, to)
+  }
+
+  /** True if `tid`, appended when there had been `before` rollbacks, was taken back in one of those up to `now`. */
+  wasRolledBack(tid: Tid, before: number, now: number): boolean {
+    // So many failures in a row that this one is forgotten: then it failed too.
+    if (now - before > rollbackRangesKept) return true
+    for (let count = before + 1; count <= now; count++) {
+      const at = number.rollbackRanges + 2 * (count % rollbackRangesKept)
+      if (tid > this.#get(at) && tid <= this.#get(at + 1)) return true
+    }
+    return false
+  }
+}

@@ -1,0 +1,239 @@
+/**
+ * One open log in one isolate: serves instances, and does what concerns the whole store. What it shares with the
+ * storages of other threads is in `Log`; what becomes durable and visible when is in `GroupCommit`.
+ */
+
+import { ClosedError, describeError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
+import type { FileSystem } from '../../core/file-system.ts'
+import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import {
+  type ConflictResolver,
+  type HistoryEntry,
+  type OpenContext,
+  type Storage,
+  type StorageCounters,
+  type TransactionRecord,
+  zeroCounters,
+} from '../storage.ts'
+import { writeCheckpoint } from './checkpoint.ts'
+import { readFileHeader } from './file-header.ts'
+import { encodeMetadata } from './format.ts'
+import { GroupCommit } from './group-commit.ts'
+import { FileInstance } from './instance.ts'
+import { Log } from './log.ts'
+import { type SharedLog, word } from './shared-state.ts'
+import { StagedTransaction } from './staged-transaction.ts'
+import { historyOf, transactions } from './transactions.ts'
+import { changeOf } from './wait.ts'
+import { zap } from './zap.ts'
+
+export type FileDurability = 'full' | 'os' | 'none'
+
+export interface FileStorageOptions {
+  readonly durability: FileDurability
+  /** How long a vote waits for another one to end. */
+  readonly claimWaitMs: number
+  /** How much the log grows between checkpoints. */
+  readonly checkpointBytes: number
+}
+
+export class FileStorage implements Storage {
+  readonly log: Log
+  readonly group: GroupCommit
+  readonly durability: FileDurability
+  readonly claimWaitMs: number
+  readonly #checkpointBytes: number
+  readonly #report: (message: string) => void
+  readonly #counters = zeroCounters()
+  readonly #resolver: ConflictResolver | undefined
+  #votedCount = 0
+  #checkpointing = false
+  #state: 'open' | 'closing' | 'closed' = 'open'
+  #idle: (() => void) | undefined
+
+  constructor(shared: SharedLog, files: FileSystem, context: OpenContext, options: FileStorageOptions) {
+    this.log = new Log(shared, files, context.clock, this.#counters, context.log)
+    this.group = new GroupCommit(this.log, context.log)
+    this.durability = options.durability
+    this.claimWaitMs = options.claimWaitMs
+    this.#checkpointBytes = options.checkpointBytes
+    this.#report = context.log
+    this.#resolver = context.resolveConflict
+  }
+
+  get lastTid(): Tid {
+    return this.group.visibleTid
+  }
+
+  get readOnly(): boolean {
+    return this.log.shared.readOnly
+  }
+
+  newInstance(): FileInstance {
+    this.assertOpen()
+    return new FileInstance(this)
+  }
+
+  counters(): StorageCounters {
+    return { ...this.#counters }
+  }
+
+  async zap(): Promise<void> {
+    this.assertOpen()
+    this.assertWritable()
+    await zap(this.log)
+  }
+
+  iterate(from: Tid = noTid, to: Tid = maxTid): AsyncIterable<TransactionRecord> {
+    this.assertOpen()
+    return transactions(this.log, from, Math.min(to, this.lastTid) as Tid)
+  }
+
+  async restore(transaction: TransactionRecord): Promise<void> {
+    this.assertOpen()
+    this.assertWritable()
+    const { tid, metadata, records } = transaction
+    const { log } = this
+    const staged = new StagedTransaction(encodeMetadata(metadata), records)
+    for (;;) {
+      const endings = Atomics.load(log.words, word.endings)
+      const done = log.locked(() => {
+        if (tid <= log.numbers.tailTid) {
+          throw new ShootoutError(
+            'restore-order',
+            `${log.path}: transaction ${tid} cannot be restored after transaction ${log.numbers.tailTid}; restore in tid order, into an empty store`,
+            { details: { tid, lastTid: log.numbers.tailTid } },
+          )
+        }
+        // A vote promised somebody that these objects stay as they are.
+        if (records.some(({ oid }) => log.index.isClaimed(oid, true))) return false
+        log.assertWritable()
+        log.append(staged, tid)
+        if (this.durability !== 'full') log.numbers.lastTid = tid
+        return true
+      })
+      if (done) break
+      await changeOf(log.words, word.endings, endings)
+    }
+    await this.committed(tid, undefined)
+  }
+
+  close(): Promise<void> {
+    if (this.#state === 'open') this.#state = 'closing'
+    return this.#close()
+  }
+
+  // --- for instances and their transactions ---
+
+  /** @throws ClosedError; while closing only unless `finishing` */
+  assertOpen(finishing = false): void {
+    if (this.#state === 'open' || (finishing && this.#state === 'closing')) return
+    throw new ClosedError(this.log.path)
+  }
+
+  assertWritable(): void {
+    if (this.readOnly) throw new ReadOnlyError(this.log.path)
+  }
+
+  /** Ids above every one that was given out or stored. */
+  newOids(count: number): readonly Oid[] {
+    this.assertWritable()
+    const { log } = this
+    const first = log.locked(() => {
+      const next = log.numbers.nextOid
+      if (!Number.isSafeInteger(next + count)) {
+        throw new ShootoutError(
+          'no-oids-left',
+          `${log.path}: an object with the highest possible id is stored; there are no new ids above it`,
+        )
+      }
+      log.numbers.nextOid = next + count
+      return next
+    })
+    return Array.from({ length: count }, (_, index) => (first + index) as Oid)
+  }
+
+  history(oid: Oid, count: number): readonly HistoryEntry[] {
+    return historyOf(this.log, oid, this.lastTid, count)
+  }
+
+  /** Merges a change of `oid` that started from `base` with the current revision; undefined when it cannot be. */
+  merge(oid: Oid, base: Tid, mine: Uint8Array | null, current: Tid): Uint8Array | undefined {
+    if (this.#resolver === undefined || mine === null) return undefined
+    const committedData = this.#dataOf(oid, current)
+    const baseData = this.#dataOf(oid, base)
+    if (committedData === undefined || baseData === undefined) return undefined
+    try {
+      return this.#resolver(oid, baseData, committedData, mine)
+    } catch {
+      // By contract: who throws cannot merge.
+      return undefined
+    }
+  }
+
+  #dataOf(oid: Oid, serial: Tid): Uint8Array | undefined {
+    if (serial === noTid) return undefined
+    const record = this.log.find(oid, serial, maxTid)?.record
+    return record?.serial === serial && record.data !== null ? record.data : undefined
+  }
+
+  /** Resolves when a transaction that was appended is durable, announced and visible. */
+  async committed(tid: Tid, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
+    try {
+      return await (this.durability === 'full'
+        ? this.group.join(tid, onTid)
+        : this.group.announce(tid, onTid))
+    } finally {
+      this.#checkpointWhenDue()
+      this.#wakeCloser()
+    }
+  }
+
+  /** Counts transactions between vote and end. */
+  voted(change: 1 | -1): void {
+    this.#votedCount += change
+    this.#wakeCloser()
+  }
+
+  get #isIdle(): boolean {
+    return this.#votedCount === 0 && !this.group.busy && !this.#checkpointing
+  }
+
+  #wakeCloser(): void {
+    if (this.#isIdle) this.#idle?.()
+  }
+
+  /** One thread at a time writes a checkpoint, while commits go on. */
+  #checkpointWhenDue(): void {
+    const { words, numbers } = this.log
+    const grown = numbers.tail - numbers.checkpointEnd
+    // A large index is written less often, so that checkpoints never make up more than a fifth of all writing.
+    if (this.durability === 'none' || grown < Math.max(this.#checkpointBytes, 4 * numbers.checkpointBytes))
+      return
+    if (Atomics.compareExchange(words, word.checkpointing, 0, 1) !== 0) return
+    this.#checkpointing = true
+    writeCheckpoint(this.log, readFileHeader(this.log.files, this.log.file, this.log.path), true)
+      .catch((error: unknown) => {
+        this.#report(`${this.log.path}: no checkpoint was written: ${describeError(error)}`)
+      })
+      .finally(() => {
+        Atomics.store(words, word.checkpointing, 0)
+        this.#checkpointing = false
+        this.#wakeCloser()
+      })
+  }
+
+  async #close(): Promise<void> {
+    if (this.#state === 'closed') return
+    if (!this.#isIdle) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, this.claimWaitMs)
+        this.#idle = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    this.#state = 'closed'
+  }
+}
