@@ -380,15 +380,17 @@ test('a reference to an object that is not there is found when it is loaded', as
   const storage = new TestStorage()
   const database = await withNote(storage)
   storage.revisions.delete(1 as Oid)
-  const connection = await begun(database)
+  await database.close()
+  const connection = await begun(new Database(storage))
   await expect(noteOf(connection)).rejects.toBeInstanceOf(ObjectNotFoundError)
   const note = (await connection.root).get('note') as Note
   expect(() => connection.activateMany([note])).toThrow(ObjectNotFoundError)
 })
 
 test('a load that comes back after its transaction ended is refused', async () => {
-  const database = await withNote(new TestStorage({ waits: true }))
-  const connection = await begun(database)
+  const storage = new TestStorage({ waits: true })
+  await withNote(storage)
+  const connection = await begun(new Database(storage))
   const note = (await connection.root).get('note') as Note
   const late = connection.activate(note) as Promise<Note>
   const refused = expect(late).rejects.toMatchObject({ code: 'transaction-state' })

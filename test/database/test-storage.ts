@@ -108,6 +108,8 @@ export class TestStorage implements Storage {
 class TestInstance implements StorageInstance {
   readonly storage: TestStorage
   snapshotTid = noTid
+  /** Transactions committed through this instance: their changes are not reported to it. */
+  readonly ownTids = new Set<Tid>()
   #hasSnapshot = false
   #transaction: TestTransaction | undefined
 
@@ -118,7 +120,7 @@ class TestInstance implements StorageInstance {
   pollInvalidations(): Awaitable<Invalidations> {
     const changed = new Set<Oid>()
     for (const { tid, oids } of this.storage.log) {
-      if (tid > this.snapshotTid) for (const oid of oids) changed.add(oid)
+      if (tid > this.snapshotTid && !this.ownTids.has(tid)) for (const oid of oids) changed.add(oid)
     }
     this.snapshotTid = this.storage.lastTid
     this.#hasSnapshot = true
@@ -173,8 +175,9 @@ class TestInstance implements StorageInstance {
   begin(): Transaction {
     if (this.#transaction !== undefined) throw new StorageTransactionError('a transaction is open')
     this.storage.calls.push('begin')
-    this.#transaction = new TestTransaction(this.storage, () => {
+    this.#transaction = new TestTransaction(this.storage, (tid) => {
       this.#transaction = undefined
+      if (tid !== undefined) this.ownTids.add(tid)
     })
     return this.#transaction
   }
@@ -193,12 +196,12 @@ class TestInstance implements StorageInstance {
 
 class TestTransaction implements Transaction, VotedTransaction {
   readonly #storage: TestStorage
-  readonly #end: () => void
+  readonly #end: (tid?: Tid) => void
   readonly #changes = new Map<Oid, { serial: Tid; data: Uint8Array }>()
   readonly #reads = new Map<Oid, Tid>()
   readonly resolvedOids: Oid[] = []
 
-  constructor(storage: TestStorage, end: () => void) {
+  constructor(storage: TestStorage, end: (tid?: Tid) => void) {
     this.#storage = storage
     this.#end = end
   }
@@ -253,7 +256,7 @@ class TestTransaction implements Transaction, VotedTransaction {
     this.#detect()
     const tid = this.#storage.commit(new Map([...this.#changes].map(([oid, { data }]) => [oid, data])))
     onTid?.(tid)
-    this.#end()
+    this.#end(tid)
     return this.#storage.answer(tid)
   }
 

@@ -1,0 +1,52 @@
+/** `cached-read`: reads objects that the connection does not have, but the storage's own cache has. */
+
+import { fillDataset } from './dataset.ts'
+import { ItemSet, itemSetPlan } from './item-set.ts'
+import { mustEqual } from './prove.ts'
+import { type Reading, readInPasses } from './read-passes.ts'
+import { defineScenario } from './scenario.ts'
+
+const reading: Reading = {
+  arrange: (_context, { connection }) => connection.minimizeCache(),
+  read: (set, group) => set.readGroup(group),
+}
+
+export default defineScenario<ItemSet>({
+  name: 'cached-read',
+  summary: 'read N objects one after the other, the object cache empty, the storage’s cache full',
+  title: ({ objectsPerTransaction: n }) => `read ${n} cached ${n === 1 ? 'object' : 'objects'}`,
+  description:
+    'Timed: load N objects one after the other within a snapshot that is already open, and look into each. Before the ' +
+    'first batch the worker has read its whole set twice; before each pass its object cache is emptied, the cache of the ' +
+    'storage is not. Not timed: that, opening the snapshot, finding the objects. Proven by the counters: N loads per ' +
+    'operation, and none that reached the backend. A storage without a cache of its own answers every load from its ' +
+    'backend here; for it this is what `cold-read` is. Every byte is checked after each pass. ' +
+    'Sensitive to: the cost of a cache hit, and of turning a record into an object.',
+  requires: {},
+
+  populate: (context) => fillDataset(context, itemSetPlan('cached-read', context.parameters)),
+
+  async prepare(context) {
+    const set = await ItemSet.open(context, itemSetPlan('cached-read', context.parameters))
+    // Twice, and one by one: a cache may admit only what is asked for again, and only what is asked for singly.
+    for (let time = 0; time < 2; time++) {
+      set.connection.minimizeCache()
+      await set.connection.begin()
+      for (let group = 0; group < set.groups; group++) await set.readGroup(group)
+      await set.connection.commit()
+    }
+    return set
+  },
+
+  run: (context, set) => readInPasses(context, set, reading),
+
+  audit({ parameters, operations, hasStorageCache, transfers, counters }) {
+    const expected = operations * parameters.objectsPerTransaction
+    mustEqual('objects that connections loaded', transfers.loads, expected)
+    mustEqual('objects that the storage handed out', counters.loads, expected)
+    if (hasStorageCache) mustEqual('objects that came from the backend', counters.backendLoads, 0)
+    mustEqual('objects stored', transfers.stores, 0)
+  },
+
+  dispose: (_context, set) => set.close(),
+})

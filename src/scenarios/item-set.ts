@@ -1,0 +1,132 @@
+/**
+ * The objects that one worker of a reading or updating scenario works on, taken in disjoint groups of as many as one
+ * operation wants. One *pass* goes over all groups once; a batch is as many passes as it takes.
+ */
+
+import { VerificationError } from '../core/errors.ts'
+import { isPromise } from '../database/awaitable.ts'
+import type { Connection } from '../database/connection.ts'
+import type { Awaitable } from '../storages/storage.ts'
+import { type DatasetPlan, openPayload, ownItems } from './dataset.ts'
+import { type Item, indexOf, type Payload } from './payload.ts'
+import type { ScenarioContext, ScenarioParameters } from './scenario.ts'
+
+/** Enough objects that a pass outweighs its barrier, and that they do not all lie in one page of a backend. */
+const objectsWanted = 1000
+const groupsWanted = 100
+/** Limits over all workers: every fork fills a store of its own, and its time is taken from measuring. */
+const objectsMax = 20_000
+const bytesMax = 64 * 1024 ** 2
+
+/** Objects of each worker: a multiple of `objectsPerTransaction`, at least two groups. */
+export function itemsPerWorker(parameters: ScenarioParameters): number {
+  const { objectsPerTransaction: each, workers, dataset } = parameters
+  const wanted = Math.max(objectsWanted, groupsWanted * each)
+  const most = Math.min(objectsMax, bytesMax / dataset.recordBytes) / workers
+  return each * Math.max(2, Math.floor(Math.min(wanted, most) / each))
+}
+
+/** The plan of a scenario in which every worker has such a set of its own. */
+export function itemSetPlan(scenario: string, parameters: ScenarioParameters): DatasetPlan {
+  return { scenario, perWorker: itemsPerWorker(parameters), shared: 0 }
+}
+
+export class ItemSet {
+  readonly connection: Connection
+  readonly payload: Payload
+  readonly worker: number
+  /** In random order, so that neighbours in a group are no neighbours in the backend. */
+  readonly items: readonly Item[]
+  /** Index of each item, as its content must say. */
+  readonly indexes: Uint32Array
+  readonly objectsPerTransaction: number
+
+  constructor(context: ScenarioContext, connection: Connection, payload: Payload, items: readonly Item[]) {
+    this.connection = connection
+    this.payload = payload
+    this.worker = context.worker
+    this.objectsPerTransaction = context.parameters.objectsPerTransaction
+    const order = context.random.split('order').shuffled(items.map((_, index) => index))
+    this.items = order.map((index) => items[index]!)
+    this.indexes = Uint32Array.from(order)
+  }
+
+  /** Opens a connection and finds this worker's objects. Their state is not loaded. */
+  static async open(context: ScenarioContext, plan: DatasetPlan): Promise<ItemSet> {
+    const connection = await context.database.openConnection()
+    try {
+      await connection.begin()
+      const payload = await openPayload(context, connection, plan)
+      const items = await ownItems(context, connection)
+      if (items.length !== plan.perWorker) {
+        throw new VerificationError(
+          `worker ${context.worker} has ${items.length} objects where ${plan.perWorker} were stored`,
+        )
+      }
+      await connection.abort()
+      return new ItemSet(context, connection, payload, items)
+    } catch (error) {
+      await connection.abort()
+      await connection.close()
+      throw error
+    }
+  }
+
+  /** Operations in one pass. */
+  get groups(): number {
+    return this.items.length / this.objectsPerTransaction
+  }
+
+  /**
+   * Reads one group, object after object, and looks into each. Returns a promise only from the first object on that the
+   * storage makes it wait for.
+   */
+  readGroup(group: number): Awaitable<void> {
+    const end = (group + 1) * this.objectsPerTransaction
+    for (let at = end - this.objectsPerTransaction; at < end; at++) {
+      const item = this.connection.activate(this.items[at]!)
+      if (isPromise(item)) return this.#readRest(item, at, end)
+      if (indexOf(item.state) !== this.indexes[at]) this.#wrongObject(item, at)
+    }
+  }
+
+  async #readRest(first: Promise<Item>, from: number, end: number): Promise<void> {
+    const item = await first
+    if (indexOf(item.state) !== this.indexes[from]) this.#wrongObject(item, from)
+    for (let at = from + 1; at < end; at++) {
+      const awaitable = this.connection.activate(this.items[at]!)
+      const next = isPromise(awaitable) ? await awaitable : awaitable
+      if (indexOf(next.state) !== this.indexes[at]) this.#wrongObject(next, at)
+    }
+  }
+
+  /** Loads everything, in requests of many objects. */
+  async loadAll(): Promise<void> {
+    for (let first = 0; first < this.items.length; first += 500) {
+      await this.connection.activateMany(this.items.slice(first, first + 500))
+    }
+  }
+
+  /**
+   * Checks every byte of the objects of the first `groups` groups, which must be loaded.
+   * @param versionAt the version that an object must have, by its place in `items`
+   * @throws VerificationError
+   */
+  check(groups: number, versionAt: (at: number) => number): void {
+    for (let at = 0; at < groups * this.objectsPerTransaction; at++) {
+      const where = `worker ${this.worker}, object ${this.items[at]!.oid}`
+      this.payload.check(this.items[at]!.state, this.worker, this.indexes[at]!, versionAt(at), where)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.connection.abort()
+    await this.connection.close()
+  }
+
+  #wrongObject(item: Item, at: number): never {
+    throw new VerificationError(
+      `the storage gave object ${indexOf(item.state)} where object ${this.indexes[at]} was asked for`,
+    )
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * What the objects of a benchmark hold: records of an exact size, with content that follows from a seed, so that every
+ * contender stores the same bytes and every read can be checked in full without keeping a copy.
+ *
+ * Content: owner, index and version of the object (4 bytes each, big-endian), then pseudo-random bytes that depend on
+ * seed, owner, index and version, then as many equal bytes as the wanted compressibility asks for. Each update has its
+ * own version, so no storage can take it for a change of nothing.
+ */
+
+import { CorruptDataError, UsageError, VerificationError } from '../core/errors.ts'
+import { PersistentObject, type Value } from '../database/persistent.ts'
+import { encodeRecord } from '../database/record-encoder.ts'
+import { registerClass } from '../database/standard-classes.ts'
+import type { DatasetOptions } from './scenario.ts'
+
+/** The objects of all scenarios: some bytes. */
+export class Item extends PersistentObject<Uint8Array> {
+  static readonly className = 'shootout.Item'
+
+  protected override checkState(state: Value): Uint8Array {
+    if (state instanceof Uint8Array) return state
+    throw new CorruptDataError(`the state of item ${this.oid} is not bytes`, { details: { oid: this.oid } })
+  }
+}
+registerClass(Item)
+
+/** Owner of the objects that all workers share. Workers own their objects by their number. */
+export const sharedOwner = 0xff_ff_ff_ff
+
+/** Bytes of owner, index and version. */
+export const headerBytes = 12
+
+/** Bytes of an item's record that are not content. */
+const recordOverheadBytes = encodeRecord(Item.className, new Uint8Array(0)).length
+
+const fillByte = 0x2e
+
+export class Payload {
+  readonly seed: number
+  /** Bytes of content in each record of `dataset.recordBytes`. */
+  readonly contentBytes: number
+  readonly #randomEnd: number
+
+  /**
+   * @param reservedBytes bytes after the header that the scenario fills in itself; written as zero
+   * @throws UsageError `record-too-small`
+   */
+  constructor(seed: number, dataset: DatasetOptions, reservedBytes = 0) {
+    this.seed = seed
+    this.contentBytes = dataset.recordBytes - recordOverheadBytes
+    const start = headerBytes + reservedBytes
+    if (this.contentBytes < start) {
+      throw new UsageError(
+        'record-too-small',
+        `records of ${dataset.recordBytes} bytes are too small for this scenario; it needs at least ${recordOverheadBytes + start}`,
+        { details: { recordBytes: dataset.recordBytes, recordBytesMin: recordOverheadBytes + start } },
+      )
+    }
+    this.#start = start
+    this.#randomEnd = start + Math.round((this.contentBytes - start) * (1 - dataset.compressibility))
+    const record = encodeRecord(Item.className, this.make(0, 0, 0))
+    if (record.length !== dataset.recordBytes) {
+      throw new Error(
+        `an item's record has ${record.length} bytes where ${dataset.recordBytes} were asked for`,
+      )
+    }
+  }
+
+  readonly #start: number
+
+  /** The content of one version of one object. */
+  make(owner: number, index: number, version: number): Uint8Array {
+    const content = new Uint8Array(this.contentBytes)
+    writeUint32(content, 0, owner)
+    writeUint32(content, 4, index)
+    writeUint32(content, 8, version)
+    let word = this.#firstWord(owner, index, version)
+    let position = this.#start
+    while (position + 4 <= this.#randomEnd) {
+      word = nextWord(word)
+      content[position++] = word
+      content[position++] = word >>> 8
+      content[position++] = word >>> 16
+      content[position++] = word >>> 24
+    }
+    for (; position < this.#randomEnd; position++) {
+      word = nextWord(word)
+      content[position] = word
+    }
+    content.fill(fillByte, this.#randomEnd)
+    return content
+  }
+
+  /**
+   * Compares every byte with what `make` would give, but for those reserved.
+   * @param where for the error: what was being read
+   * @throws VerificationError
+   */
+  check(content: Uint8Array, owner: number, index: number, version: number, where: string): void {
+    const expected = this.make(owner, index, version)
+    let same = content.length === expected.length
+    for (let at = 0; same && at < headerBytes; at++) same = content[at] === expected[at]
+    for (let at = this.#start; same && at < content.length; at++) same = content[at] === expected[at]
+    if (same) return
+    const found =
+      content.length < headerBytes
+        ? `${content.length} bytes`
+        : `object ${indexOf(content)} of owner ${readUint32(content, 0)}, version ${versionOf(content)}, ${content.length} bytes`
+    throw new VerificationError(
+      `${where}: expected object ${index} of owner ${owner}, version ${version}, ${expected.length} bytes; ` +
+        `the storage gave ${found}${content.length === expected.length ? ', or other bytes in it' : ''}`,
+      { details: { owner, index, version } },
+    )
+  }
+
+  #firstWord(owner: number, index: number, version: number): number {
+    let word = this.seed
+    for (const part of [owner, index, version]) {
+      word = Math.imul(word ^ part, 0x9e_37_79_b1)
+      word ^= word >>> 15
+    }
+    // The generator must not start at 0: it would stay there.
+    return word | 1
+  }
+}
+
+/** xorshift32 (Marsaglia 2003): not good enough for statistics, good enough to be incompressible, and fast. */
+function nextWord(word: number): number {
+  let next = word ^ (word << 13)
+  next ^= next >>> 17
+  return next ^ (next << 5)
+}
+
+/** The object's index within its owner's, as its content says. */
+export function indexOf(content: Uint8Array): number {
+  return readUint32(content, 4)
+}
+
+export function versionOf(content: Uint8Array): number {
+  return readUint32(content, 8)
+}
+
+export function readUint32(bytes: Uint8Array, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+}
+
+export function writeUint32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value >>> 24
+  bytes[at + 1] = value >>> 16
+  bytes[at + 2] = value >>> 8
+  bytes[at + 3] = value
+}

@@ -1,0 +1,28 @@
+/**
+ * What the reading scenarios have in common: passes over a set, each within one snapshot. Between passes, untimed, the
+ * scenario puts the caches into the state it is about, and every byte that was read is checked.
+ */
+
+import type { Awaitable } from '../storages/storage.ts'
+import type { ItemSet } from './item-set.ts'
+import type { ScenarioContext } from './scenario.ts'
+
+/** How one reading scenario differs from another. */
+export interface Reading {
+  /** Puts the caches into the state that the scenario is about. A transaction is open. */
+  arrange(context: ScenarioContext, set: ItemSet): Awaitable<void>
+  /** One operation: reads one group. */
+  read(set: ItemSet, group: number): Awaitable<void>
+}
+
+export async function readInPasses(context: ScenarioContext, set: ItemSet, reading: Reading): Promise<void> {
+  const { connection } = set
+  for (let done = 0; done < context.operations; done += set.groups) {
+    const operations = Math.min(set.groups, context.operations - done)
+    await connection.begin()
+    await reading.arrange(context, set)
+    await context.time(operations, (operation) => reading.read(set, operation))
+    set.check(operations, () => 0)
+    await connection.commit()
+  }
+}
