@@ -1,0 +1,138 @@
+/**
+ * What the shared SQL storage asks of a database. A dialect's folder implements these few roles; everything above them
+ * (snapshots, invalidations, conflicts, undo, counters) is written once, in the files beside this one.
+ *
+ * A **reader** is a session for loading: one snapshot at a time. A **writer** is a session for committing: one
+ * transaction at a time. Both are pooled by the storage, so opening one may be expensive. The **adapter** opens them
+ * and does what concerns the whole store.
+ *
+ * The two rules on which correctness rests:
+ *
+ * - *The poll pins the snapshot.* `poll` reads the newest tid and the changed objects by the first statements of the
+ *   new snapshot, so that what it reports and what later loads show is the same by construction.
+ * - *Tid order is visibility order.* A writer chooses its tid under a lock that it keeps until the commit is visible.
+ *   So a snapshot that shows tid T shows every tid below T.
+ */
+
+import { StorageTransactionError } from '../../core/errors.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
+import type {
+  Awaitable,
+  HistoryEntry,
+  PackOptions,
+  PackResult,
+  TransactionMetadata,
+  TransactionRecord,
+} from '../storage.ts'
+
+/** One object as a snapshot shows it. `data` is null when the object was deleted. */
+export interface Row {
+  readonly oid: Oid
+  readonly serial: Tid
+  readonly data: Uint8Array | null
+}
+
+/** What a transaction wants an object to be, and the revision it started from (`noTid`: a new object). */
+export interface Change {
+  readonly oid: Oid
+  readonly base: Tid
+  readonly data: Uint8Array | null
+}
+
+/** The revision that a transaction needs to be current when it commits. */
+export interface Expectation {
+  readonly oid: Oid
+  readonly serial: Tid
+}
+
+/** What a poll found. */
+export interface Poll {
+  /** Newest transaction that the new snapshot shows; `noTid` when the store is empty. */
+  readonly tid: Tid
+  /** To be handed to the next poll as `seen`. Not below `tid`. */
+  readonly seen: Tid
+  /** Objects changed after `seen`, each with the tid of its change; one object may come several times. */
+  readonly changed: readonly { readonly oid: Oid; readonly tid: Tid }[] | 'all'
+}
+
+/** The newest revision before some tid, and what replaced it. */
+export interface PastRow {
+  /** Undefined: the object is younger than that. */
+  readonly serial: Tid | undefined
+  readonly data: Uint8Array | null
+  readonly nextSerial: Tid | undefined
+}
+
+/** A session for loading. */
+export interface Reader {
+  /** Ends the snapshot, if there is one, and opens the next. @param seen of the poll before; undefined for none */
+  poll(seen: Tid | undefined): Awaitable<Poll>
+  /** Undefined when the snapshot has no such object; a row without data when it was deleted. */
+  load(oid: Oid): Awaitable<Row | undefined>
+  /** As `load`, in one request. In any order, without those that do not exist. */
+  loadMany(oids: readonly Oid[]): Awaitable<readonly Row[]>
+  endSnapshot(): Awaitable<void>
+  /** Sees everything that is committed; only called while no snapshot is open. Undefined: no such object, ever. */
+  loadBefore(oid: Oid, before: Tid): Awaitable<PastRow | undefined>
+  /** Only with history: revisions, newest first, deletions included. */
+  history(oid: Oid, count: number): Awaitable<readonly HistoryEntry[]>
+  /** Only with history: objects that transaction `tid` changed; undefined when it does not exist or was packed. */
+  changedBy(tid: Tid): Awaitable<readonly Oid[] | undefined>
+  /** Only with history: the first `count` transactions after `from`, up to `to`. Inside a snapshot. */
+  transactions(from: Tid, to: Tid, count: number): Awaitable<readonly TransactionRecord[]>
+  close(): Awaitable<void>
+}
+
+/** What a commit did. */
+export interface Committed {
+  readonly tid: Tid
+  /** What `Poll.seen` was just before. When an instance had seen that much, its own commit is all that is new. */
+  readonly previous: Tid
+}
+
+/** A session for committing. After `finish`, `abort` or any error it holds no lock and can be used again. */
+export interface Writer {
+  /**
+   * Takes the locks and compares. Returns the current row of every object that is not at the revision named
+   * (`serial` `noTid` where there is none), deleted objects among them. What was not returned stays current until `finish` or `abort`.
+   * @param changes in ascending oid order. @param expectations likewise, without objects that are in `changes`
+   * @throws CommitLockTimeoutError, ReadConflictError, DisconnectedError
+   */
+  vote(changes: readonly Change[], expectations: readonly Expectation[]): Awaitable<readonly Row[]>
+  /**
+   * Chooses the tid, writes the rows, commits.
+   * @param changes those that were voted on, in the same order; their data may differ (resolved conflicts)
+   */
+  finish(changes: readonly Change[], metadata: TransactionMetadata): Awaitable<Committed>
+  /** Only with history: commits a transaction from elsewhere as it is, without any check but that its tid is newest. */
+  restore(transaction: TransactionRecord): Awaitable<void>
+  /** Rolls back. Fine in any state. */
+  abort(): Awaitable<void>
+  close(): Awaitable<void>
+}
+
+/** One opened store. */
+export interface SqlAdapter {
+  /** For messages: `sqlite /path/to.db`. */
+  readonly title: string
+  /** The history-preserving schema is in use. */
+  readonly keepsHistory: boolean
+  openReader(): Awaitable<Reader>
+  openWriter(): Awaitable<Writer>
+  /** The first of `count` consecutive oids that nobody has been given and that no record has. Never the root. */
+  leaseOids(count: number): Awaitable<Oid>
+  /** Newest committed transaction, read from the database. */
+  lastTid(): Awaitable<Tid>
+  zap(): Awaitable<void>
+  pack?(options: PackOptions): Awaitable<PackResult>
+  /** Every reader and writer has been closed before. */
+  close(): Awaitable<void>
+}
+
+/** For `Writer.restore`. */
+export function restoreOrderError(tid: Tid, last: Tid): StorageTransactionError {
+  return new StorageTransactionError(
+    `restore: transaction ${tid} is not newer than ${last}, the last one here`,
+    { details: { tid, last } },
+  )
+}

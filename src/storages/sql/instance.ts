@@ -1,0 +1,280 @@
+/**
+ * One connection's view of a SQL store: the snapshot of a reader session, borrowed from one poll to the end of the
+ * application's transaction, and at most one transaction.
+ */
+
+import { ClosedError, ObjectNotFoundError, StorageTransactionError } from '../../core/errors.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import {
+  type Awaitable,
+  emptyMetadata,
+  type HistoryEntry,
+  type Invalidations,
+  type Revision,
+  type RevisionSpan,
+  type StorageInstance,
+  type Transaction,
+  type TransactionMetadata,
+} from '../storage.ts'
+import type { Committed, Poll, Reader, Row } from './adapter.ts'
+import { attempt, chain } from './awaitable.ts'
+import { checkMetadata } from './metadata.ts'
+import type { SqlStore } from './sql-storage.ts'
+import { SqlTransaction } from './transaction.ts'
+
+const nothing: ReadonlySet<Oid> = new Set()
+
+export class SqlInstance implements StorageInstance {
+  readonly history?: NonNullable<StorageInstance['history']>
+  readonly #store: SqlStore
+  /** Present while a snapshot is open. */
+  #reader: Reader | undefined
+  #snapshotTid = noTid
+  /** What the last poll had seen; undefined before the first. */
+  #seen: Tid | undefined
+  /** Commits of this instance since the last poll, each with the objects that must be reported all the same. */
+  readonly #own = new Map<Tid, ReadonlySet<Oid>>()
+  /** What `prefetch` brought, for the snapshot that is open. */
+  readonly #prefetched = new Map<Oid, Revision | undefined>()
+  #transaction: SqlTransaction | undefined
+  #released: Promise<void> | undefined
+
+  constructor(store: SqlStore) {
+    this.#store = store
+    store.instances.add(this)
+    if (store.adapter.keepsHistory) this.history = (oid, count) => this.#history(oid, count)
+  }
+
+  get snapshotTid(): Tid {
+    return this.#snapshotTid
+  }
+
+  // --- Snapshots ---
+
+  pollInvalidations(): Awaitable<Invalidations> {
+    this.#assertUsable()
+    this.#prefetched.clear()
+    return chain(this.#reader ?? this.#store.readers.take(), (reader) => {
+      this.#reader = undefined
+      return attempt(
+        () => chain(reader.poll(this.#seen), (poll) => this.#polled(reader, poll)),
+        (error) => chain(reader.close(), () => Promise.reject(error)),
+      )
+    })
+  }
+
+  #polled(reader: Reader, poll: Poll): Awaitable<Invalidations> {
+    const waiting = this.#finishingIn(poll)
+    return waiting.length === 0
+      ? this.#openSnapshot(reader, poll)
+      : Promise.all(waiting).then(() => this.#openSnapshot(reader, poll))
+  }
+
+  /**
+   * Commits of this storage that the snapshot may show although their `finish` has not heard of it yet. Who sees a
+   * transaction must see it after its `onTid`.
+   */
+  #finishingIn(poll: Poll): Promise<unknown>[] {
+    const { finishing } = this.#store
+    if (finishing.size === 0) return []
+    if (poll.changed === 'all') return [...finishing.keys()]
+    const changed = new Set(poll.changed.map((change) => change.oid))
+    return [...finishing].filter(([, oid]) => changed.has(oid)).map(([finished]) => finished)
+  }
+
+  #openSnapshot(reader: Reader, poll: Poll): Invalidations {
+    const isFirst = this.#seen === undefined
+    this.#reader = reader
+    this.#snapshotTid = poll.tid
+    this.#seen = poll.seen
+    this.#store.sawTid(poll.tid)
+    // An instance that has never had a snapshot has nothing that could be out of date.
+    const changed = isFirst ? nothing : this.#reportable(poll.changed)
+    this.#own.clear()
+    return changed
+  }
+
+  #reportable(changes: Poll['changed']): Invalidations {
+    if (changes === 'all') return 'all'
+    if (changes.length === 0) return nothing
+    const changed = new Set<Oid>()
+    for (const { oid, tid } of changes) {
+      const reported = this.#own.get(tid)
+      if (reported === undefined || reported.has(oid)) changed.add(oid)
+    }
+    return changed
+  }
+
+  afterCompletion(): Awaitable<void> {
+    if (this.#released !== undefined) return
+    return this.#endSnapshot()
+  }
+
+  #endSnapshot(): Awaitable<void> {
+    const reader = this.#reader
+    if (reader === undefined) return
+    this.#reader = undefined
+    this.#prefetched.clear()
+    return attempt(
+      () => chain(reader.endSnapshot(), () => this.#store.readers.giveBack(reader)),
+      // A session whose snapshot cannot be ended has gone, and its snapshot with it.
+      (error) => {
+        this.#store.context.log(`${this.#store.adapter.title}: a session was lost (${String(error)})`)
+        return reader.close()
+      },
+    )
+  }
+
+  /**
+   * This instance committed. It need not be told what it did itself, except objects in `reported`: those whose state
+   * is not what the caller knows.
+   */
+  committed(commit: Committed, reported: ReadonlySet<Oid>): void {
+    // Nobody else committed between what we had seen and our own commit: then we have seen that too.
+    if (commit.previous === this.#seen && reported.size === 0) this.#seen = commit.tid
+    else this.#own.set(commit.tid, reported)
+  }
+
+  get hasTransaction(): boolean {
+    return this.#transaction?.hasEnded === false
+  }
+
+  /** `reader` still shows the snapshot of this instance. */
+  isReading(reader: Reader): boolean {
+    return this.#reader === reader
+  }
+
+  // --- Loading ---
+
+  load(oid: Oid): Awaitable<Revision> {
+    const reader = this.#snapshotReader()
+    if (this.#prefetched.size > 0 && this.#prefetched.has(oid)) {
+      return this.#handOut(oid, this.#prefetched.get(oid))
+    }
+    const row = reader.load(oid)
+    if (row instanceof Promise) return row.then((found) => this.#handOut(oid, this.#fetched(found)))
+    return this.#handOut(oid, this.#fetched(row))
+  }
+
+  #fetched(row: Row | undefined): Revision | undefined {
+    if (row === undefined || row.data === null) return undefined
+    this.#store.counters.backendLoads++
+    return { data: row.data, serial: row.serial }
+  }
+
+  #handOut(oid: Oid, revision: Revision | undefined): Revision {
+    if (revision === undefined) throw new ObjectNotFoundError(oid)
+    this.#count(revision)
+    return revision
+  }
+
+  #count(revision: Revision): void {
+    this.#store.counters.loads++
+    this.#store.counters.loadedBytes += revision.data.length
+  }
+
+  loadMany(oids: readonly Oid[]): Awaitable<readonly (Revision | undefined)[]> {
+    const reader = this.#snapshotReader()
+    if (oids.length === 0) return []
+    const known = this.#prefetched
+    const wanted = known.size === 0 ? oids : oids.filter((oid) => !known.has(oid))
+    const rows = wanted.length === 0 ? [] : reader.loadMany(wanted)
+    return chain(rows, (found) => {
+      const revisions = new Map<Oid, Revision | undefined>()
+      for (const row of found) revisions.set(row.oid, this.#fetched(row))
+      return oids.map((oid) => {
+        const revision = known.has(oid) ? known.get(oid) : revisions.get(oid)
+        if (revision !== undefined) this.#count(revision)
+        return revision
+      })
+    })
+  }
+
+  /** Keeps the revisions until the snapshot ends: nothing here outlives it, so nothing can be stale. */
+  prefetch(oids: readonly Oid[]): Awaitable<void> {
+    const reader = this.#snapshotReader()
+    const wanted = oids.filter((oid) => !this.#prefetched.has(oid))
+    if (wanted.length === 0) return
+    return chain(reader.loadMany(wanted), (rows) => {
+      // The application may have ended the snapshot meanwhile.
+      if (this.#reader !== reader) return
+      for (const oid of wanted) this.#prefetched.set(oid, undefined)
+      for (const row of rows) this.#prefetched.set(row.oid, this.#fetched(row))
+    })
+  }
+
+  loadBefore(oid: Oid, before: Tid): Awaitable<RevisionSpan | undefined> {
+    this.#assertUsable()
+    return chain(
+      this.#store.withReader((reader) => reader.loadBefore(oid, before)),
+      (past) => {
+        if (past === undefined) throw new ObjectNotFoundError(oid)
+        if (past.serial === undefined) return undefined
+        if (past.data === null) throw new ObjectNotFoundError(oid, { details: { before } })
+        const span = { data: past.data, serial: past.serial, nextSerial: past.nextSerial }
+        this.#store.counters.backendLoads++
+        this.#count(span)
+        return span
+      },
+    )
+  }
+
+  #history(oid: Oid, count: number): Awaitable<readonly HistoryEntry[]> {
+    this.#assertUsable()
+    return chain(
+      this.#store.withReader((reader) => reader.history(oid, count)),
+      (entries) => {
+        if (entries.length === 0) throw new ObjectNotFoundError(oid)
+        return entries
+      },
+    )
+  }
+
+  // --- Writing ---
+
+  newOids(count: number): Awaitable<readonly Oid[]> {
+    this.#assertUsable()
+    this.#store.assertWritable()
+    return this.#store.oids.take(count)
+  }
+
+  begin(metadata: TransactionMetadata = emptyMetadata): Transaction {
+    this.#assertUsable()
+    this.#store.assertWritable()
+    const reader = this.#snapshotReader()
+    if (this.hasTransaction) {
+      throw new StorageTransactionError('begin: this instance has a transaction; finish or abort it first')
+    }
+    if (this.#store.adapter.keepsHistory && metadata !== emptyMetadata) checkMetadata(metadata)
+    this.#transaction = new SqlTransaction(this.#store, this, {
+      metadata,
+      reader,
+      snapshotTid: this.#snapshotTid,
+    })
+    return this.#transaction
+  }
+
+  release(): Promise<void> {
+    this.#released ??= this.#release()
+    return this.#released
+  }
+
+  async #release(): Promise<void> {
+    this.#store.instances.delete(this)
+    await this.#transaction?.abort()
+    await this.#endSnapshot()
+  }
+
+  #assertUsable(): void {
+    this.#store.assertOpen()
+    if (this.#released !== undefined) throw new ClosedError('the storage instance')
+  }
+
+  #snapshotReader(): Reader {
+    this.#assertUsable()
+    if (this.#reader === undefined) {
+      throw new StorageTransactionError('no snapshot is open; call pollInvalidations first')
+    }
+    return this.#reader
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * A storage over any SQL adapter: sessions, object ids, counters, and what concerns the whole store. What one
+ * connection sees is `instance.ts`; how it commits is `transaction.ts`.
+ */
+
+import { ClosedError, ReadOnlyError, StorageTransactionError } from '../../core/errors.ts'
+import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type {
+  Awaitable,
+  MutableCounters,
+  OpenContext,
+  PackOptions,
+  PackResult,
+  Storage,
+  StorageCounters,
+  StorageInstance,
+  TransactionRecord,
+} from '../storage.ts'
+import { type Reader, restoreOrderError, type SqlAdapter, type Writer } from './adapter.ts'
+import { attempt, chain } from './awaitable.ts'
+import { SqlInstance } from './instance.ts'
+import { OidLease } from './oid-lease.ts'
+import { SessionPool } from './session-pool.ts'
+
+/** Transactions fetched at once while iterating: bounds memory, and makes the cost of a request small beside them. */
+const transactionsPerPage = 100
+
+/** What instances and transactions of one storage have in common. */
+export class SqlStore {
+  readonly adapter: SqlAdapter
+  readonly context: OpenContext
+  readonly counters: MutableCounters
+  readonly oids: OidLease
+  readonly readers: SessionPool<Reader>
+  readonly writers: SessionPool<Writer>
+  readonly instances = new Set<SqlInstance>()
+  /** Transactions of this storage that are being committed, with an object that each of them changes. */
+  readonly finishing = new Map<Promise<unknown>, Oid>()
+  /** Transactions that have voted and not ended. Closing waits for them. */
+  readonly voted = new Set<Promise<void>>()
+  lastTid: Tid = noTid
+  closed = false
+
+  constructor(adapter: SqlAdapter, context: OpenContext, counters: MutableCounters) {
+    this.adapter = adapter
+    this.context = context
+    this.counters = counters
+    this.oids = new OidLease((count) => adapter.leaseOids(count))
+    const idleLimit = (): number => Math.max(2, this.instances.size)
+    this.readers = new SessionPool(() => adapter.openReader(), idleLimit)
+    this.writers = new SessionPool(() => adapter.openWriter(), idleLimit)
+  }
+
+  /** @throws ClosedError */
+  assertOpen(): void {
+    if (this.closed) throw new ClosedError(this.adapter.title)
+  }
+
+  /** @throws ClosedError, ReadOnlyError */
+  assertWritable(): void {
+    this.assertOpen()
+    if (this.context.readOnly === true) throw new ReadOnlyError(this.adapter.title)
+  }
+
+  /** Time goes forward. */
+  sawTid(tid: Tid): void {
+    if (tid > this.lastTid) this.lastTid = tid
+  }
+
+  /** Runs `use` with a reader that has no snapshot. */
+  withReader<T>(use: (reader: Reader) => Awaitable<T>): Awaitable<T> {
+    return chain(this.readers.take(), (reader) =>
+      attempt(
+        () =>
+          chain(use(reader), (result) =>
+            chain(this.readers.giveBack(reader), () => this.#afterFinishing(result)),
+          ),
+        (error) => chain(reader.close(), () => Promise.reject(error)),
+      ),
+    )
+  }
+
+  /** What was read may show a commit whose `finish` has not heard of it yet. Nobody hears of it earlier. */
+  #afterFinishing<T>(result: T): Awaitable<T> {
+    return this.finishing.size === 0 ? result : Promise.all(this.finishing.keys()).then(() => result)
+  }
+}
+
+class SqlStorage implements Storage {
+  readonly pack?: NonNullable<Storage['pack']>
+  readonly iterate?: NonNullable<Storage['iterate']>
+  readonly restore?: NonNullable<Storage['restore']>
+  readonly #store: SqlStore
+  #closing: Promise<void> | undefined
+
+  constructor(store: SqlStore) {
+    this.#store = store
+    if (store.adapter.pack !== undefined) this.pack = (options) => this.#pack(options)
+    if (store.adapter.keepsHistory) {
+      this.iterate = (from = noTid, to = maxTid) => this.#iterate(from, to)
+      this.restore = (transaction) => this.#restore(transaction)
+    }
+  }
+
+  get lastTid(): Tid {
+    return this.#store.lastTid
+  }
+
+  newInstance(): StorageInstance {
+    this.#store.assertOpen()
+    return new SqlInstance(this.#store)
+  }
+
+  counters(): StorageCounters {
+    return { ...this.#store.counters }
+  }
+
+  async zap(): Promise<void> {
+    this.#store.assertWritable()
+    for (const instance of this.#store.instances) {
+      if (instance.hasTransaction)
+        throw new StorageTransactionError('zap: an instance has an open transaction')
+      await instance.afterCompletion()
+    }
+    await this.#store.adapter.zap()
+    this.#store.lastTid = noTid
+  }
+
+  async #pack(options: PackOptions): Promise<PackResult> {
+    this.#store.assertWritable()
+    return this.#store.adapter.pack!(options)
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const store = this.#store
+    store.closed = true
+    // Who has voted was promised success. Everything else ends here.
+    await Promise.all(store.voted)
+    await Promise.all([...store.instances].map((instance) => instance.release()))
+    await store.readers.close()
+    await store.writers.close()
+    await store.adapter.close()
+  }
+
+  /** Not itself a generator: the range is fixed at the call, not at the first step. */
+  #iterate(from: Tid, to: Tid): AsyncIterable<TransactionRecord> {
+    this.#store.assertOpen()
+    return this.#transactions(from, Math.min(to, this.#store.lastTid) as Tid)
+  }
+
+  async *#transactions(from: Tid, to: Tid): AsyncGenerator<TransactionRecord> {
+    const reader = await this.#store.readers.take()
+    try {
+      await reader.poll(undefined)
+      let after = Math.max(noTid, from - 1) as Tid
+      for (;;) {
+        const page = await reader.transactions(after, to, transactionsPerPage)
+        yield* page
+        if (page.length < transactionsPerPage) break
+        after = page.at(-1)!.tid
+      }
+    } finally {
+      await reader.close()
+    }
+  }
+
+  async #restore(transaction: TransactionRecord): Promise<void> {
+    const store = this.#store
+    store.assertWritable()
+    if (transaction.tid <= store.lastTid) {
+      throw restoreOrderError(transaction.tid, store.lastTid)
+    }
+    const writer = await store.writers.take()
+    try {
+      await writer.restore(transaction)
+    } catch (error) {
+      await writer.close()
+      throw error
+    }
+    for (const record of transaction.records) store.oids.skip(record.oid)
+    store.counters.commits++
+    store.counters.stores += transaction.records.length
+    for (const record of transaction.records) store.counters.storedBytes += record.data?.length ?? 0
+    store.sawTid(transaction.tid)
+    await store.writers.giveBack(writer)
+  }
+}
+
+/** The storage over an adapter whose schema is in place. `counters` are those that the adapter counts up too. */
+export async function openSqlStorage(
+  adapter: SqlAdapter,
+  context: OpenContext,
+  counters: MutableCounters,
+): Promise<Storage> {
+  const store = new SqlStore(adapter, context, counters)
+  store.lastTid = await adapter.lastTid()
+  return new SqlStorage(store)
+}

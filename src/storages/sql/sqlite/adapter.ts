@@ -1,0 +1,136 @@
+/** SQLite as the shared storage sees it: one file in WAL mode, many readers, one writer at a time. */
+
+import { ShootoutError } from '../../../core/errors.ts'
+import type { Oid, Tid } from '../../../core/ids.ts'
+import type { Awaitable, MutableCounters, OpenContext } from '../../storage.ts'
+import type { SqlAdapter } from '../adapter.ts'
+import { type Patience, whileBusy } from './busy.ts'
+import { Checkpointer } from './checkpoint.ts'
+import type { SqliteConnection, SqliteDriver } from './driver.ts'
+import { SqliteReader } from './reader.ts'
+import { checkSchema, createSchema } from './schema.ts'
+import { WriteSession } from './write-session.ts'
+import { SqliteWriter } from './writer.ts'
+
+export interface SqliteSettings {
+  readonly path: string
+  readonly history: boolean
+  readonly durability: 'full' | 'os'
+  readonly lockTimeoutNs: number
+}
+
+export class SqliteAdapter implements SqlAdapter {
+  readonly title: string
+  readonly keepsHistory: boolean
+  readonly #connect: () => SqliteConnection
+  readonly #settings: SqliteSettings
+  readonly #context: OpenContext
+  readonly #counters: MutableCounters
+  readonly #patience: Patience
+  readonly #checkpointer: Checkpointer
+  #writing: WriteSession | undefined
+
+  constructor(
+    driver: SqliteDriver,
+    settings: SqliteSettings,
+    context: OpenContext,
+    counters: MutableCounters,
+  ) {
+    this.title = `sqlite ${settings.path}`
+    this.keepsHistory = settings.history
+    this.#settings = settings
+    this.#context = context
+    this.#counters = counters
+    this.#patience = { clock: context.clock, timeoutNs: settings.lockTimeoutNs, what: this.title }
+    const readOnly = context.readOnly === true
+    this.#connect = () => driver.connect(settings.path, { readOnly, counters })
+    this.#checkpointer = new Checkpointer(this.#connect, counters)
+  }
+
+  /** Checks the file, and makes the schema in an empty one. */
+  async install(): Promise<void> {
+    const connection = this.#connect()
+    const wanted = { path: this.#settings.path, history: this.#settings.history }
+    try {
+      const isEmpty = await whileBusy(this.#patience, () => checkSchema(connection, wanted))
+      if (isEmpty && this.#context.readOnly === true) {
+        throw new ShootoutError(
+          'no-store',
+          `${this.title}: there is no store; open it for writing to make one`,
+        )
+      }
+      if (this.#context.readOnly === true) return
+      await whileBusy(this.#patience, () => connection.pragma('journal_mode = WAL'))
+      if (isEmpty) await whileBusy(this.#patience, () => createSchema(connection, wanted))
+    } finally {
+      connection.close()
+    }
+  }
+
+  openReader(): SqliteReader {
+    return new SqliteReader(this.#connect(), {
+      history: this.keepsHistory,
+      patience: this.#patience,
+      counters: this.#counters,
+      onSnapshotEnd: () => this.#checkpointer.runIfDue(),
+    })
+  }
+
+  openWriter(): SqliteWriter {
+    return new SqliteWriter(this.#session())
+  }
+
+  #session(): WriteSession {
+    this.#writing ??= this.#openSession()
+    return this.#writing
+  }
+
+  #openSession(): WriteSession {
+    const { history, durability } = this.#settings
+    const connection = this.#connect()
+    connection.pragma(`synchronous = ${durability === 'full' ? 'FULL' : 'NORMAL'}`)
+    // Where a plain sync does not reach the disk (macOS), ask for the one that does. Elsewhere this changes nothing.
+    if (durability === 'full') connection.pragma('fullfsync = ON')
+    connection.pragma('wal_autocheckpoint = 0')
+    return new WriteSession(connection, {
+      history,
+      durability,
+      clock: this.#context.clock,
+      patience: this.#patience,
+      counters: this.#counters,
+      onCommit: (pages) => this.#checkpointer.wrote(pages),
+    })
+  }
+
+  leaseOids(count: number): Awaitable<Oid> {
+    return this.#session().leaseOids(count)
+  }
+
+  async lastTid(): Promise<Tid> {
+    const reader = this.openReader()
+    try {
+      return (await reader.poll(undefined)).tid
+    } finally {
+      reader.endSnapshot()
+      reader.close()
+    }
+  }
+
+  async zap(): Promise<void> {
+    const session = this.#session()
+    const tables = this.keepsHistory ? ['revision', 'transaction_log'] : ['object_state']
+    await session.transaction(() => {
+      for (const table of tables) session.connection.execute(`DELETE FROM ${table}`)
+      // Whoever has seen anything of before must drop it. Tids and oids go on, so that none ever means two things.
+      session.connection.execute(
+        'UPDATE store_state SET horizon = max(tid, horizon) + 1, tid = 0, packed = 0',
+      )
+    })
+    this.#checkpointer.runIfDue()
+  }
+
+  close(): void {
+    this.#checkpointer.close()
+    this.#writing?.connection.close()
+  }
+}

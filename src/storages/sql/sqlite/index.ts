@@ -1,0 +1,105 @@
+/**
+ * SQLite as a storage: one file, used by any number of threads and processes of one machine at once. Readers never wait
+ * for the writer; writers wait for each other.
+ */
+
+import { randomUUID } from 'node:crypto'
+import { mkdirSync, rmSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { describeError, UsageError } from '../../../core/errors.ts'
+import { option } from '../../../core/options.ts'
+import { defineStorage, zeroCounters } from '../../storage.ts'
+import { openSqlStorage } from '../sql-storage.ts'
+import { SqliteAdapter } from './adapter.ts'
+import { loadDriver } from './driver.ts'
+
+export default defineStorage({
+  name: 'sqlite',
+  summary: 'one SQLite file in WAL mode, shared by threads and processes of one machine',
+
+  options: {
+    path: option.path({ default: '', summary: 'the database file to open' }),
+    folder: option.path({
+      default: '',
+      summary: 'where a run makes its stores (default: a temporary folder)',
+    }),
+    history: option.boolean({ default: false, summary: 'keep every revision: undo, history, iteration' }),
+    durability: option.choice({
+      choices: ['full', 'os'],
+      default: 'full',
+      summary:
+        'what a commit survives: loss of power (synchronous=FULL), or the death of the process (NORMAL)',
+    }),
+    lockTimeout: option.duration({
+      default: 30e9,
+      summary: 'how long a commit waits for the one write lock of the file',
+    }),
+  },
+
+  capabilities: ({ history, durability }) => ({
+    reach: 'host',
+    durability,
+    persistent: true,
+    blocking: true,
+    history,
+    conflictResolution: true,
+    deletion: true,
+    undo: history,
+    iteration: history,
+    pack: true,
+    prefetch: true,
+  }),
+
+  async provision(options, context) {
+    if (options.path !== '') {
+      throw new UsageError(
+        'bad-options',
+        'sqlite: path names one existing store, but a run makes fresh ones; say where with folder instead',
+      )
+    }
+    const folder = options.folder === '' ? context.folder : options.folder
+    try {
+      const driver = await loadDriver()
+      mkdirSync(folder, { recursive: true })
+      const connection = driver.connect(':memory:', { readOnly: false, counters: zeroCounters() })
+      const version = String(connection.prepare('SELECT sqlite_version()').get()![0])
+      connection.close()
+      return {
+        available: true,
+        facts: {
+          version: `SQLite ${version}`,
+          folder,
+          journal_mode: 'wal',
+          synchronous: options.durability === 'full' ? 'full' : 'normal',
+        },
+        newStore(name) {
+          // The folder may hold stores of other runs, which are not ours to remove.
+          const path = join(folder, `shootout_${name}_${randomUUID().slice(0, 8)}.sqlite`)
+          return { options: { ...options, path }, dispose: () => removeStore(path) }
+        },
+        dispose() {},
+      }
+    } catch (error) {
+      return { available: false, reason: describeError(error) }
+    }
+  },
+
+  async open(options, context) {
+    const { path, history, durability, lockTimeout } = options
+    if (path === '') {
+      throw new UsageError('missing-option', 'sqlite: say which file to open, with path=<file>')
+    }
+    const driver = await loadDriver()
+    if (context.readOnly !== true) mkdirSync(dirname(path), { recursive: true })
+    const counters = zeroCounters()
+    const settings = { path, history, durability, lockTimeoutNs: lockTimeout }
+    const adapter = new SqliteAdapter(driver, settings, context, counters)
+    await adapter.install()
+    return openSqlStorage(adapter, context, counters)
+  },
+})
+
+/** Only files that this module names are ever removed. */
+function removeStore(path: string): void {
+  for (const ending of ['', '-wal', '-shm']) rmSync(path + ending, { force: true })
+}

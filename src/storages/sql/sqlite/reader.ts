@@ -1,0 +1,168 @@
+/** A loading session over SQLite: one connection, whose snapshot is a read transaction. */
+
+import type { Oid, Tid } from '../../../core/ids.ts'
+import type { Awaitable, HistoryEntry, MutableCounters, TransactionRecord } from '../../storage.ts'
+import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
+import { type Patience, whileBusy } from './busy.ts'
+import type { SqliteConnection, SqliteStatement, SqlValue } from './driver.ts'
+import { historyFree, historyPreserving } from './statements.ts'
+
+/** Changes that a poll reports one by one. Beyond it, dropping every cached object is cheaper than a list. */
+const changesLimit = 100_000
+
+export interface ReaderSettings {
+  readonly history: boolean
+  readonly patience: Patience
+  readonly counters: MutableCounters
+  /** Told whenever a snapshot of this isolate has ended. */
+  onSnapshotEnd(): void
+}
+
+export class SqliteReader implements Reader {
+  readonly #connection: SqliteConnection
+  readonly #settings: ReaderSettings
+  readonly #begin: SqliteStatement
+  readonly #commit: SqliteStatement
+  readonly #state: SqliteStatement
+  readonly #load: SqliteStatement
+  readonly #statements: ReturnType<typeof prepareOthers>
+  #inSnapshot = false
+
+  constructor(connection: SqliteConnection, settings: ReaderSettings) {
+    this.#connection = connection
+    this.#settings = settings
+    const sql = settings.history ? historyPreserving : historyFree
+    this.#begin = connection.prepare('BEGIN')
+    this.#commit = connection.prepare('COMMIT')
+    this.#state = connection.prepare(sql.state)
+    this.#load = connection.prepare(sql.load)
+    this.#statements = prepareOthers(connection, settings.history)
+  }
+
+  poll(seen: Tid | undefined): Awaitable<Poll> {
+    this.#end()
+    // Only recovery after a crash, or the last closing of the file, keeps a reader out, and only for a moment.
+    return whileBusy(this.#settings.patience, () => this.#poll(seen))
+  }
+
+  #poll(seen: Tid | undefined): Poll {
+    this.#begin.run()
+    this.#inSnapshot = true
+    try {
+      const [tid, horizon] = this.#state.get() as readonly [Tid, Tid]
+      const newest = Math.max(tid, horizon) as Tid
+      if (seen === undefined || seen < horizon) return { tid, seen: newest, changed: 'all' }
+      if (seen === newest) return { tid, seen: newest, changed: [] }
+      const rows = this.#statements.changedSince.all(seen, changesLimit + 1)
+      if (rows.length > changesLimit) return { tid, seen: newest, changed: 'all' }
+      const changed = rows.map((row) => ({ oid: row[0] as Oid, tid: row[1] as Tid }))
+      return { tid, seen: newest, changed }
+    } catch (error) {
+      this.#end()
+      throw error
+    }
+  }
+
+  load(oid: Oid): Row | undefined {
+    const row = this.#load.get(oid)
+    return row === undefined ? undefined : this.#row(oid, row[0], row[1])
+  }
+
+  loadMany(oids: readonly Oid[]): readonly Row[] {
+    const rows = this.#statements.loadMany.all(`[${oids.join()}]`)
+    return rows.map((row) => this.#row(row[0] as Oid, row[1], row[2]))
+  }
+
+  #row(oid: Oid, serial: SqlValue | undefined, data: SqlValue | undefined): Row {
+    return { oid, serial: serial as Tid, data: this.#read(data) }
+  }
+
+  #read(data: SqlValue | undefined): Uint8Array | null {
+    const bytes = data as Uint8Array | null
+    if (bytes !== null) this.#settings.counters.bytesRead += bytes.length
+    return bytes
+  }
+
+  endSnapshot(): void {
+    this.#end()
+    this.#settings.onSnapshotEnd()
+  }
+
+  #end(): void {
+    if (!this.#inSnapshot) return
+    this.#inSnapshot = false
+    this.#commit.run()
+  }
+
+  loadBefore(oid: Oid, before: Tid): Awaitable<PastRow | undefined> {
+    return whileBusy(this.#settings.patience, () => {
+      const row = this.#statements.loadBefore.get(oid, before)
+      const [serial = null, data = null, nextSerial = null] = row ?? []
+      if (serial === null && nextSerial === null) return undefined
+      return {
+        serial: (serial as Tid | null) ?? undefined,
+        data: this.#read(data),
+        nextSerial: (nextSerial as Tid | null) ?? undefined,
+      }
+    })
+  }
+
+  history(oid: Oid, count: number): Awaitable<readonly HistoryEntry[]> {
+    return whileBusy(this.#settings.patience, () =>
+      this.#statements.history!.all(oid, count).map((row) => ({
+        tid: row[0] as Tid,
+        metadata: metadataOf(row),
+        bytes: row[4] as number,
+      })),
+    )
+  }
+
+  changedBy(tid: Tid): Awaitable<readonly Oid[] | undefined> {
+    return whileBusy(this.#settings.patience, () => {
+      const packed = this.#statements.packed!.get()![0] as Tid
+      const isThere = this.#statements.transactions!.all((tid - 1) as Tid, tid, 1).length > 0
+      if (tid <= packed || !isThere) return undefined
+      return this.#statements.changedBy!.all(tid).map((row) => row[0] as Oid)
+    })
+  }
+
+  transactions(from: Tid, to: Tid, count: number): readonly TransactionRecord[] {
+    const transactions = this.#statements.transactions!.all(from, to, count).map((row) => ({
+      tid: row[0] as Tid,
+      metadata: metadataOf(row),
+      records: [] as { oid: Oid; data: Uint8Array | null }[],
+    }))
+    const last = transactions.at(-1)
+    if (last === undefined) return []
+    const byTid = new Map(transactions.map((transaction) => [transaction.tid, transaction]))
+    for (const [tid, oid, data] of this.#statements.records!.all(transactions[0]!.tid, last.tid)) {
+      byTid.get(tid as Tid)!.records.push({ oid: oid as Oid, data: this.#read(data) })
+    }
+    return transactions
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+}
+
+function metadataOf(row: readonly SqlValue[]): HistoryEntry['metadata'] {
+  return { user: row[1] as string, description: row[2] as string, extension: row[3] as Uint8Array }
+}
+
+function prepareOthers(connection: SqliteConnection, history: boolean) {
+  const sql = history ? historyPreserving : historyFree
+  const prepare = (text: string | undefined): SqliteStatement | undefined =>
+    text === undefined ? undefined : connection.prepare(text)
+  const past = history ? historyPreserving : undefined
+  return {
+    changedSince: connection.prepare(sql.changedSince),
+    loadMany: connection.prepare(sql.loadMany),
+    loadBefore: connection.prepare(sql.loadBefore),
+    history: prepare(past?.history),
+    changedBy: prepare(past?.changedBy),
+    transactions: prepare(past?.transactions),
+    records: prepare(past?.records),
+    packed: prepare(past && 'SELECT packed FROM store_state'),
+  }
+}

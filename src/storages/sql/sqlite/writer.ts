@@ -1,0 +1,122 @@
+/**
+ * A committing session over SQLite. The vote takes the one write lock of the file and compares; finish writes the rows
+ * and commits. The data wait in memory until then, so the lock is held for no longer than it must be.
+ */
+
+import { nextTid, noTid, type Oid, type Tid } from '../../../core/ids.ts'
+import type { Awaitable, TransactionMetadata, TransactionRecord } from '../../storage.ts'
+import {
+  type Change,
+  type Committed,
+  type Expectation,
+  type Row,
+  restoreOrderError,
+  type Writer,
+} from '../adapter.ts'
+import { chain } from '../awaitable.ts'
+import type { StoreState, WriteSession } from './write-session.ts'
+
+/** SQLite's default; only an estimate depends on it. */
+const pageBytes = 4096
+
+export class SqliteWriter implements Writer {
+  readonly #session: WriteSession
+  /** Present while this writer holds the write lock. */
+  #state: StoreState | undefined
+
+  constructor(session: WriteSession) {
+    this.#session = session
+  }
+
+  vote(changes: readonly Change[], expectations: readonly Expectation[]): Awaitable<readonly Row[]> {
+    return chain(this.#session.begin(), () => {
+      try {
+        this.#state = this.#session.state()
+        return this.#compare(changes, expectations)
+      } catch (error) {
+        this.#state = undefined
+        this.#session.rollback()
+        throw error
+      }
+    })
+  }
+
+  #compare(changes: readonly Change[], expectations: readonly Expectation[]): readonly Row[] {
+    if (changes.length + expectations.length === 0) return []
+    const oids = [...changes, ...expectations].map(({ oid }) => oid)
+    const serials = new Map<Oid, Tid>()
+    for (const [oid, tid] of this.#session.current.all(`[${oids.join()}]`))
+      serials.set(oid as Oid, tid as Tid)
+    const differing: Row[] = []
+    for (const { oid, base } of changes) {
+      const serial = serials.get(oid) ?? noTid
+      if (serial !== base) differing.push({ oid, serial, data: this.#load(oid) })
+    }
+    for (const expectation of expectations) {
+      const serial = serials.get(expectation.oid) ?? noTid
+      if (serial !== expectation.serial) {
+        differing.push({ oid: expectation.oid, serial, data: this.#load(expectation.oid) })
+      }
+    }
+    return differing
+  }
+
+  #load(oid: Oid): Uint8Array | null {
+    const data = (this.#session.load.get(oid)?.[1] ?? null) as Uint8Array | null
+    this.#session.settings.counters.bytesRead += data?.length ?? 0
+    return data
+  }
+
+  finish(changes: readonly Change[], metadata: TransactionMetadata): Committed {
+    const state = this.#state!
+    const previous = Math.max(state.tid, state.horizon) as Tid
+    const tid = nextTid(previous, this.#session.settings.clock.wallUs())
+    this.#write(state, { tid, metadata, records: changes })
+    return { tid, previous }
+  }
+
+  restore(transaction: TransactionRecord): Awaitable<void> {
+    return chain(this.#session.begin(), () => {
+      const state = this.#session.state()
+      const last = Math.max(state.tid, state.horizon) as Tid
+      if (transaction.tid <= last) {
+        this.#session.rollback()
+        throw restoreOrderError(transaction.tid, last)
+      }
+      this.#write(state, transaction)
+    })
+  }
+
+  #write(state: StoreState, { tid, metadata, records }: TransactionRecord): void {
+    const session = this.#session
+    try {
+      let bytes = 0
+      let oidMax = -1
+      for (const { oid, data } of records) {
+        session.put.run(oid, tid, data)
+        bytes += data?.length ?? 0
+        if (oid > oidMax) oidMax = oid
+      }
+      session.log?.run(tid, metadata.user, metadata.description, metadata.extension)
+      const leased = session.advance(state, tid, oidMax)
+      session.settings.counters.bytesWritten += bytes
+      this.#state = undefined
+      session.commit(2 + records.length + Math.ceil(bytes / pageBytes))
+      leased()
+    } catch (error) {
+      this.#state = undefined
+      session.rollback()
+      throw error
+    }
+  }
+
+  abort(): void {
+    if (this.#state === undefined) return
+    this.#state = undefined
+    this.#session.rollback()
+  }
+
+  close(): void {
+    this.abort()
+  }
+}

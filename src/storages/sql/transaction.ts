@@ -1,0 +1,316 @@
+/**
+ * The two-phase commit over a writer session. Until the vote everything stays in memory and no statement is issued; the
+ * vote borrows a writer, takes the locks, and resolves conflicts; finish sends the data and commits.
+ */
+
+import {
+  ConflictError,
+  ObjectNotFoundError,
+  ReadConflictError,
+  StorageTransactionError,
+} from '../../core/errors.ts'
+import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { resolveOrThrow } from '../conflict-resolution.ts'
+import type { Awaitable, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
+import type { Change, Committed, Expectation, Reader, Row, Writer } from './adapter.ts'
+import { attempt, chain } from './awaitable.ts'
+import type { SqlInstance } from './instance.ts'
+import type { SqlStore } from './sql-storage.ts'
+import { undoChanges } from './undo.ts'
+
+/** Open: changes may be added. Failed: only abort is left. */
+type State = 'open' | 'voting' | 'voted' | 'finishing' | 'failed' | 'ended'
+
+export interface TransactionStart {
+  readonly metadata: TransactionMetadata
+  /** Shows the snapshot in which the transaction began, while that is open. */
+  readonly reader: Reader
+  readonly snapshotTid: Tid
+}
+
+export class SqlTransaction implements Transaction, VotedTransaction {
+  readonly undo?: NonNullable<Transaction['undo']>
+  readonly #store: SqlStore
+  readonly #instance: SqlInstance
+  readonly #start: TransactionStart
+  readonly #changes = new Map<Oid, Change>()
+  readonly #expectations = new Map<Oid, Expectation>()
+  readonly #resolved = new Set<Oid>()
+  #ordered: readonly Change[] = []
+  #state: State = 'open'
+  #writer: Writer | undefined
+  /** The vote or finish that is under way; abort waits for it. */
+  #working: Promise<unknown> | undefined
+  #votedEnded: (() => void) | undefined
+
+  constructor(store: SqlStore, instance: SqlInstance, start: TransactionStart) {
+    this.#store = store
+    this.#instance = instance
+    this.#start = start
+    if (store.adapter.keepsHistory) this.undo = (tid) => this.#undo(tid)
+  }
+
+  get hasEnded(): boolean {
+    return this.#state === 'ended'
+  }
+
+  get resolvedOids(): readonly Oid[] {
+    return [...this.#resolved]
+  }
+
+  // --- Before the vote ---
+
+  store(oid: Oid, serial: Tid, data: Uint8Array): void {
+    this.#assertState('open', 'store')
+    this.#changes.set(oid, { oid, base: serial, data })
+    this.#resolved.delete(oid)
+    this.#store.oids.skip(oid)
+  }
+
+  delete(oid: Oid, serial: Tid): void {
+    this.#assertState('open', 'delete')
+    this.#changes.set(oid, { oid, base: serial, data: null })
+    this.#resolved.delete(oid)
+  }
+
+  readCurrent(oid: Oid, serial: Tid): void {
+    this.#assertState('open', 'readCurrent')
+    const earlier = this.#expectations.get(oid)
+    // Both cannot be current, so the one that is wrong must be kept.
+    if (earlier === undefined || earlier.serial > serial) this.#expectations.set(oid, { oid, serial })
+  }
+
+  async #undo(tid: Tid): Promise<readonly Oid[]> {
+    this.#assertState('open', 'undo')
+    try {
+      const undone = await this.#store.withReader((reader) =>
+        undoChanges(reader, tid, this.#changes, this.#store.context.resolveConflict),
+      )
+      this.#assertState('open', 'undo')
+      for (const change of undone) {
+        this.#changes.set(change.oid, change)
+        this.#resolved.add(change.oid)
+      }
+      return undone.map((change) => change.oid)
+    } catch (error) {
+      if (this.#state === 'open') this.#state = 'failed'
+      throw error
+    }
+  }
+
+  // --- Vote ---
+
+  vote(): Awaitable<VotedTransaction> {
+    this.#assertState('open', 'vote')
+    this.#store.assertOpen()
+    this.#state = 'voting'
+    this.#ordered = [...this.#changes.values()].sort((a, b) => a.oid - b.oid)
+    const voted = attempt(
+      () =>
+        chain(this.#store.writers.take(), (writer) => {
+          this.#writer = writer
+          const expectations = [...this.#expectations.values()]
+            .filter(({ oid }) => !this.#changes.has(oid))
+            .sort((a, b) => a.oid - b.oid)
+          return chain(writer.vote(this.#ordered, expectations), (rows) => this.#detect(rows))
+        }),
+      (error) => this.#fail(error),
+    )
+    return this.#work(chain(voted, () => this.#becomeVoted()))
+  }
+
+  #becomeVoted(): VotedTransaction {
+    this.#state = 'voted'
+    const { voted } = this.#store
+    const ended = new Promise<void>((resolve) => {
+      this.#votedEnded = () => {
+        voted.delete(ended)
+        resolve()
+      }
+    })
+    voted.add(ended)
+    return this
+  }
+
+  /** @param rows what is current where it is not what we started from */
+  #detect(rows: readonly Row[]): Awaitable<void> {
+    const current = new Map(rows.map((row) => [row.oid, row]))
+    for (const expectation of this.#expectations.values()) this.#checkRead(expectation, current)
+    for (const change of this.#ordered) this.#checkDeletion(change, current.get(change.oid))
+    const conflicting = rows.filter(({ oid, data }) => {
+      const change = this.#changes.get(oid)
+      // Who found no object has no serial to name: making a deleted object anew is no conflict.
+      return change !== undefined && !(change.base === noTid && data === null)
+    })
+    if (conflicting.length === 0) return
+    return chain(this.#bases(conflicting), (bases) => {
+      for (const row of conflicting) this.#resolve(row, bases.get(row.oid))
+      this.#ordered = this.#ordered.map((change) => this.#changes.get(change.oid)!)
+    })
+  }
+
+  #checkRead({ oid, serial }: Expectation, current: ReadonlyMap<Oid, Row>): void {
+    const row = current.get(oid)
+    // An object that is stored too was compared with the base of the change.
+    const currentSerial = row?.serial ?? this.#changes.get(oid)?.base ?? serial
+    const isStillMissing = serial === noTid && row !== undefined && row.data === null
+    if (currentSerial !== serial && !isStillMissing) throw new ReadConflictError(oid, currentSerial, serial)
+  }
+
+  #checkDeletion({ oid, base, data }: Change, row: Row | undefined): void {
+    const isMissing = base === noTid && (row === undefined || row.data === null)
+    if (data === null && isMissing && !this.#resolved.has(oid)) throw new ObjectNotFoundError(oid)
+  }
+
+  /** The states that the conflicting changes started from. */
+  #bases(rows: readonly Row[]): Awaitable<ReadonlyMap<Oid, Uint8Array>> {
+    const bases = new Map<Oid, Uint8Array>()
+    if (this.#store.context.resolveConflict === undefined) return bases
+    const { reader } = this.#start
+    // Almost always the snapshot still shows them, in one request.
+    const shown = this.#instance.isReading(reader) ? reader.loadMany(rows.map((row) => row.oid)) : []
+    return chain(shown, (found) => {
+      for (const { oid, serial, data } of found) {
+        if (data !== null && serial === this.#changes.get(oid)!.base) bases.set(oid, data)
+      }
+      const missing = rows.filter(({ oid }) => !bases.has(oid) && this.#changes.get(oid)!.base !== noTid)
+      if (missing.length === 0 || !this.#store.adapter.keepsHistory) return bases
+      return this.#store.withReader((past) => this.#pastBases(past, missing, bases))
+    })
+  }
+
+  async #pastBases(reader: Reader, rows: readonly Row[], bases: Map<Oid, Uint8Array>): Promise<typeof bases> {
+    for (const { oid } of rows) {
+      const { base } = this.#changes.get(oid)!
+      const past = await reader.loadBefore(oid, after(base))
+      if (past?.serial === base && past.data !== null) bases.set(oid, past.data)
+    }
+    return bases
+  }
+
+  #resolve(row: Row, base: Uint8Array | undefined): void {
+    const change = this.#changes.get(row.oid)!
+    const merged = resolveOrThrow(this.#store.context.resolveConflict, {
+      oid: row.oid,
+      baseSerial: change.base,
+      base,
+      committed: { serial: row.serial, data: row.data },
+      mine: change.data,
+    })
+    this.#changes.set(row.oid, { oid: row.oid, base: row.serial, data: merged })
+    this.#resolved.add(row.oid)
+    this.#store.counters.resolvedConflicts++
+  }
+
+  /** Drops every lock at once, before the caller hears of the error. */
+  #fail(error: unknown): Awaitable<never> {
+    this.#state = 'failed'
+    this.#votedEnded?.()
+    if (error instanceof ConflictError || error instanceof ReadConflictError) this.#store.counters.conflicts++
+    return chain(this.#giveUpWriter(), () => {
+      throw error
+    })
+  }
+
+  // --- Finish ---
+
+  finish(onTid?: (tid: Tid) => void): Awaitable<Tid> {
+    this.#assertState('voted', 'finish')
+    this.#state = 'finishing'
+    const writer = this.#writer!
+    const committed = attempt(
+      () => writer.finish(this.#ordered, this.#start.metadata),
+      (error) => this.#fail(error),
+    )
+    if (!(committed instanceof Promise)) return this.#committed(writer, committed, onTid)
+    const finished = committed.then((commit) => this.#committed(writer, commit, onTid))
+    const first = this.#ordered[0]
+    if (first !== undefined) this.#announce(finished, first.oid)
+    return this.#work(finished)
+  }
+
+  /** Until `finished`, no other instance may open a snapshot that shows this transaction. */
+  #announce(finished: Promise<unknown>, oid: Oid): void {
+    const settled = finished.then(
+      () => {},
+      () => {},
+    )
+    this.#store.finishing.set(settled, oid)
+    void settled.then(() => this.#store.finishing.delete(settled))
+  }
+
+  #committed(writer: Writer, commit: Committed, onTid: ((tid: Tid) => void) | undefined): Awaitable<Tid> {
+    const { counters } = this.#store
+    counters.commits++
+    counters.stores += this.#ordered.length
+    for (const { data } of this.#ordered) counters.storedBytes += data?.length ?? 0
+    this.#instance.committed(commit, this.#reported())
+    let failure: { readonly error: unknown } | undefined
+    try {
+      onTid?.(commit.tid)
+    } catch (error) {
+      failure = { error }
+    }
+    this.#store.sawTid(commit.tid)
+    this.#writer = undefined
+    this.#end()
+    return chain(this.#store.writers.giveBack(writer), () => {
+      if (failure !== undefined) throw failure.error
+      return commit.tid
+    })
+  }
+
+  /** Objects whose committed state, or whose past since the snapshot, the caller cannot know. */
+  #reported(): ReadonlySet<Oid> {
+    const reported = new Set(this.#resolved)
+    for (const { oid, base } of this.#ordered) if (base > this.#start.snapshotTid) reported.add(oid)
+    return reported
+  }
+
+  // --- The end ---
+
+  async abort(): Promise<void> {
+    if (this.#state === 'ended') return
+    if (this.#working !== undefined) {
+      await this.#working
+      if (this.hasEnded) return
+    }
+    this.#end()
+    await this.#giveUpWriter()
+  }
+
+  #end(): void {
+    this.#state = 'ended'
+    this.#votedEnded?.()
+    this.#votedEnded = undefined
+  }
+
+  #giveUpWriter(): Awaitable<void> {
+    const writer = this.#writer
+    if (writer === undefined) return
+    this.#writer = undefined
+    return attempt(
+      () => chain(writer.abort(), () => this.#store.writers.giveBack(writer)),
+      // A session that cannot roll back has gone, and its transaction with it.
+      (error) => {
+        this.#store.context.log(`${this.#store.adapter.title}: a session was lost (${String(error)})`)
+        return writer.close()
+      },
+    )
+  }
+
+  #work<T>(result: Awaitable<T>): Awaitable<T> {
+    if (!(result instanceof Promise)) return result
+    this.#working = result
+      .catch(() => {})
+      .then(() => {
+        this.#working = undefined
+      })
+    return result
+  }
+
+  #assertState(wanted: State, what: string): void {
+    if (this.#state === wanted) return
+    throw new StorageTransactionError(`${what} is not possible now: the transaction is ${this.#state}`)
+  }
+}

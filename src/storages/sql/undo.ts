@@ -1,0 +1,72 @@
+/**
+ * Undo, for every database with history: finds for each object that a transaction changed what it was before, and
+ * merges later changes where that is possible. The result is stored like any other change, so the vote notices whatever
+ * is committed meanwhile.
+ */
+
+import { ShootoutError } from '../../core/errors.ts'
+import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { resolveOrThrow } from '../conflict-resolution.ts'
+import type { ConflictResolver } from '../storage.ts'
+import type { Change, Reader } from './adapter.ts'
+
+/**
+ * @param pending changes that the undoing transaction holds already; undoing several transactions builds on them
+ * @throws ShootoutError `undo`
+ */
+export async function undoChanges(
+  reader: Reader,
+  tid: Tid,
+  pending: ReadonlyMap<Oid, Change>,
+  resolver: ConflictResolver | undefined,
+): Promise<readonly Change[]> {
+  const oids = await reader.changedBy(tid)
+  if (oids === undefined) {
+    throw new ShootoutError('undo', `transaction ${tid} does not exist, or was packed; it cannot be undone`, {
+      details: { tid },
+    })
+  }
+  const changes: Change[] = []
+  for (const oid of oids)
+    changes.push(await undoObject(reader, { tid, oid, pending: pending.get(oid), resolver }))
+  return changes
+}
+
+interface ObjectUndo {
+  readonly tid: Tid
+  readonly oid: Oid
+  readonly pending: Change | undefined
+  readonly resolver: ConflictResolver | undefined
+}
+
+async function undoObject(reader: Reader, { tid, oid, pending, resolver }: ObjectUndo): Promise<Change> {
+  const written = (await reader.loadBefore(oid, after(tid)))?.data ?? null
+  const earlier = await reader.loadBefore(oid, tid)
+  const previous = earlier?.serial === undefined ? null : earlier.data
+  const newest = await reader.loadBefore(oid, maxTid)
+  const base = pending?.base ?? newest?.serial ?? noTid
+  const current = pending === undefined ? (newest?.data ?? null) : pending.data
+  const isUntouched = pending === undefined && newest?.serial === tid
+  if (isUntouched || isSame(current, written)) return { oid, base, data: previous }
+  try {
+    // The later changes and the undoing both start from the state that is undone.
+    const data = resolveOrThrow(resolver, {
+      oid,
+      baseSerial: tid,
+      base: written ?? undefined,
+      committed: { serial: base, data: current },
+      mine: previous,
+    })
+    return { oid, base, data }
+  } catch (cause) {
+    throw new ShootoutError(
+      'undo',
+      `transaction ${tid} cannot be undone: object ${oid} was changed after it by transaction ${base}`,
+      { cause, details: { tid, oid, current: base } },
+    )
+  }
+}
+
+function isSame(a: Uint8Array | null, b: Uint8Array | null): boolean {
+  return a === null || b === null ? a === b : Buffer.compare(a, b) === 0
+}
