@@ -10,4 +10,5 @@ export default async function runThread({ assignment, role, port }: ThreadTask):
     onMessage: (listener) => port.on('message', (message: ToIsolate) => listener(message)),
   }
   await work(assignment, role, link)
+  link.send({ type: 'closed' })
 }

@@ -45,20 +45,23 @@ export const threadsHost: Host = async (assignment, seats, shared, link) => {
     if (message.type === 'step' && message.step.name === 'populate') ports[0]!.postMessage(message)
     else broadcast(message)
   })
+  const runSeat = (seat: number): Promise<unknown> => {
+    const { port1, port2 } = new MessageChannel()
+    ports.push(port1)
+    const closed = new Promise<void>((resolve) => {
+      port1.on('message', (message: FromIsolate) => {
+        if (message.type === 'arrive') hub.arrive(message.section)
+        else if (message.type === 'closed') resolve()
+        else link.send(message)
+      })
+    })
+    const role: IsolateRole = { seats: [seat], leadsProcess: seat === seats[0], shared }
+    const task: ThreadTask = { assignment, role, port: port2 }
+    // A thread's last messages and its end come by different ways; wait for both.
+    return Promise.all([pool.run(task, { transferList: [port2] }), closed])
+  }
   try {
-    await Promise.all(
-      seats.map((seat) => {
-        const { port1, port2 } = new MessageChannel()
-        ports.push(port1)
-        port1.on('message', (message: FromIsolate) => {
-          if (message.type === 'arrive') hub.arrive(message.section)
-          else link.send(message)
-        })
-        const role: IsolateRole = { seats: [seat], leadsProcess: seat === seats[0], shared }
-        const task: ThreadTask = { assignment, role, port: port2 }
-        return pool.run(task, { transferList: [port2] })
-      }),
-    )
+    await Promise.all(seats.map(runSeat))
   } finally {
     for (const port of ports) port.close()
     await pool.destroy()
