@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { parseOptions } from '../core/options.ts'
 import { formatBytes } from '../core/units.ts'
-import { aliasesOf, loadScenarioModule, scenarioNames, scenarioUrl } from '../scenarios/registry.ts'
+import { loadScenarioModule, scenarioAliases, scenarioNames, scenarioUrl } from '../scenarios/registry.ts'
 import { loadStorageModule, storageNames, storageUrl } from '../storages/registry.ts'
 import type { StorageModule } from '../storages/storage.ts'
 
@@ -62,6 +62,10 @@ export function registerList(program: Command): void {
       }
       process.stdout.write(`${lines.join('\n')}\n`)
     })
+}
+
+function aliasesOf(scenario: string): string[] {
+  return Object.keys(scenarioAliases).filter((alias) => scenarioAliases[alias] === scenario)
 }
 
 function capabilitiesOf(module: StorageModule) {

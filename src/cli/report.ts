@@ -14,7 +14,7 @@ import { renderMarkdown } from '../report/markdown.ts'
 import { renderTable } from '../report/table.ts'
 import { readResults } from '../results/reader.ts'
 import type { ConcurrencyKind } from '../results/schema.ts'
-import { scenarioName } from '../scenarios/registry.ts'
+import { canonicalScenarioName } from '../scenarios/registry.ts'
 import { useColor } from './run.ts'
 
 interface ReportFlags {
@@ -46,7 +46,9 @@ export function registerReport(program: Command): void {
     .action(async (file: string, flags: ReportFlags) => {
       const analysis = analyse(readResults(resolve(file)), {
         ...(flags.storage === undefined ? {} : { contenders: flags.storage.split(',') }),
-        ...(flags.scenario === undefined ? {} : { scenarios: flags.scenario.split(',').map(scenarioName) }),
+        ...(flags.scenario === undefined
+          ? {}
+          : { scenarios: flags.scenario.split(',').map((name) => canonicalScenarioName(name) ?? name) }),
         ...(flags.objects === undefined ? {} : { objects: numbers('--objects', flags.objects) }),
         ...(flags.kind === undefined ? {} : { kinds: flags.kind.split(',') as ConcurrencyKind[] }),
         ...(flags.workers === undefined ? {} : { workers: numbers('--workers', flags.workers) }),

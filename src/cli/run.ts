@@ -15,7 +15,12 @@ import { carryOut, nothingToMeasure } from '../runner/coordinator.ts'
 import { readEnvironment } from '../runner/environment.ts'
 import { makePlan, type Plan, type PlannedScenario } from '../runner/plan.ts'
 import { openWorkspace } from '../runner/workspace.ts'
-import { loadScenarioModule, scenarioUrls } from '../scenarios/registry.ts'
+import {
+  headlineScenarioNames,
+  loadScenarioModule,
+  scenarioNames,
+  scenarioUrl,
+} from '../scenarios/registry.ts'
 import { describeConfig, type Flags, type LoadedConfig, loadConfig, type RunConfig } from './config.ts'
 import { chooseReference, provisionAll, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -187,12 +192,19 @@ function configFlags(flags: RunFlags, command: Command): Flags {
   }
 }
 
+/** `headline` and `all` stand for lists; every scenario enters once. */
 async function resolveScenarios(
-  names: readonly string[],
+  wanted: readonly string[],
   baseFolder: string,
 ): Promise<readonly PlannedScenario[]> {
-  const urls = scenarioUrls(names, baseFolder)
-  return Promise.all(urls.map(async (url) => ({ url, module: await loadScenarioModule(url) })))
+  const groups: Readonly<Record<string, readonly string[]>> = {
+    headline: headlineScenarioNames,
+    all: scenarioNames,
+  }
+  const urls = new Set(
+    wanted.flatMap((name) => groups[name] ?? [name]).map((name) => scenarioUrl(name, baseFolder)),
+  )
+  return Promise.all([...urls].map(async (url) => ({ url, module: await loadScenarioModule(url) })))
 }
 
 /** One reporter that tells all. */
