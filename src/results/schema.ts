@@ -95,6 +95,8 @@ export interface SuiteLine {
   readonly batches: number
   readonly contenders: readonly ContenderRecord[]
   readonly settings: readonly Setting[]
+  /** Scenario → URL of its module, or its name where it is bundled. With it an interrupted run can be resumed. */
+  readonly scenarios: Readonly<Record<string, string>>
   readonly dataset: DatasetRecord
   readonly environment: EnvironmentRecord
   /** The reference of ratios: a contender's label. */
@@ -148,6 +150,10 @@ export interface CompletedFork extends ForkId {
   readonly tallies: Readonly<Record<string, number>>
   /** CPU time of the worker processes over the timed sections of the measured batches, ns. */
   readonly cpuNs: { readonly user: number; readonly system: number }
+  /** Pauses for garbage collection between the first and the last measured batch, all processes, ns. */
+  readonly gcNs: number
+  /** Longest delay of a timer of 10 ms in any worker's event loop over the measured batches, ns. */
+  readonly loopDelayNsMax: number
   /** Greatest resident set of all worker processes together, bytes. */
   readonly residentBytesMax: number
   /** Time from the order to start until ready for the first batch, ns. */
