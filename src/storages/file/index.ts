@@ -54,7 +54,7 @@ export default defineStorage<typeof options, SharedLog>({
     history: true,
     conflictResolution: true,
     deletion: true,
-    undo: false,
+    undo: true,
     iteration: true,
     pack: false,
     prefetch: false,

@@ -183,6 +183,14 @@ export class Log {
     this.counters.loadedBytes += bytes
   }
 
+  countCommit(changes: Iterable<{ readonly data: Uint8Array | null }>): void {
+    this.counters.commits++
+    for (const { data } of changes) {
+      this.counters.stores++
+      this.counters.storedBytes += data?.length ?? 0
+    }
+  }
+
   #damage(oid: Oid, position: number, reason: string): Error {
     return damage(this.path, `the record of object ${oid} at position ${position}`, reason)
   }

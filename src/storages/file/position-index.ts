@@ -101,8 +101,13 @@ export class PositionIndex {
   }
 
   /** @throws ShootoutError `index-full` */
+  makeRoom(oid: Oid): void {
+    this.#make(oid)
+  }
+
+  /** There must be room for the object. */
   claim(oid: Oid, forWriting: boolean): void {
-    const slot = this.#make(oid)
+    const slot = this.#find(oid)
     this.#claims[slot] = forWriting ? writeClaim : this.#claims[slot]! + 1
   }
 

@@ -45,7 +45,7 @@ export class FileStorage implements Storage {
   readonly #checkpointBytes: number
   readonly #report: (message: string) => void
   readonly #counters = zeroCounters()
-  readonly #resolver: ConflictResolver | undefined
+  readonly resolver: ConflictResolver | undefined
   #votedCount = 0
   #checkpointing = false
   #state: 'open' | 'closing' | 'closed' = 'open'
@@ -58,7 +58,7 @@ export class FileStorage implements Storage {
     this.claimWaitMs = options.claimWaitMs
     this.#checkpointBytes = options.checkpointBytes
     this.#report = context.log
-    this.#resolver = context.resolveConflict
+    this.resolver = context.resolveConflict
   }
 
   get lastTid(): Tid {
@@ -155,26 +155,6 @@ export class FileStorage implements Storage {
 
   history(oid: Oid, count: number): readonly HistoryEntry[] {
     return historyOf(this.log, oid, this.lastTid, count)
-  }
-
-  /** Merges a change of `oid` that started from `base` with the current revision; undefined when it cannot be. */
-  merge(oid: Oid, base: Tid, mine: Uint8Array | null, current: Tid): Uint8Array | undefined {
-    if (this.#resolver === undefined || mine === null) return undefined
-    const committedData = this.#dataOf(oid, current)
-    const baseData = this.#dataOf(oid, base)
-    if (committedData === undefined || baseData === undefined) return undefined
-    try {
-      return this.#resolver(oid, baseData, committedData, mine)
-    } catch {
-      // By contract: who throws cannot merge.
-      return undefined
-    }
-  }
-
-  #dataOf(oid: Oid, serial: Tid): Uint8Array | undefined {
-    if (serial === noTid) return undefined
-    const record = this.log.find(oid, serial, maxTid)?.record
-    return record?.serial === serial && record.data !== null ? record.data : undefined
   }
 
   /** Resolves when a transaction that was appended is durable, announced and visible. */

@@ -9,45 +9,41 @@
 import {
   CommitLockTimeoutError,
   ConflictError,
+  ObjectNotFoundError,
   ReadConflictError,
   StorageTransactionError,
 } from '../../core/errors.ts'
-import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { Transaction, VotedTransaction } from '../storage.ts'
+import { claimAll, type Newer, unclaimAll } from './claims.ts'
 import { recordTooLarge } from './file-errors.ts'
 import { type EncodedMetadata, payloadBytesMax } from './format.ts'
 import { word } from './shared-state.ts'
 import { StagedTransaction } from './staged-transaction.ts'
 import type { FileStorage } from './storage.ts'
+import { type Change, undo } from './undo.ts'
 import { changeOf } from './wait.ts'
 
-interface StagedRecord {
-  readonly oid: Oid
-  /** The revision it replaces. */
-  serial: Tid
-  /** Null: a deletion. */
-  data: Uint8Array | null
-}
-
-type State = 'open' | 'voting' | 'voted' | 'finishing' | 'ended'
+type State = 'open' | 'voting' | 'failed' | 'voted' | 'ended'
 
 export class FileTransaction implements Transaction, VotedTransaction {
   readonly #storage: FileStorage
   readonly #metadata: EncodedMetadata
-  readonly #ended: (tid?: Tid) => void
-  readonly #staged = new Map<Oid, StagedRecord>()
-  readonly #read = new Map<Oid, Tid>()
+  readonly #onEnd: (tid?: Tid) => void
+  readonly #writes = new Map<Oid, Change>()
+  readonly #reads = new Map<Oid, Tid>()
   readonly #resolved = new Set<Oid>()
   #state: State = 'open'
-  #voted: StagedTransaction | undefined
+  #staged: StagedTransaction | undefined
   /** Number of rollbacks when the vote was given: it counted on what was in the log then. */
   #rollbacks = 0
 
-  /** @param ended called once, when the transaction is over; with its tid as soon as it has one */
-  constructor(storage: FileStorage, metadata: EncodedMetadata, ended: (tid?: Tid) => void) {
+  /** @param onEnd called once, when the transaction is over; with its tid when it has one */
+  constructor(storage: FileStorage, metadata: EncodedMetadata, onEnd: (tid?: Tid) => void) {
     this.#storage = storage
     this.#metadata = metadata
-    this.#ended = ended
+    this.#onEnd = onEnd
   }
 
   get resolvedOids(): readonly Oid[] {
@@ -57,163 +53,175 @@ export class FileTransaction implements Transaction, VotedTransaction {
   store(oid: Oid, serial: Tid, data: Uint8Array): void {
     this.#expect('open', 'store')
     if (data.length > payloadBytesMax) throw recordTooLarge(oid, data.length)
-    this.#staged.set(oid, { oid, serial, data })
+    this.#writes.set(oid, { oid, serial, data })
   }
 
   delete(oid: Oid, serial: Tid): void {
     this.#expect('open', 'delete')
-    this.#staged.set(oid, { oid, serial, data: null })
+    this.#writes.set(oid, { oid, serial, data: null })
   }
 
   readCurrent(oid: Oid, serial: Tid): void {
     this.#expect('open', 'readCurrent')
-    this.#read.set(oid, serial)
+    const earlier = this.#reads.get(oid)
+    // Both cannot be current, so the one that is wrong must be kept.
+    if (earlier === undefined || earlier > serial) this.#reads.set(oid, serial)
+  }
+
+  undo(tid: Tid): readonly Oid[] {
+    this.#expect('open', 'undo')
+    const { log, resolver, lastTid } = this.#storage
+    try {
+      const changes = undo(log, resolver, lastTid, this.#writes, tid)
+      for (const change of changes) {
+        this.#writes.set(change.oid, change)
+        this.#resolved.add(change.oid)
+      }
+      return changes.map(({ oid }) => oid)
+    } catch (error) {
+      this.#state = 'failed'
+      throw error
+    }
   }
 
   async vote(): Promise<VotedTransaction> {
     this.#expect('open', 'vote')
-    const storage = this.#storage
-    storage.assertOpen()
     this.#state = 'voting'
-    const { words } = storage.log
-    const until = performance.now() + storage.claimWaitMs
-    // Each round either claims everything, or finds who is in the way: another vote (wait for its end), or a newer
-    // revision (merge with it, or give up).
-    for (;;) {
-      const endings = Atomics.load(words, word.endings)
-      const found = storage.log.locked(() => this.#claim())
-      if (found === undefined) break
-      if (found === 'claimed') {
-        if (performance.now() > until) throw this.#waitedTooLong()
-        await changeOf(words, word.endings, endings)
-      } else await this.#meet(found)
-      if (this.#state !== 'voting')
-        throw new StorageTransactionError('the transaction was aborted while it voted')
-      storage.assertOpen()
+    try {
+      await this.#claim()
+    } catch (error) {
+      if (this.#state === 'voting') this.#state = 'failed'
+      throw error
     }
     this.#state = 'voted'
-    storage.voted(1)
-    this.#voted = new StagedTransaction(this.#metadata, [...this.#staged.values()])
+    this.#storage.voted(1)
+    this.#staged = new StagedTransaction(this.#metadata, [...this.#writes.values()])
     return this
   }
 
-  finish(onTid?: (tid: Tid) => void): Promise<Tid> {
+  async finish(onTid?: (tid: Tid) => void): Promise<Tid> {
     this.#expect('voted', 'finish')
     const storage = this.#storage
     const { log } = storage
-    const { counters } = log
-    this.#state = 'finishing'
     let tid: Tid
     try {
       tid = log.locked(() => {
         try {
           log.assertWritable()
           this.#assertStillTrue()
-          const own = log.append(this.#voted!)
+          const own = log.append(this.#staged!)
           if (storage.durability !== 'full') log.numbers.lastTid = own
           return own
         } finally {
-          this.#unclaim()
+          unclaimAll(log, this.#wanted)
         }
       })
     } catch (error) {
       this.#end()
-      return Promise.reject(error)
+      throw error
     }
-    counters.commits++
-    counters.stores += this.#staged.size
-    for (const { data } of this.#staged.values()) counters.storedBytes += data?.length ?? 0
+    log.countCommit(this.#writes.values())
+    const committed = storage.committed(tid, onTid)
     this.#end(tid)
-    return storage.committed(tid, onTid)
+    return committed
   }
 
   abort(): void {
+    if (this.#state === 'ended') return
     if (this.#state === 'voted') {
-      this.#storage.log.locked(() => this.#unclaim())
+      this.#storage.log.locked(() => unclaimAll(this.#storage.log, this.#wanted))
       this.#end()
-    } else if (this.#state === 'open' || this.#state === 'voting') {
-      this.#state = 'ended'
-      this.#ended()
+      return
     }
+    this.#state = 'ended'
+    this.#onEnd()
+  }
+
+  get #wanted() {
+    return { writes: this.#writes, reads: this.#reads }
   }
 
   #end(tid?: Tid): void {
-    this.#voted = undefined
+    this.#staged = undefined
     this.#state = 'ended'
     this.#storage.voted(-1)
-    this.#ended(tid)
+    this.#onEnd(tid)
   }
 
-  // --- with the mutex held ---
+  // --- the vote ---
 
-  /** Claims all objects, or none. */
-  #claim(): 'claimed' | { readonly oid: Oid; readonly current: Tid; readonly reading: boolean } | undefined {
-    const { log } = this.#storage
-    const { index } = log
-    log.assertWritable()
-    for (const oid of this.#staged.keys()) if (index.isClaimed(oid, true)) return 'claimed'
-    for (const oid of this.#read.keys()) {
-      if (!this.#staged.has(oid) && index.isClaimed(oid, false)) return 'claimed'
+  /**
+   * Each round claims everything, or finds who is in the way: another vote, whose end it waits for, or a newer
+   * revision, which it merges with.
+   */
+  async #claim(): Promise<void> {
+    const storage = this.#storage
+    const { log, claimWaitMs } = storage
+    const { words } = log
+    for (const change of this.#writes.values()) this.#checkDeletion(change)
+    const start = performance.now()
+    for (;;) {
+      const endings = Atomics.load(words, word.endings)
+      const found = log.locked(() => {
+        log.assertWritable()
+        this.#rollbacks = Atomics.load(words, word.rollbacks)
+        return claimAll(log, this.#wanted)
+      })
+      if (found === undefined) return
+      if (found !== 'busy') await this.#meet(found)
+      else if (performance.now() - start < claimWaitMs) await changeOf(words, word.endings, endings)
+      else throw waitedTooLong(log.path, claimWaitMs)
+      if (this.#state !== 'voting')
+        throw new StorageTransactionError('the transaction was aborted while it voted')
+      storage.assertOpen()
     }
-    for (const [oid, serial] of this.#read) {
-      const current = index.serial(oid)
-      if (current !== serial) return { oid, current, reading: true }
-    }
-    for (const { oid, serial } of this.#staged.values()) {
-      const current = index.serial(oid)
-      if (current !== serial) return { oid, current, reading: false }
-    }
-    for (const oid of this.#staged.keys()) index.claim(oid, true)
-    for (const oid of this.#read.keys()) if (!this.#staged.has(oid)) index.claim(oid, false)
-    this.#rollbacks = Atomics.load(log.words, word.rollbacks)
-    return undefined
   }
 
-  #unclaim(): void {
-    const { index, words } = this.#storage.log
-    for (const oid of this.#staged.keys()) index.unclaim(oid, true)
-    for (const oid of this.#read.keys()) if (!this.#staged.has(oid)) index.unclaim(oid, false)
-    Atomics.add(words, word.endings, 1)
-    Atomics.notify(words, word.endings)
+  /** What does not exist cannot be deleted; undoing a creation twice may try. */
+  #checkDeletion({ oid, serial, data }: Change): void {
+    if (data !== null || this.#resolved.has(oid)) return
+    const upTo = serial === noTid ? maxTid : serial
+    const replaced = this.#storage.log.find(oid, upTo, maxTid)?.record
+    if ((replaced?.data ?? null) === null) throw new ObjectNotFoundError(oid)
+  }
+
+  /** Goes along with one newer revision, or raises a conflict. */
+  async #meet({ oid, current, isRead }: Newer): Promise<void> {
+    const { log, resolver, group } = this.#storage
+    const change = this.#writes.get(oid)
+    const serial = isRead ? (this.#reads.get(oid) ?? noTid) : (change?.serial ?? noTid)
+    const committed = log.find(oid, current, maxTid)?.record
+    // Who found no object has no serial to name; a deletion is as good as nothing.
+    if (serial === noTid && committed?.data === null) {
+      if (isRead) this.#reads.set(oid, current)
+      else change!.serial = current
+      return
+    }
+    try {
+      if (isRead) throw new ReadConflictError(oid, current, serial)
+      if (committed?.serial !== current || change === undefined) throw new ConflictError(oid, current, serial)
+      const base = serial === noTid ? undefined : log.find(oid, serial, maxTid)?.record
+      const baseData = base?.serial === serial ? (base.data ?? undefined) : undefined
+      const conflict = { oid, baseSerial: serial, base: baseData, committed, mine: change.data }
+      change.data = resolveOrThrow(resolver, conflict)
+      change.serial = current
+    } catch (error) {
+      log.counters.conflicts++
+      // The newer revision may not be visible yet. Who repeats the transaction needs a snapshot that shows it.
+      await group.published(current)
+      throw error
+    }
+    log.counters.resolvedConflicts++
+    this.#resolved.add(oid)
   }
 
   /** A revision we built on at the vote may have been taken back since, by a disk that failed. */
   #assertStillTrue(): void {
     const { log } = this.#storage
     if (this.#rollbacks === Atomics.load(log.words, word.rollbacks)) return
-    for (const { oid, serial } of this.#staged.values()) {
+    for (const { oid, serial } of this.#writes.values()) {
       if (log.index.serial(oid) !== serial) throw new ConflictError(oid, log.index.serial(oid), serial)
     }
-  }
-
-  // --- conflicts ---
-
-  /** Merges one object with the revision that is in the way. */
-  async #meet(found: { oid: Oid; current: Tid; reading: boolean }): Promise<void> {
-    const { oid, current, reading } = found
-    const storage = this.#storage
-    const staged = this.#staged.get(oid)
-    const merged =
-      reading || staged === undefined ? undefined : storage.merge(oid, staged.serial, staged.data, current)
-    if (merged !== undefined && staged !== undefined) {
-      staged.data = merged
-      staged.serial = current
-      if (!this.#resolved.has(oid)) storage.log.counters.resolvedConflicts++
-      this.#resolved.add(oid)
-      return
-    }
-    // The newer revision may not be visible yet. Who repeats the transaction needs a snapshot that shows it.
-    await storage.group.published(current)
-    storage.log.counters.conflicts++
-    if (reading) throw new ReadConflictError(oid, current, this.#read.get(oid) ?? noTid)
-    throw new ConflictError(oid, current, staged?.serial ?? noTid)
-  }
-
-  #waitedTooLong(): CommitLockTimeoutError {
-    const seconds = this.#storage.claimWaitMs / 1000
-    return new CommitLockTimeoutError(
-      `${this.#storage.log.path}: another transaction has voted to change the same objects, and has not ended within ${seconds} s; repeat the transaction`,
-    )
   }
 
   #expect(state: State, call: string): void {
@@ -227,7 +235,13 @@ export class FileTransaction implements Transaction, VotedTransaction {
 const stateWords: Readonly<Record<State, string>> = {
   open: 'has not voted',
   voting: 'is voting',
+  failed: 'has failed and can only be aborted',
   voted: 'has voted',
-  finishing: 'is being finished',
   ended: 'has ended',
+}
+
+function waitedTooLong(path: string, claimWaitMs: number): CommitLockTimeoutError {
+  return new CommitLockTimeoutError(
+    `${path}: another transaction has voted to change the same objects, and has not ended within ${claimWaitMs / 1000} s; repeat the transaction`,
+  )
 }
