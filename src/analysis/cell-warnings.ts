@@ -1,0 +1,105 @@
+/** Warnings about how cells were measured. Each rule is a badness of a cell and the limit above which it is said. */
+
+import { significant } from '../core/units.ts'
+import { halfWidthShare } from './estimate.ts'
+import type { CellName, ForkSummary, MeasuredCell, Warning } from './model.ts'
+import { valuesMinForInterval } from './stats/median-interval.ts'
+import { median } from './stats/quantiles.ts'
+
+export interface MeasuredPlace {
+  readonly name: CellName
+  readonly cell: MeasuredCell
+}
+
+interface Rule {
+  readonly code: string
+  readonly limit: number
+  badness(cell: MeasuredCell): number
+  /** Continues "3 of 40 cells …"; `worst` is the badness of the worst cell. */
+  text(worst: number): string
+  readonly advice: string
+}
+
+const rules: readonly Rule[] = [
+  {
+    code: 'too-few-forks',
+    limit: 0,
+    badness: (cell) => valuesMinForInterval - cell.timePerOperationNs.n,
+    text: () =>
+      `have fewer than ${valuesMinForInterval} forks, too few for a 95 % interval; the range is shown instead`,
+    advice: 'Run with --forks 6 or more, or give a larger --budget.',
+  },
+  {
+    code: 'noisy',
+    // Wider intervals hide differences that people care about.
+    limit: 0.1,
+    badness: (cell) => halfWidthShare(cell.timePerOperationNs) ?? 0,
+    text: (worst) => `have an interval wider than ±10 %, up to ±${percent(worst)}`,
+    advice:
+      'Ratios may still be narrow, as contenders took turns; else more forks or a quieter machine help.',
+  },
+  {
+    code: 'start-skew',
+    // Who starts later runs part of its work with less company than the cell's name says.
+    limit: 0.05,
+    badness: (cell) => ofForks(cell, (fork) => fork.skewShare),
+    text: (worst) => `had workers that started up to ${percent(worst)} of their window apart`,
+    advice:
+      'Their real concurrency is lower than it says: use fewer workers than processors, or longer batches.',
+  },
+  {
+    code: 'low-overlap',
+    limit: 0.2,
+    badness: (cell) => 1 - ofForks(cell, (fork) => fork.overlapShare),
+    text: (worst) =>
+      `had all workers busy at once for less than 80 % of their time, down to ${percent(1 - worst)}`,
+    advice: 'Operations per second hold for the common window only; longer batches help.',
+  },
+  {
+    code: 'imbalance',
+    limit: 1.2,
+    badness: (cell) => ofForks(cell, (fork) => fork.imbalance),
+    text: (worst) => `had a worker that took up to ${significant(worst)} times as long as the mean worker`,
+    advice: 'Some workers wait for others; the time per operation is the mean of all.',
+  },
+]
+
+export function findCellWarnings(measured: readonly MeasuredPlace[]): Warning[] {
+  return rules.flatMap(({ code, limit, badness, text, advice }) => {
+    const found = measured
+      .map((one) => ({ ...one, bad: badness(one.cell) }))
+      .filter(({ bad }) => bad > limit)
+      .sort((a, b) => b.bad - a.bad)
+    const worst = found[0]
+    if (worst === undefined) return []
+    const example = found.length > 1 || measured.length > 1 ? ` (${describeCell(worst.name)})` : ''
+    return [
+      {
+        code,
+        text: `${countOf(found, measured)} ${text(worst.bad)}${code === 'too-few-forks' ? '' : example}.`,
+        advice,
+        cells: found.map(({ name }) => name),
+      },
+    ]
+  })
+}
+
+/** `3 of 40 cells`, `All 12 cells`. */
+export function countOf(part: readonly unknown[], whole: readonly unknown[]): string {
+  return part.length === whole.length
+    ? `All ${whole.length} cells`
+    : `${part.length} of ${whole.length} cells`
+}
+
+export function percent(share: number): string {
+  return `${share >= 0.1 ? (share * 100).toFixed(0) : significant(share * 100)} %`
+}
+
+export function describeCell({ contender, scenario, objects, concurrency }: CellName): string {
+  const count = `${objects} ${objects === 1 ? 'object' : 'objects'}`
+  return `${contender}, ${scenario} ${count}, ${concurrency.kind} ${concurrency.workers}`
+}
+
+function ofForks(cell: MeasuredCell, value: (fork: ForkSummary) => number): number {
+  return median(cell.forks.map(value))
+}
