@@ -124,7 +124,7 @@ export interface SqlAdapter {
   /** Newest committed transaction, read from the database. */
   lastTid(): Awaitable<Tid>
   zap(): Awaitable<void>
-  pack?(options: PackOptions): Awaitable<PackResult>
+  pack(options: PackOptions): Awaitable<PackResult>
   /** Every reader and writer has been closed before. */
   close(): Awaitable<void>
 }

@@ -87,15 +87,15 @@ export class SqlStore {
 }
 
 class SqlStorage implements Storage {
-  readonly pack?: NonNullable<Storage['pack']>
   readonly iterate?: NonNullable<Storage['iterate']>
   readonly restore?: NonNullable<Storage['restore']>
   readonly #store: SqlStore
+  /** The end of the last pack. Packs go one after the other, and closing waits for them. */
+  #packed: Promise<unknown> = Promise.resolve()
   #closing: Promise<void> | undefined
 
   constructor(store: SqlStore) {
     this.#store = store
-    if (store.adapter.pack !== undefined) this.pack = (options) => this.#pack(options)
     if (store.adapter.keepsHistory) {
       this.iterate = (from = noTid, to = maxTid) => this.#iterate(from, to)
       this.restore = (transaction) => this.#restore(transaction)
@@ -126,9 +126,15 @@ class SqlStorage implements Storage {
     this.#store.lastTid = noTid
   }
 
-  async #pack(options: PackOptions): Promise<PackResult> {
-    this.#store.assertWritable()
-    return this.#store.adapter.pack!(options)
+  pack(options: PackOptions): Promise<PackResult> {
+    const packing = this.#packed.then(() => {
+      this.#store.assertWritable()
+      options.signal?.throwIfAborted()
+      return this.#store.adapter.pack(options)
+    })
+    // Only the caller of a pack hears of its failure; the next one starts afresh.
+    this.#packed = packing.catch(() => {})
+    return packing
   }
 
   close(): Promise<void> {
@@ -140,7 +146,7 @@ class SqlStorage implements Storage {
     const store = this.#store
     store.closed = true
     // Who has voted was promised success. Everything else ends here.
-    await Promise.all(store.voted)
+    await Promise.all([...store.voted, this.#packed])
     await Promise.all([...store.instances].map((instance) => instance.release()))
     await store.readers.close()
     await store.writers.close()

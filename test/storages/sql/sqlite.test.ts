@@ -87,7 +87,7 @@ describe.each([{ history: false }, { history: true }])('with %o', ({ history }) 
     const instance = await storage.newInstance()
     await instance.pollInvalidations()
     const transaction = instance.begin()
-    transaction.store(oid, noTid, toBytes('first'))
+    await transaction.store(oid, noTid, toBytes('first'))
     const voted = await transaction.vote()
     const order: string[] = []
     const waiting = [
@@ -144,7 +144,7 @@ describe.each([{ history: false }, { history: true }])('with %o', ({ history }) 
     for (let round = 0; round < 3000; round++) {
       await instance.pollInvalidations()
       const transaction = instance.begin()
-      transaction.store(1 as Oid, serial, data)
+      await transaction.store(1 as Oid, serial, data)
       serial = await (await transaction.vote()).finish()
       await instance.afterCompletion()
     }
@@ -169,7 +169,7 @@ test('a commit takes a number of statements that only the number of its objects 
     const before = storage.counters().statements
     const transaction = instance.begin()
     const oids = await instance.newOids(objects)
-    for (const oid of oids) transaction.store(oid, noTid, toBytes('x'))
+    for (const oid of oids) await transaction.store(oid, noTid, toBytes('x'))
     await (await transaction.vote()).finish()
     return storage.counters().statements - before
   }

@@ -2,11 +2,13 @@
 
 import { ShootoutError } from '../../../core/errors.ts'
 import type { Oid, Tid } from '../../../core/ids.ts'
-import type { Awaitable, MutableCounters, OpenContext } from '../../storage.ts'
+import type { Awaitable, MutableCounters, OpenContext, PackOptions, PackResult } from '../../storage.ts'
 import type { SqlAdapter } from '../adapter.ts'
+import { pack } from '../pack.ts'
 import { type Patience, whileBusy } from './busy.ts'
 import { Checkpointer } from './checkpoint.ts'
 import type { SqliteConnection, SqliteDriver } from './driver.ts'
+import { SqlitePackSession } from './pack-session.ts'
 import { SqliteReader } from './reader.ts'
 import { checkSchema, createSchema } from './schema.ts'
 import { WriteSession } from './write-session.ts'
@@ -127,6 +129,18 @@ export class SqliteAdapter implements SqlAdapter {
       )
     })
     this.#checkpointer.runIfDue()
+  }
+
+  async pack(options: PackOptions): Promise<PackResult> {
+    const session = new SqlitePackSession({
+      connection: this.#connect(),
+      writing: this.#session(),
+      patience: this.#patience,
+      history: this.keepsHistory,
+    })
+    const result = await pack(session, options)
+    this.#checkpointer.runIfDue()
+    return result
   }
 
   close(): void {

@@ -11,8 +11,8 @@ export const historyFree: Statements = {
   loadMany:
     'SELECT o.oid, o.tid, o.data FROM json_each(?) AS wanted CROSS JOIN object_state AS o ON o.oid = wanted.value',
   loadBefore: `
-    SELECT iif(tid < ?2, tid, NULL), iif(tid < ?2, data, NULL), iif(tid < ?2, NULL, tid)
-    FROM object_state WHERE oid = ?1`,
+    SELECT iif(o.tid < before, o.tid, NULL), iif(o.tid < before, o.data, NULL), iif(o.tid < before, NULL, o.tid)
+    FROM (SELECT ? AS wanted, ? AS before) JOIN object_state AS o ON o.oid = wanted`,
 }
 
 export const historyPreserving: Statements & HistoryStatements = {
@@ -24,9 +24,9 @@ export const historyPreserving: Statements & HistoryStatements = {
     SELECT r.oid, r.tid, r.data FROM json_each(?) AS wanted CROSS JOIN revision AS r
     ON r.oid = wanted.value AND r.tid = (SELECT max(tid) FROM revision WHERE oid = wanted.value)`,
   loadBefore: `
-    SELECT past.tid, past.data, (SELECT min(tid) FROM revision WHERE oid = ?1 AND tid >= ?2)
-    FROM (SELECT 1) LEFT JOIN
-      (SELECT tid, data FROM revision WHERE oid = ?1 AND tid < ?2 ORDER BY tid DESC LIMIT 1) AS past`,
+    SELECT past.tid, past.data, (SELECT min(tid) FROM revision WHERE oid = wanted AND tid >= before)
+    FROM (SELECT ? AS wanted, ? AS before) LEFT JOIN revision AS past ON past.oid = wanted
+      AND past.tid = (SELECT max(tid) FROM revision WHERE oid = wanted AND tid < before)`,
   history: `
     SELECT r.tid, t.user_name, t.description, t.extension, coalesce(length(r.data), 0)
     FROM revision AS r JOIN transaction_log AS t ON t.tid = r.tid
@@ -67,3 +67,68 @@ export const writeState = {
   advance: 'UPDATE store_state SET tid = ?, next_oid = ?',
   log: 'INSERT INTO transaction_log (tid, user_name, description, extension) VALUES (?, ?, ?, ?)',
 } as const
+
+/** What packing needs. Lists of oids are JSON arrays; `drop…` take a list and `before`, and return oid, tid. */
+export interface PackStatements {
+  /** → tid, objects (roughly) */
+  readonly survey: string
+  readonly changedAfter: string
+  readonly states: string
+  readonly objectsAfter: string
+  readonly dropReplaced?: string
+  readonly dropDeleted: string
+  readonly dropObjects: string
+  readonly raiseHorizon: string
+  /** oids → how many of them still have a row */
+  readonly countLeft: string
+  readonly finish: readonly string[]
+}
+
+const raiseHorizon = 'UPDATE store_state SET horizon = max(horizon, ?)'
+
+export const packHistoryFree: PackStatements = {
+  survey: 'SELECT tid, (SELECT count(*) FROM object_state) FROM store_state',
+  changedAfter: 'SELECT oid FROM object_state WHERE tid > ?',
+  states: `
+    SELECT o.data FROM json_each(?) AS wanted CROSS JOIN object_state AS o ON o.oid = wanted.value
+    WHERE o.data IS NOT NULL AND ? IS NOT NULL`,
+  objectsAfter: 'SELECT oid FROM object_state WHERE oid > ? ORDER BY oid LIMIT ?',
+  dropDeleted: `
+    DELETE FROM object_state WHERE oid IN (SELECT value FROM json_each(?)) AND tid <= ? AND data IS NULL
+    RETURNING oid, tid`,
+  dropObjects: `
+    DELETE FROM object_state WHERE oid IN (SELECT value FROM json_each(?)) AND tid <= ? RETURNING oid, tid`,
+  raiseHorizon,
+  countLeft: 'SELECT count(*) FROM object_state WHERE oid IN (SELECT value FROM json_each(?))',
+  finish: ['UPDATE store_state SET packed = max(packed, ?)'],
+}
+
+export const packHistory: PackStatements = {
+  survey: 'SELECT tid, (SELECT count(*) FROM revision) FROM store_state',
+  changedAfter: 'SELECT DISTINCT oid FROM revision WHERE tid > ?',
+  states: `
+    SELECT r.data FROM json_each(?) AS wanted CROSS JOIN revision AS r ON r.oid = wanted.value
+    WHERE r.data IS NOT NULL
+      AND r.tid >= coalesce((SELECT max(tid) FROM revision WHERE oid = wanted.value AND tid <= ?), 0)`,
+  objectsAfter: 'SELECT DISTINCT oid FROM revision WHERE oid > ? ORDER BY oid LIMIT ?',
+  dropReplaced: `
+    DELETE FROM revision WHERE oid IN (SELECT value FROM json_each(?))
+      AND tid < (SELECT max(newer.tid) FROM revision AS newer WHERE newer.oid = revision.oid AND newer.tid <= ?)
+    RETURNING oid, tid`,
+  // Of what had happened by then, only the newest revision is left.
+  dropDeleted: `
+    DELETE FROM revision WHERE oid IN (SELECT value FROM json_each(?)) AND tid <= ? AND data IS NULL
+    RETURNING oid, tid`,
+  dropObjects: `
+    WITH given (oids, before) AS (SELECT ?, ?)
+    DELETE FROM revision WHERE oid IN (SELECT value FROM given, json_each(oids))
+      AND NOT EXISTS (SELECT 1 FROM revision AS newer, given WHERE newer.oid = revision.oid AND newer.tid > before)
+    RETURNING oid, tid`,
+  raiseHorizon,
+  countLeft: 'SELECT count(DISTINCT oid) FROM revision WHERE oid IN (SELECT value FROM json_each(?))',
+  finish: [
+    'UPDATE store_state SET packed = max(packed, ?)',
+    `DELETE FROM transaction_log WHERE tid <= ?
+      AND NOT EXISTS (SELECT 1 FROM revision WHERE revision.tid = transaction_log.tid)`,
+  ],
+}
