@@ -25,6 +25,8 @@ export interface RunConfig {
   readonly batches: number
   /** What the run may take, ns. */
   readonly budget: number
+  /** Wanted half-width of intervals, as a share. */
+  readonly precision: number | undefined
   readonly recordBytes: number
   readonly compressibility: number
   readonly seed: string | undefined
@@ -63,6 +65,7 @@ const defaults: RunConfig = {
   forks: undefined,
   batches: 5,
   budget: 240e9,
+  precision: undefined,
   recordBytes: 300,
   compressibility: 0.5,
   seed: undefined,
@@ -71,6 +74,16 @@ const defaults: RunConfig = {
   timeout: 60e9,
   out: undefined,
   html: undefined,
+}
+
+/** Grids to start from; flags still win. */
+export const presets: Readonly<Record<string, Partial<RunConfig>>> = {
+  /** The grid of the RelStorage 3.0 announcement: kinds × 1, 5, 20 workers × 1, 5, 20 objects. */
+  relstorage3: {
+    scenarios: ['add', 'update', 'cold-read', 'cached-read', 'conflict'],
+    objects: [1, 5, 20],
+    concurrency: concurrencyKinds.flatMap((kind) => [1, 5, 20].map((workers) => ({ kind, workers }))),
+  },
 }
 
 /** How a value of the config file or the command line becomes the real one. Strings are the command line's form. */
@@ -84,6 +97,12 @@ const readers: Readers = {
   forks: (value) => integer(value, 'forks', 1, 1000),
   batches: (value) => integer(value, 'batches', 1, 10_000),
   budget: duration,
+  precision: (value) => {
+    const share =
+      typeof value === 'string' && value.endsWith('%') ? Number(value.slice(0, -1)) / 100 : Number(value)
+    if (!(share > 0 && share < 1)) throw bad('precision', value, 'a share such as 2% or 0.02')
+    return share
+  },
   recordBytes: (value) => {
     const bytes = typeof value === 'number' ? value : parseBytes(text(value, 'record size'))
     // Below this there is no room for what every record must hold.
@@ -112,7 +131,11 @@ export type Flags = Readonly<Partial<Record<keyof RunConfig, unknown>>>
  * @param configPath config file; undefined: `shootout.config.js` or `.json` of the working directory, if there is one
  * @throws UsageError naming the place and the value
  */
-export async function loadConfig(flags: Flags, configPath: string | undefined): Promise<LoadedConfig> {
+export async function loadConfig(
+  flags: Flags,
+  configPath: string | undefined,
+  preset?: string,
+): Promise<LoadedConfig> {
   const path = configPath === undefined ? findConfig() : resolve(configPath)
   const fromFile = path === undefined ? {} : await readConfigFile(path)
   const config: Record<string, unknown> = { ...defaults }
@@ -130,6 +153,19 @@ export async function loadConfig(flags: Flags, configPath: string | undefined): 
     origins[key] = origin
   }
   for (const [key, value] of Object.entries(fromFile)) take(key as keyof RunConfig, value, path!)
+  if (preset !== undefined) {
+    const values = presets[preset]
+    if (values === undefined) {
+      throw new UsageError(
+        'unknown-preset',
+        `there is no preset "${preset}"; known are ${Object.keys(presets).join(', ')}`,
+      )
+    }
+    for (const [key, value] of Object.entries(values)) {
+      config[key] = value
+      origins[key] = `--preset ${preset}`
+    }
+  }
   for (const [key, value] of Object.entries(flags)) take(key as keyof RunConfig, value, `--${flagOf(key)}`)
   return {
     config: config as unknown as RunConfig,

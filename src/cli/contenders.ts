@@ -12,7 +12,7 @@ import type { ContenderRecord } from '../results/schema.ts'
 import type { RunningContender } from '../runner/coordinator.ts'
 import type { PlannedContender } from '../runner/plan.ts'
 import type { Workspace } from '../runner/workspace.ts'
-import { loadStorageModule, storageUrl } from '../storages/registry.ts'
+import { loadStorageModule, storageNames, storageUrl } from '../storages/registry.ts'
 import type { Capabilities, Durability, ProvisionedStore, StorageModule } from '../storages/storage.ts'
 
 /** A contender as the user gave it. */
@@ -27,6 +27,8 @@ export interface ContenderRequest {
 export interface ResolvedContender {
   readonly label: string
   readonly storage: string
+  /** How another run finds the module again: the name of a bundled storage, or the URL. */
+  readonly source: string
   readonly url: string
   readonly module: StorageModule
   readonly options: Readonly<Record<string, unknown>>
@@ -68,6 +70,7 @@ export async function resolveContender(
   return {
     label: request.label ?? module.name,
     storage: module.name,
+    source: storageNames.includes(request.storage) ? request.storage : url,
     url,
     module,
     options,
@@ -170,11 +173,11 @@ function describe(
   durability: Durability,
   facts: Readonly<Record<string, string>>,
 ): PlannedContender {
-  const { label, storage, url, options, capabilities } = contender
+  const { label, storage, source, url, options, capabilities } = contender
   const record: ContenderRecord = {
     label,
     storage,
-    module: url,
+    module: source,
     options,
     durability,
     capabilities: { ...capabilities, durability },

@@ -15,7 +15,6 @@ import { renderTable } from '../report/table.ts'
 import { readResults } from '../results/reader.ts'
 import type { ConcurrencyKind } from '../results/schema.ts'
 import { canonicalScenarioName } from '../scenarios/registry.ts'
-import { useColor } from './run.ts'
 
 interface ReportFlags {
   readonly format: 'table' | 'md' | 'csv' | 'json'
@@ -90,4 +89,11 @@ export async function writeHtml(analysis: Analysis, path: string): Promise<void>
     )
   }
   process.stderr.write(`Report: ${path}\n`)
+}
+
+/** Colour where a person looks, unless they said otherwise. */
+export function useColor(stream: { readonly isTTY?: boolean }): boolean {
+  if (process.env['NO_COLOR'] !== undefined && process.env['NO_COLOR'] !== '') return false
+  if (process.env['FORCE_COLOR'] !== undefined && process.env['FORCE_COLOR'] !== '0') return true
+  return stream.isTTY === true
 }

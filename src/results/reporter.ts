@@ -3,7 +3,7 @@
  * another. Events *are* the lines of the file. All methods are optional.
  */
 
-import type { EndLine, ForkId, ForkLine, Setting, SkipLine, SuiteLine } from './schema.ts'
+import type { EndLine, ForkId, ForkLine, ForksLine, Setting, SkipLine, SuiteLine } from './schema.ts'
 
 /** Where the run stands. Only a display needs it; it is not in the file. */
 export interface Progress {
@@ -25,6 +25,7 @@ export interface Reporter {
   onForkStart?(id: ForkId): void
   onFork?(line: ForkLine): void
   onSkip?(line: SkipLine): void
+  onForks?(line: ForksLine): void
   /** Something a person should know, one line. */
   onLog?(message: string): void
   onEnd?(line: EndLine): void

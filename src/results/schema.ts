@@ -4,6 +4,7 @@
  *   suite   first line: what was to be measured, on what, in which order
  *   fork    one fork of one cell: completed with raw times, or failed with an error
  *   skip    a cell that cannot exist, with the reason
+ *   forks   how many forks there will be, where a budget or a wanted precision decides it after the first ones
  *   end     last line: how it ended. A file without it was interrupted; every complete line counts
  *
  * Durations are integer nanoseconds. No means and no percentiles: whatever can be computed from the file is not in it.
@@ -14,7 +15,7 @@ import type { PlainError } from '../core/errors.ts'
 /** Raised when a reader of the old version would misread the new one. */
 export const schemaVersion = 1
 
-export type ResultLine = SuiteLine | ForkLine | SkipLine | EndLine
+export type ResultLine = SuiteLine | ForkLine | SkipLine | ForksLine | EndLine
 
 /** Concurrency kinds, in the order in which reports show them. */
 export const concurrencyKinds = ['async', 'threads', 'processes'] as const
@@ -31,7 +32,7 @@ export interface ContenderRecord {
   readonly label: string
   /** Name of the storage module. */
   readonly storage: string
-  /** URL or registry name it was loaded from. */
+  /** What it was loaded from: the name of a bundled storage, or a URL. */
   readonly module: string
   readonly options: Readonly<Record<string, unknown>>
   /** `memory`, `os`, `full`, `replicated`: what a commit survives. */
@@ -91,6 +92,8 @@ export interface SuiteLine {
   readonly forks: number
   /** What the whole run may take, ns, where the user gave a budget instead of a number of forks. */
   readonly budgetNs?: number
+  /** Wanted half-width of the intervals, as a share, where the user gave a precision instead of a number of forks. */
+  readonly precision?: number
   /** Measured batches per fork. */
   readonly batches: number
   readonly contenders: readonly ContenderRecord[]
@@ -187,6 +190,17 @@ export interface SkipLine {
   readonly objects: number
   readonly concurrency: Concurrency
   readonly reason: string
+}
+
+/**
+ * The number of forks, decided from what the first ones cost or how they spread, never from who was faster. Written
+ * once, so that a resumed run keeps to it.
+ */
+export interface ForksLine {
+  readonly type: 'forks'
+  readonly decidedBy: 'budget' | 'precision'
+  /** One number per setting, in the order of the suite. */
+  readonly forks: readonly number[]
 }
 
 export interface EndLine {

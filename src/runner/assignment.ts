@@ -21,8 +21,8 @@ export interface Assignment {
   readonly seed: string
   /** Measured batches that will be granted. */
   readonly batches: number
-  /** Folder for V8 CPU profiles; undefined when none are taken. */
-  readonly profileFolder?: string
+  /** Where to write V8 CPU profiles, and the beginning of their names; undefined when none are taken. */
+  readonly profile?: { readonly folder: string; readonly name: string }
 }
 
 /** The steps of a fork, in order. `warmup` and `measure` repeat, one batch each. */
@@ -82,6 +82,8 @@ export interface IsolateReport {
   readonly hasStorageCache: boolean
   readonly transfers: { readonly loads: number; readonly stores: number }
   readonly tallies: Readonly<Record<string, number>>
+  readonly gcNs: number
+  readonly loopDelayNsMax: number
   /** Of the whole process; only from the isolate that leads it. */
   readonly process?: { readonly userNs: number; readonly systemNs: number; readonly residentBytesMax: number }
   /** One per seat, only where each operation was timed. */

@@ -11,7 +11,7 @@ import { ShootoutError } from '../core/errors.ts'
 import type { OptionsSpec } from '../core/options.ts'
 import { Random } from '../core/random.ts'
 import type { Reporter } from '../results/reporter.ts'
-import type { EndLine, ForkId } from '../results/schema.ts'
+import type { CompletedFork, EndLine, FailedFork, ForkId, ForksLine } from '../results/schema.ts'
 import type { ScenarioModule } from '../scenarios/scenario.ts'
 import type { Capabilities, ProvisionedStore } from '../storages/storage.ts'
 import type { Assignment } from './assignment.ts'
@@ -19,6 +19,8 @@ import { batchOrder, type Calibration, calibrate, nextProbe, type Probe, perOper
 import { ChildProcesses } from './concurrency/processes.ts'
 import { LiveFork, stillborn } from './live-fork.ts'
 import type { Plan, PlannedSetting } from './plan.ts'
+import { cellKey, forkKey, type Past, timePerOperation } from './resume.ts'
+import { forkLadder, forksForPrecision, forksWithin, pilotForks } from './stages.ts'
 
 /** A contender that is provisioned and can make stores. */
 export interface RunningContender {
@@ -41,8 +43,12 @@ export interface RunParts {
   readonly stepLimitNs: number
   /** What the whole run may take; it decides how many blocks there are. */
   readonly budgetNs?: number
-  /** Numbers of forks for which the interval's level is only just above 95 %. */
-  readonly forkLadder: readonly number[]
+  /** Wanted half-width of intervals; it decides how many forks each setting gets. */
+  readonly precision?: number
+  /** What an interrupted run has already measured. */
+  readonly past?: Past
+  /** Where to write V8 CPU profiles; undefined when none are taken. */
+  readonly profileFolder?: string
 }
 
 /** How it went. */
@@ -52,45 +58,56 @@ export interface RunOutcome {
   readonly end: EndLine
 }
 
-export async function carryOut(parts: RunParts): Promise<RunOutcome> {
-  const { end, ...counts } = await new Coordinator(parts).run()
-  parts.reporter.onEnd?.(end)
-  return { ...counts, end }
-}
-
 /** While probing it is not known yet how short an operation is, so the clock is read this often at most. */
 const lapsOfProbe = 50
+
+export async function carryOut(parts: RunParts): Promise<RunOutcome> {
+  const outcome = await new Coordinator(parts).run()
+  parts.reporter.onEnd?.(outcome.end)
+  return outcome
+}
 
 class Coordinator {
   readonly #parts: RunParts
   readonly #startNs = systemClock.monotonicNs()
-  readonly #calibrations = new Map<PlannedSetting, Calibration>()
+  readonly #calibrations: Map<PlannedSetting, Calibration>
+  readonly #done: ReadonlySet<string>
   /** Cells that failed once. A benchmark that sometimes fails has no number, so they are not tried again. */
-  readonly #failed = new Set<string>()
+  readonly #failed: Set<string>
   /** Wall time of one fork of each setting, the latest seen. */
   readonly #settingNs = new Map<PlannedSetting, number>()
+  /** Time per operation of every completed fork, by cell. */
+  readonly #times: Map<string, number[]>
+  /** Forks that each setting gets. */
+  #forks: number[]
   #live: LiveFork[] = []
   #stores = 0
   #completedForks = 0
   #failedForks = 0
 
   constructor(parts: RunParts) {
+    const { plan, past, signal } = parts
     this.#parts = parts
-    parts.signal.addEventListener('abort', () => void this.#stopAll(), { once: true })
+    this.#calibrations = new Map(past?.calibrations)
+    this.#done = past?.done ?? new Set()
+    this.#failed = new Set(past?.failed)
+    this.#times = new Map(past?.times)
+    this.#forks = [...(past?.decision?.forks ?? plan.settings.map(() => plan.forks))]
+    signal.addEventListener('abort', () => void this.#stopAll(), { once: true })
   }
 
   async run(): Promise<RunOutcome> {
-    const { plan, reporter, signal } = this.#parts
-    for (const skip of plan.skips) reporter.onSkip?.(skip)
-    let blocks = plan.blocks.length
-    for (let block = 0; block < blocks && !signal.aborted; block++) {
-      const order = plan.blocks[block]!
-      for (let position = 0; position < order.length && !signal.aborted; position++) {
-        const planned = plan.settings[order[position]!]!
-        this.#announce(planned, block, block * order.length + position, blocks * order.length)
+    const { plan, reporter, signal, past } = this.#parts
+    if (past === undefined) for (const skip of plan.skips) reporter.onSkip?.(skip)
+    for (let block = 0; block < plan.blocks.length && !signal.aborted; block++) {
+      for (const [position, index] of plan.blocks[block]!.entries()) {
+        const planned = plan.settings[index]!
+        if (signal.aborted || block >= this.#forks[index]! || this.#labelsLeft(planned, block).length === 0)
+          continue
+        this.#announce(planned, block, position)
         await this.#visit(planned, block)
       }
-      if (block === 0) blocks = this.#affordableBlocks(blocks)
+      if (past?.decision === undefined && !signal.aborted) this.#decideForks(block)
     }
     return {
       completedForks: this.#completedForks,
@@ -120,11 +137,7 @@ class Coordinator {
       new Random(this.#parts.plan.seed).split('rounds', block, planned.setting.title),
     )
     for (const fork of [...this.#live]) {
-      await this.#guard(fork, async () => {
-        const line = await fork.complete()
-        this.#completedForks++
-        this.#parts.reporter.onFork?.(line)
-      })
+      await this.#guard(fork, async () => this.#completed(await fork.complete()))
     }
     await this.#stopAll()
     this.#settingNs.set(planned, systemClock.monotonicNs() - startNs)
@@ -163,26 +176,28 @@ class Coordinator {
     return perOperationNs.size === 0 ? undefined : calibrate(perOperationNs)
   }
 
-  /** Starts a fork of every contender that has not failed. What fails now is reported; the others are live. */
+  /** Starts a fork of every contender that is still to be measured. What fails now is reported; the others are live. */
   async #startForks(planned: PlannedSetting, block: number): Promise<readonly LiveFork[]> {
-    const labels = planned.contenders.filter((label) => !this.#failed.has(cellKey(planned, label)))
+    const labels = this.#labelsLeft(planned, block)
     const forks = await Promise.all(labels.map((label) => this.#make(planned, label, block)))
     this.#live = forks.filter((fork) => fork !== undefined)
     await Promise.all(this.#live.map((fork) => this.#guard(fork, () => fork.start())))
     return this.#live
   }
 
+  /** Contenders whose fork of this block is neither done nor in vain. */
+  #labelsLeft(planned: PlannedSetting, block: number): readonly string[] {
+    return planned.contenders.filter((label) => {
+      const id = forkIdOf(planned, label, block)
+      return !this.#failed.has(cellKey(id)) && !this.#done.has(forkKey(id))
+    })
+  }
+
   async #make(planned: PlannedSetting, label: string, block: number): Promise<LiveFork | undefined> {
-    const { plan, scenarios, contenders, stepLimitNs } = this.#parts
+    const { plan, scenarios, contenders, stepLimitNs, profileFolder } = this.#parts
     const { setting, scenarioUrl } = planned
     const contender = contenders.get(label)!
-    const id: ForkId = {
-      contender: label,
-      scenario: setting.scenario,
-      objects: setting.objects,
-      concurrency: setting.concurrency,
-      fork: block,
-    }
+    const id = forkIdOf(planned, label, block)
     try {
       const store = await contender.newStore(`s${this.#stores++}`)
       const { recordBytes, compressibility } = plan.dataset
@@ -199,12 +214,14 @@ class Coordinator {
         kind: setting.concurrency.kind,
         seed: `${plan.seed}/data/${setting.scenario}/${setting.objects}/${block}`,
         batches: plan.batches,
+        ...(profileFolder === undefined
+          ? {}
+          : { profile: { folder: profileFolder, name: forkKey(id).replaceAll(/[^\w.-]+/g, '-') } }),
       }
       const workforce = new ChildProcesses(assignment, stepLimitNs)
       return new LiveFork({ id, assignment, scenario: scenarios.get(scenarioUrl)!, store, workforce })
     } catch (error) {
-      this.#recordFailure(cellKey(planned, label))
-      this.#parts.reporter.onFork?.(stillborn(id, error))
+      this.#recordFailure(stillborn(id, error))
       return undefined
     }
   }
@@ -216,16 +233,21 @@ class Coordinator {
     } catch (error) {
       this.#live = this.#live.filter((other) => other !== fork)
       await fork.stop()
-      if (this.#parts.signal.aborted) return
-      const line = fork.failed(error)
-      this.#recordFailure(cellKeyOf(line))
-      this.#parts.reporter.onFork?.(line)
+      if (!this.#parts.signal.aborted) this.#recordFailure(fork.failed(error))
     }
   }
 
-  #recordFailure(key: string): void {
-    this.#failed.add(key)
+  #recordFailure(line: FailedFork): void {
+    this.#failed.add(cellKey(line))
     this.#failedForks++
+    this.#parts.reporter.onFork?.(line)
+  }
+
+  #completed(line: CompletedFork): void {
+    this.#completedForks++
+    const times = this.#times.get(cellKey(line)) ?? []
+    this.#times.set(cellKey(line), [...times, timePerOperation(line)])
+    this.#parts.reporter.onFork?.(line)
   }
 
   async #stopAll(): Promise<void> {
@@ -238,64 +260,79 @@ class Coordinator {
     }
   }
 
-  /** With a budget, the most forks of the ladder that fit into what is left, at least the first. */
-  #affordableBlocks(most: number): number {
-    const { budgetNs, forkLadder } = this.#parts
-    if (budgetNs === undefined) return most
-    const blockNs = sum(this.#settingNs.values())
-    const spentNs = systemClock.monotonicNs() - this.#startNs
-    const fitting = forkLadder.filter((forks) => forks <= most && spentNs + (forks - 1) * blockNs <= budgetNs)
-    const blocks = fitting.at(-1) ?? Math.min(most, forkLadder[0]!)
-    if (fitting.length === 0) {
-      this.#parts.reporter.onLog?.(
-        `the budget is too small for ${blocks} forks of every cell, the fewest that give a 95 % interval; going on with ${blocks}`,
-      )
+  /** After the first stage: how many forks there will be. */
+  #decideForks(block: number): void {
+    const { plan, budgetNs, precision, reporter, past } = this.#parts
+    let decision: ForksLine | undefined
+    if (budgetNs !== undefined && block === 0) {
+      // A resumed run has seen the cost of those settings only that were left.
+      const known = [...this.#settingNs.values()]
+      const blockNs = (sum(known) / Math.max(1, known.length)) * plan.blocks[0]!.length
+      const spentNs = systemClock.monotonicNs() - this.#startNs + (past?.spentNs ?? 0)
+      let forks = forksWithin(blockNs, budgetNs - spentNs, plan.forks)
+      if (forks === undefined) {
+        forks = Math.min(plan.forks, forkLadder[0]!)
+        reporter.onLog?.(
+          `the budget is too small for ${forks} forks of every cell, the fewest that give a 95 % interval; going on with ${forks}`,
+        )
+      }
+      decision = { type: 'forks', decidedBy: 'budget', forks: plan.settings.map(() => forks) }
+    } else if (precision !== undefined && block === pilotForks - 1) {
+      const forks = plan.settings.map((planned) => {
+        const pilots = planned.contenders.map(
+          (label) => this.#times.get(cellKey(forkIdOf(planned, label, 0))) ?? [],
+        )
+        return forksForPrecision(pilots, precision)
+      })
+      decision = { type: 'forks', decidedBy: 'precision', forks }
     }
-    return blocks
+    if (decision === undefined) return
+    this.#forks = [...decision.forks]
+    reporter.onForks?.(decision)
   }
 
-  #announce(planned: PlannedSetting, fork: number, done: number, total: number): void {
-    const { reporter, budgetNs, plan } = this.#parts
-    const known = [...this.#settingNs.values()]
-    const elapsedNs = systemClock.monotonicNs() - this.#startNs
-    let remainingNs: number | undefined
-    if (fork > 0) {
-      const blockNs = sum(known)
-      const position = done % plan.settings.length
-      const restOfBlock = plan.blocks[fork]!.slice(position).map(
-        (index) => this.#settingNs.get(plan.settings[index]!) ?? 0,
-      )
-      remainingNs = sum(restOfBlock) + blockNs * (total / plan.settings.length - fork - 1)
-    } else if (budgetNs !== undefined) {
-      remainingNs = Math.max(0, budgetNs - elapsedNs)
-    } else if (done > 0) {
-      // The first block also calibrates, so a step of it costs about two of the others.
-      remainingNs = ((total + plan.settings.length - 2 * done) * elapsedNs) / (2 * done)
-    }
+  #announce(planned: PlannedSetting, fork: number, position: number): void {
+    const { reporter, plan } = this.#parts
+    const orders = plan.blocks.map((order, block) => order.filter((index) => block < this.#forks[index]!))
+    const done = orders.slice(0, fork).reduce((count, order) => count + order.length, 0)
+    const inBlock = plan.blocks[fork]!.slice(0, position).filter((index) => fork < this.#forks[index]!).length
     reporter.onProgress?.({
       stage: this.#calibrations.has(planned) ? 'measuring' : 'calibrating',
-      done,
-      total,
+      done: done + inBlock,
+      total: orders.reduce((count, order) => count + order.length, 0),
       setting: planned.setting,
       fork,
-      remainingNs,
+      remainingNs: this.#remainingNs(orders, fork, done + inBlock),
     })
   }
+
+  /** From the cost of each setting once all are known; before that from the budget, or the steps so far. */
+  #remainingNs(orders: readonly (readonly number[])[], fork: number, done: number): number | undefined {
+    const { plan, budgetNs, past } = this.#parts
+    const left = orders.flat().slice(done)
+    const costs = left.map((index) => this.#settingNs.get(plan.settings[index]!))
+    if (costs.every((cost) => cost !== undefined)) return sum(costs)
+    const elapsedNs = systemClock.monotonicNs() - this.#startNs
+    if (fork === 0 && budgetNs !== undefined) return Math.max(0, budgetNs - elapsedNs - (past?.spentNs ?? 0))
+    if (this.#settingNs.size === 0) return undefined
+    const meanNs = sum(this.#settingNs.values()) / this.#settingNs.size
+    // What is not calibrated yet costs about as much again.
+    const uncalibrated = plan.settings.filter(
+      (one) => one.contenders.length > 0 && !this.#calibrations.has(one),
+    ).length
+    return meanNs * (left.length + uncalibrated)
+  }
+}
+
+function forkIdOf({ setting }: PlannedSetting, contender: string, fork: number): ForkId {
+  const { scenario, objects, concurrency } = setting
+  return { contender, scenario, objects, concurrency, fork }
 }
 
 function sum(values: Iterable<number>): number {
   let total = 0
   for (const value of values) total += value
   return total
-}
-
-function cellKey(planned: PlannedSetting, label: string): string {
-  const { scenario, objects, concurrency } = planned.setting
-  return cellKeyOf({ contender: label, scenario, objects, concurrency })
-}
-
-function cellKeyOf(id: Omit<ForkId, 'fork'>): string {
-  return `${id.contender}/${id.scenario}/${id.objects}/${id.concurrency.kind}:${id.concurrency.workers}`
 }
 
 /** Raised where nothing at all can be measured. */

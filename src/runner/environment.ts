@@ -11,6 +11,9 @@ import type { EnvironmentRecord } from '../results/schema.ts'
 const fsyncProbes = 25
 const timerProbes = 20_000
 
+/** Reads it when it is called. */
+export type EnvironmentReader = () => EnvironmentRecord
+
 /** @param folder where stores are made; probed with a small file of ours */
 export function readEnvironment(folder: string): EnvironmentRecord {
   const commit = gitCommit()

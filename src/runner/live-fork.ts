@@ -85,9 +85,13 @@ export class LiveFork {
     const transfers = { loads: 0, stores: 0 }
     const tallies: Record<string, number> = {}
     const cpuNs = { user: 0, system: 0 }
+    let gcNs = 0
+    let loopDelayNsMax = 0
     let residentBytesMax = 0
     for (const report of reports) {
       counters = combineCounters(counters, report.counters as unknown as StorageCounters)
+      gcNs += report.gcNs
+      loopDelayNsMax = Math.max(loopDelayNsMax, report.loopDelayNsMax)
       transfers.loads += report.transfers.loads
       transfers.stores += report.transfers.stores
       for (const [name, count] of Object.entries(report.tallies)) tallies[name] = (tallies[name] ?? 0) + count
@@ -126,6 +130,8 @@ export class LiveFork {
       transfers,
       tallies,
       cpuNs,
+      gcNs,
+      loopDelayNsMax,
       residentBytesMax,
       setupNs: this.#setupNs,
     }

@@ -5,7 +5,14 @@
 
 import { createHash } from 'node:crypto'
 import { Random } from '../core/random.ts'
-import type { Concurrency, ContenderRecord, DatasetRecord, Setting, SkipLine } from '../results/schema.ts'
+import type {
+  Concurrency,
+  ContenderRecord,
+  DatasetRecord,
+  Setting,
+  SkipLine,
+  SuiteLine,
+} from '../results/schema.ts'
 import type { DatasetOptions, ScenarioModule } from '../scenarios/scenario.ts'
 import type { Capabilities } from '../storages/storage.ts'
 
@@ -41,7 +48,7 @@ export interface PlanRequest {
 export interface PlannedSetting {
   readonly setting: Setting
   readonly scenarioUrl: string
-  /** Labels, in the order of the request. */
+  /** Labels, in the order of the request. Empty where every contender is skipped. */
   readonly contenders: readonly string[]
 }
 
@@ -50,9 +57,11 @@ export interface Plan {
   readonly forks: number
   readonly batches: number
   readonly dataset: DatasetRecord
-  /** Settings with at least one contender. */
   readonly settings: readonly PlannedSetting[]
-  /** Per block, the order in which the settings are visited: indices into `settings`. One block gives one fork each. */
+  /**
+   * Per block, the order in which the settings that have contenders are visited: indices into `settings`. One block
+   * gives one fork of each cell.
+   */
   readonly blocks: readonly (readonly number[])[]
   readonly skips: readonly SkipLine[]
   /** Of all above: equal hashes, equal work. */
@@ -95,17 +104,52 @@ export function makePlan(request: PlanRequest): Plan {
               reason,
             })
         }
-        if (contenders.length > 0) settings.push({ setting, scenarioUrl: url, contenders })
+        settings.push({ setting, scenarioUrl: url, contenders })
       }
     }
   }
+  return complete({ seed, forks, batches, dataset, settings, skips })
+}
+
+/**
+ * The plan of a run that was interrupted, from what its file says.
+ * @param scenarioUrlOf URL of a scenario's module
+ */
+export function planAgain(
+  suite: SuiteLine,
+  skips: readonly SkipLine[],
+  scenarioUrlOf: (scenario: string) => string,
+): Plan {
+  const { seed, forks, batches, dataset } = suite
+  const isSkipped = (label: string, setting: Setting) =>
+    skips.some(
+      (skip) =>
+        skip.contender === label &&
+        skip.scenario === setting.scenario &&
+        skip.objects === setting.objects &&
+        skip.concurrency.kind === setting.concurrency.kind &&
+        skip.concurrency.workers === setting.concurrency.workers,
+    )
+  const settings = suite.settings.map((setting) => ({
+    setting,
+    scenarioUrl: scenarioUrlOf(setting.scenario),
+    contenders: suite.contenders.map(({ label }) => label).filter((label) => !isSkipped(label, setting)),
+  }))
+  return complete({ seed, forks, batches, dataset, settings, skips })
+}
+
+function complete(parts: Omit<Plan, 'blocks' | 'hash'>): Plan {
+  const { seed, forks, settings } = parts
   const random = new Random(seed).split('blocks')
-  const indices = settings.map((_, index) => index)
+  const indices = settings.flatMap(({ contenders }, index) => (contenders.length === 0 ? [] : [index]))
   const blocks = Array.from({ length: forks }, (_, block) => random.split(block).shuffled(indices))
-  const body = { seed, forks, batches, dataset, settings, blocks, skips }
   // Module files lie elsewhere on every machine: they are named in the suite line, and not part of the identity.
-  const identity = { ...body, settings: settings.map(({ setting, contenders }) => ({ setting, contenders })) }
-  return { ...body, hash: shortHash(identity) }
+  const identity = {
+    ...parts,
+    settings: settings.map(({ setting, contenders }) => ({ setting, contenders })),
+    blocks,
+  }
+  return { ...parts, blocks, hash: shortHash(identity) }
 }
 
 /** Why this contender cannot run this scenario in this way; undefined when it can. */

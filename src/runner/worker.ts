@@ -25,6 +25,8 @@ import type {
   ToIsolate,
 } from './assignment.ts'
 import { BarrierHub } from './concurrency/barrier.ts'
+import { Meter, type MeterReading } from './meter.ts'
+import { startProfiling } from './profile.ts'
 import { sample } from './sampler.ts'
 import { Stopwatch } from './stopwatch.ts'
 
@@ -82,6 +84,7 @@ class Isolate {
   #transfers = { loads: 0, stores: 0 }
   readonly #tallies: Record<string, number> = {}
   #cpu = { user: 0, system: 0 }
+  #cost: MeterReading = { gcNs: 0, loopDelayNsMax: 0 }
 
   constructor(assignment: Assignment, role: IsolateRole, link: Link) {
     this.#assignment = assignment
@@ -142,6 +145,13 @@ class Isolate {
 
   /** All measured batches: the first has been granted, each further one waits for its grant. */
   async #measure(first: Step): Promise<void> {
+    const { profile } = this.#assignment
+    const profiling =
+      profile === undefined
+        ? undefined
+        : await startProfiling(profile.folder, `${profile.name}-worker${this.#role.seats[0]}`)
+    const meter = new Meter()
+    meter.start()
     let granted: Step | undefined = first
     await sample(this.#scenario.name, this.#assignment.batches, async () => {
       const step = granted ?? (await this.#steps.take())
@@ -153,6 +163,8 @@ class Isolate {
       this.#link.send({ type: 'done', batch })
       return batch.seats.reduce((sum, seat) => sum + seat.durationNs, 0) / batch.seats.length
     })
+    this.#cost = meter.stop()
+    await profiling?.finish()
   }
 
   async #prepare(seat: Seat): Promise<void> {
@@ -200,6 +212,7 @@ class Isolate {
       hasStorageCache: this.#storage?.cache !== undefined,
       transfers: this.#transfers,
       tallies: this.#tallies,
+      ...this.#cost,
       latencies: this.#seats
         .filter(({ latencies }) => latencies.count > 0)
         .map(({ latencies }) => ({

@@ -130,7 +130,8 @@ test('a scenario that needs two workers, or an ability, is skipped where it lack
       scenarios: [scenario('conflict', { workersMin: 2 }), scenario('undo', { capabilities: ['undo'] })],
     }),
   )
-  expect(plan.settings).toEqual([])
+  expect(plan.settings.map(({ contenders }) => contenders)).toEqual([[], []])
+  for (const block of plan.blocks) expect(block).toEqual([])
   expect(plan.skips.map(({ reason }) => reason)).toEqual([
     'conflict needs at least 2 workers',
     'a has no undo, which undo needs',

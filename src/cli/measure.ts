@@ -1,0 +1,130 @@
+/**
+ * Measures: provisions the contenders, makes the plan, carries it out into a results file, prints what came out.
+ * Shared by a fresh run and a resumed one.
+ */
+
+import { analyse } from '../analysis/analyse.ts'
+import { formatWait } from '../core/units.ts'
+import { liveReporter } from '../report/live.ts'
+import { readResults } from '../results/reader.ts'
+import type { Reporter } from '../results/reporter.ts'
+import type { SuiteLine } from '../results/schema.ts'
+import { openResultsWriter } from '../results/writer.ts'
+import { carryOut, nothingToMeasure } from '../runner/coordinator.ts'
+import { type EnvironmentReader, readEnvironment } from '../runner/environment.ts'
+import type { Plan, PlannedContender, PlannedScenario } from '../runner/plan.ts'
+import type { Past } from '../runner/resume.ts'
+import { openWorkspace } from '../runner/workspace.ts'
+import { provisionAll, type ResolvedContender } from './contenders.ts'
+import { exitCodes } from './exit-codes.ts'
+import { printTable, useColor, writeHtml } from './report.ts'
+
+/** What is to be done, and what differs between a fresh run and a resumed one. */
+export interface Job {
+  readonly contenders: readonly ResolvedContender[]
+  readonly scenarios: readonly PlannedScenario[]
+  /** The plan, once it is known which contenders are available. @throws UsageError when it cannot be this plan */
+  plan(contenders: readonly PlannedContender[]): Plan
+  /** The first line of the results. */
+  suite(plan: Plan, contenders: readonly PlannedContender[], environment: EnvironmentReader): SuiteLine
+  /** What a resumed run has behind it. */
+  past?(plan: Plan): Past
+  /** Set to print the plan and stop. */
+  printPlan?(plan: Plan): void
+  readonly out: string
+  readonly force: boolean
+  readonly html: string | undefined
+  /** Where stores are made. */
+  readonly folder: string
+  readonly stepLimitNs: number
+  readonly budgetNs?: number
+  readonly precision?: number
+  readonly profileFolder?: string
+}
+
+/** @returns the exit code */
+export async function measure(job: Job): Promise<number> {
+  const warn = (message: string) => process.stderr.write(`${message}\n`)
+  const workspace = await openWorkspace(job.folder, warn)
+  const stopping = new AbortController()
+  const stop = () => stopping.abort()
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  try {
+    const provisioned = await provisionAll(job.contenders, workspace, warn)
+    try {
+      const plan = job.plan(provisioned.planned)
+      if (job.printPlan !== undefined) {
+        job.printPlan(plan)
+        return exitCodes.pass
+      }
+      if (plan.blocks.every((block) => block.length === 0)) {
+        throw nothingToMeasure(plan.skips.map((skip) => `${skip.contender}: ${skip.reason}`))
+      }
+      const suite = job.suite(plan, provisioned.planned, () => readEnvironment(workspace.folder))
+      const past = job.past?.(plan)
+      const reporter = allOf([
+        openResultsWriter(job.out, { force: job.force, append: past !== undefined }),
+        liveReporter(process.stderr, { tty: process.stderr.isTTY === true, color: useColor(process.stderr) }),
+      ])
+      try {
+        reporter.onSuite?.(suite)
+        const outcome = await carryOut({
+          plan,
+          contenders: provisioned.running,
+          scenarios: new Map(job.scenarios.map(({ url, module }) => [url, module])),
+          reporter,
+          signal: stopping.signal,
+          stepLimitNs: job.stepLimitNs,
+          ...(job.budgetNs === undefined ? {} : { budgetNs: job.budgetNs }),
+          ...(job.precision === undefined ? {} : { precision: job.precision }),
+          ...(past === undefined ? {} : { past }),
+          ...(job.profileFolder === undefined ? {} : { profileFolder: job.profileFolder }),
+        })
+        await reporter.close?.()
+        await show(job, outcome.end.elapsedNs)
+        if (stopping.signal.aborted) {
+          process.stdout.write(`Interrupted. Go on with: shootout run --resume ${job.out}\n`)
+          return exitCodes.interrupted
+        }
+        const measured = outcome.completedForks + (past?.done.size ?? 0)
+        const failed = outcome.failedForks + (past?.failed.size ?? 0)
+        return failed > 0 || measured === 0 ? exitCodes.incomplete : exitCodes.pass
+      } finally {
+        await reporter.close?.()
+      }
+    } finally {
+      await provisioned.dispose()
+    }
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+    await workspace.remove()
+  }
+}
+
+/** Reads the file back from disk: what is printed is what is in it. */
+async function show(job: Job, elapsedNs: number): Promise<void> {
+  const analysis = analyse(readResults(job.out), {})
+  printTable(analysis)
+  if (job.html !== undefined) await writeHtml(analysis, job.html)
+  process.stdout.write(`\nMeasured in ${formatWait(elapsedNs)}. Results: ${job.out}\n`)
+}
+
+/** One reporter that tells all. */
+function allOf(reporters: readonly Reporter[]): Reporter {
+  const tell = <E extends keyof Reporter>(event: E) =>
+    ((line: never) => {
+      for (const one of reporters) (one[event] as ((line: never) => void) | undefined)?.(line)
+    }) as NonNullable<Reporter[E]>
+  return {
+    onSuite: tell('onSuite'),
+    onProgress: tell('onProgress'),
+    onFork: tell('onFork'),
+    onSkip: tell('onSkip'),
+    onForks: tell('onForks'),
+    onLog: tell('onLog'),
+    onEnd: tell('onEnd'),
+    close: async () => {
+      for (const one of reporters) await one.close?.()
+    },
+  }
+}

@@ -1,0 +1,97 @@
+/** Workers that fail in every way: their cell has a reason, its siblings go on, the file is valid, the exit code tells. */
+
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { fixture, forkLines, newFolder, readLines, shootout } from './shootout.ts'
+
+const quick = ['--scenario', 'update', '--objects', '1', '--forks', '1', '--batches', '2', '--timeout', '3s']
+
+const ways = [
+  { fault: 'open', kind: 'async:1', code: 'unexpected', message: 'no such disk', step: 'start' },
+  { fault: 'throw', kind: 'async:2', code: 'unexpected', message: 'the fault was ordered' },
+  { fault: 'exit', kind: 'async:1', code: 'worker-died', message: 'exit code 3' },
+  { fault: 'kill', kind: 'async:2', code: 'worker-died', message: 'SIGKILL' },
+  { fault: 'hang', kind: 'async:2', code: 'worker-hung', message: 'no answer from a worker within 3.00 s' },
+]
+
+test.each(ways)('a storage that fails by $fault with $kind fails its own cell only', async (way) => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const contenders = `memory,bad=${fixture('faulty.js')}?fault=${way.fault}`
+  const ran = await shootout(
+    ['run', '--storage', contenders, '--concurrency', way.kind, ...quick, '--out', out],
+    folder,
+  )
+  expect(ran.code).toBe(4)
+  const forks = forkLines(out)
+  const failed = forks.filter((fork) => fork.status === 'failed')
+  expect(failed).toHaveLength(1)
+  expect(failed[0]).toMatchObject({ contender: 'bad', error: { code: way.code } })
+  expect(failed[0]!.error.message).toContain(way.message)
+  expect(forks.filter((fork) => fork.status === 'completed').map(({ contender }) => contender)).toEqual([
+    'memory',
+  ])
+  expect(readLines(out).at(-1)).toMatchObject({ type: 'end', outcome: 'completed' })
+  expect(ran.stdout).toContain(way.message)
+})
+
+test('a scenario that does not do what it says has no number', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const ran = await shootout(
+    [
+      'run',
+      '--storage',
+      'memory',
+      '--scenario',
+      fixture('lying-scenario.js'),
+      '--objects',
+      '1',
+      '--concurrency',
+      'async:1',
+      '--forks',
+      '1',
+      '--out',
+      out,
+    ],
+    folder,
+  )
+  expect(ran.code).toBe(4)
+  expect(forkLines(out)).toMatchObject([{ status: 'failed', step: 'audit' }])
+  expect(ran.stdout).toContain('only 0 loads')
+})
+
+test('a module with a syntax error is refused before anything is measured', async () => {
+  const broken = join(newFolder(), 'broken.mjs')
+  writeFileSync(broken, 'export default {')
+  const ran = await shootout(['run', '--storage', broken])
+  expect(ran.code).toBe(2)
+  expect(ran.stderr).toContain('cannot be loaded')
+})
+
+const refused: readonly (readonly [args: string[], message: string])[] = [
+  [['run', '--storage', 'sqlit'], 'did you mean "sqlite"?'],
+  [['run', '--scenario', 'ad'], 'there is no scenario "ad"'],
+  [['run', '--storge', 'file'], 'Did you mean --storage?'],
+  [['run', '--objects', 'many'], '--objects'],
+  [['run', '--budget', '4 parsecs'], 'is not a duration'],
+  [['run', '--folder', '/proc/nowhere'], 'name another folder with --folder'],
+  [['run', '--out', '/proc/x.jsonl', '--scenario', 'add'], 'choose a file in a folder you may write to'],
+  [['run', '--storage', 'memory?colour=red'], 'no option "colour"'],
+  [['report', '/nowhere.jsonl'], 'cannot read results file'],
+  [['rum'], 'run'],
+]
+
+test.each(refused)('%j exits with 2 and says what to do', async (args, message) => {
+  const ran = await shootout(args)
+  expect(ran.stderr).toContain(message)
+  expect(ran.code).toBe(2)
+  expect(ran.stderr).not.toContain('defect')
+})
+
+test('a matrix in which nothing can exist measures nothing, and says so with 4', async () => {
+  const ran = await shootout(['run', '--storage', 'memory', '--concurrency', 'processes:2'])
+  expect(ran.code).toBe(4)
+  expect(ran.stderr).toContain('memory can be opened by one process at a time')
+})

@@ -1,0 +1,323 @@
+/** `shootout run` as a user runs it: all kinds, all rooms, from arguments to report. */
+
+import { spawn } from 'node:child_process'
+import { appendFileSync, existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { readResults } from '../../src/results/reader.ts'
+import type { CompletedFork, SuiteLine } from '../../src/results/schema.ts'
+import { fixture, forkLines, mainPath, newFolder, type Ran, readLines, shootout } from './shootout.ts'
+
+const scenarios = ['add', 'update', 'conflict', 'cold-read', 'cached-read']
+
+describe('a run over all storages, scenarios and kinds', () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const html = join(folder, 'x.html')
+  let ran: Ran
+  let forks: CompletedFork[]
+
+  beforeAll(async () => {
+    ran = await shootout(
+      [
+        ...['run', '--storage', 'memory,file,sqlite', '--scenario', scenarios.join(',')],
+        ...['--objects', '1,5', '--concurrency', 'async:1,async:3,threads:2,processes:2'],
+        ...['--forks', '2', '--batches', '2', '--seed', 'test', '--out', out, '--html', html],
+      ],
+      folder,
+    )
+    forks = forkLines(out).filter((fork) => fork.status === 'completed')
+  }, 300_000)
+
+  test('completes', () => {
+    expect(ran.stderr).not.toContain('shootout:')
+    expect(forkLines(out).filter((fork) => fork.status === 'failed')).toEqual([])
+    expect(ran.code).toBe(0)
+  })
+
+  test('measures every cell that can exist, once per fork', () => {
+    const cells = forks.map(
+      ({ contender, scenario, objects, concurrency, fork }) =>
+        `${contender} ${scenario} ${objects} ${concurrency.kind}:${concurrency.workers} ${fork}`,
+    )
+    expect(new Set(cells).size).toBe(cells.length)
+    // memory: async only. file: not over processes. conflict: not with one worker.
+    const kindsOf = { memory: 2, file: 3, sqlite: 4 }
+    const expected = Object.values(kindsOf).reduce((sum, kinds) => sum + (4 * kinds + (kinds - 1)) * 2 * 2, 0)
+    expect(cells.length).toBe(expected)
+  })
+
+  test('gives every contender of a setting the same operations', () => {
+    const operations = new Map<string, Set<number>>()
+    for (const { scenario, objects, concurrency, operationsPerBatch, warmups } of forks) {
+      const key = `${scenario} ${objects} ${concurrency.kind}:${concurrency.workers}`
+      operations.set(key, (operations.get(key) ?? new Set()).add(operationsPerBatch * 1000 + warmups.length))
+    }
+    for (const [key, values] of operations) expect([key, values.size]).toEqual([key, 1])
+  })
+
+  test('times every worker in every batch, inside a common window', () => {
+    for (const fork of forks) {
+      expect(fork.batches).toHaveLength(2)
+      for (const batch of fork.batches) {
+        expect(batch.workersNs).toHaveLength(fork.concurrency.workers)
+        for (const workerNs of batch.workersNs) expect(batch.windowNs).toBeLessThanOrEqual(workerNs + 1)
+        expect(batch.windowOperations).toBeLessThanOrEqual(fork.operationsPerBatch * fork.concurrency.workers)
+      }
+    }
+  })
+
+  test('lets contenders go first in turn', () => {
+    const firsts = forks.filter(({ contender }) => contender === 'sqlite').flatMap(({ order }) => order)
+    expect(new Set(firsts).size).toBeGreaterThan(1)
+  })
+
+  test('counts work that fits the claim', () => {
+    for (const { scenario, objects, concurrency, operationsPerBatch, counters, contender } of forks) {
+      const operations = operationsPerBatch * 2 * concurrency.workers
+      if (scenario === 'cold-read') expect(counters['backendLoads']).toBe(operations * objects)
+      if (scenario === 'update') expect(counters['stores']).toBeGreaterThanOrEqual(operations * objects)
+      if (scenario === 'update' && contender === 'file') expect(counters['syncs']).toBeGreaterThan(0)
+      if (scenario === 'conflict')
+        expect(counters['conflicts']! + counters['resolvedConflicts']!).toBeGreaterThanOrEqual(
+          operationsPerBatch,
+        )
+    }
+  })
+
+  test('says which is faster, by how much, how sure', () => {
+    for (const label of ['memory', 'file', 'sqlite', ...scenarios]) expect(ran.stdout).toContain(label)
+    expect(ran.stdout).toMatch(/x (slower|faster)/)
+  })
+
+  test('explains each cell that cannot exist', () => {
+    expect(ran.stdout).toContain('memory lives in one event loop')
+    expect(ran.stdout).toContain('file can be opened by one process at a time')
+  })
+
+  test('shows progress with an expected end, line by line where there is no terminal', () => {
+    expect(ran.stderr.split('\n').length).toBeGreaterThan(10)
+  })
+
+  test('writes a page that needs no network', () => {
+    const page = readFileSync(html, 'utf8')
+    expect(page).toContain('<svg')
+    expect(page).not.toMatch(/(src|href)="https?:/)
+  })
+
+  test('writes a file from which everything can be printed again', async () => {
+    for (const format of ['table', 'md', 'csv', 'json']) {
+      const again = await shootout(['report', out, '--format', format])
+      expect([format, again.code]).toEqual([format, 0])
+      expect(again.stdout).toContain('cold-read')
+    }
+    const filtered = await shootout([
+      'report',
+      out,
+      '--scenario',
+      'add',
+      '--kind',
+      'threads',
+      '--format',
+      'csv',
+    ])
+    expect(filtered.stdout).toContain('add')
+    expect(filtered.stdout).not.toContain('update')
+  })
+
+  test('does not overwrite it', async () => {
+    const again = await shootout(['run', '--storage', 'memory', '--scenario', 'add', '--out', out])
+    expect(again.code).toBe(2)
+    expect(again.stderr).toContain('--force')
+    expect(forkLines(out).length).toBe(forks.length)
+  })
+
+  test('leaves nothing in the temporary folder', () => {
+    const { folder: used } = (readLines(out)[0] as SuiteLine).environment
+    expect(existsSync(used)).toBe(false)
+  })
+})
+
+test('what was spent is what is reported, in every kind', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const ran = await shootout(
+    [
+      ...['run', '--storage', 'sqlite', '--scenario', fixture('sleeping-scenario.js'), '--objects', '1'],
+      ...['--concurrency', 'async:3,threads:2,processes:2', '--forks', '1', '--batches', '2', '--out', out],
+    ],
+    folder,
+  )
+  expect(ran.code).toBe(0)
+  for (const fork of forkLines(out)) {
+    if (fork.status !== 'completed') throw new Error(fork.error.message)
+    for (const { workersNs } of fork.batches) {
+      for (const workerNs of workersNs) {
+        const perOperationMs = workerNs / fork.operationsPerBatch / 1e6
+        // A timer of 4 ms never fires early; how late depends on the machine.
+        expect(perOperationMs).toBeGreaterThan(3.9)
+        expect(perOperationMs).toBeLessThan(40)
+      }
+    }
+  }
+})
+
+test("a third party's storage in one file is a contender", async () => {
+  const tiny = fileURLToPath(new URL('../../examples/tiny-storage.js', import.meta.url))
+  const ran = await shootout([
+    'run',
+    '--storage',
+    tiny,
+    '--objects',
+    '5',
+    '--forks',
+    '1',
+    '--scenario',
+    'add,cold-read',
+    '--concurrency',
+    'async:1',
+  ])
+  expect(ran.code).toBe(0)
+  expect(ran.stdout).toContain('tiny')
+})
+
+test('Ctrl-C keeps what is complete, says how to go on, and exits with 130', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const child = spawn(
+    process.execPath,
+    [mainPath, 'run', '--storage', 'memory,file', '--scenario', 'add', '--forks', '50', '--out', out],
+    {
+      cwd: folder,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    },
+  )
+  let stdout = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr.resume()
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (!existsSync(out) || forkLines(out).length < 2) return
+      clearInterval(timer)
+      resolve()
+    }, 50)
+  })
+  // As a terminal does it: to the whole process group, workers included.
+  process.kill(-child.pid!, 'SIGINT')
+  const code = await new Promise((resolve) => child.once('close', resolve))
+  expect(code).toBe(130)
+  expect(readLines(out).at(-1)).toMatchObject({ type: 'end', outcome: 'interrupted' })
+  expect(forkLines(out).every((fork) => fork.status === 'completed')).toBe(true)
+  expect(stdout).toContain('--resume')
+  const used = (readLines(out)[0] as SuiteLine).environment.folder
+  expect(existsSync(used)).toBe(false)
+})
+
+test('what a killed run left behind is removed by the next one', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const args = ['run', '--storage', 'file', '--scenario', 'add', '--folder', folder]
+  const child = spawn(process.execPath, [mainPath, ...args, '--forks', '50', '--out', out], {
+    cwd: folder,
+    stdio: 'ignore',
+  })
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (!existsSync(out) || forkLines(out).length < 1) return
+      clearInterval(timer)
+      resolve()
+    }, 50)
+  })
+  child.kill('SIGKILL')
+  await new Promise((resolve) => child.once('close', resolve))
+  const leftovers = () => readdirSync(folder).filter((name) => name.startsWith('shootout-'))
+  expect(leftovers()).toHaveLength(1)
+  const ran = await shootout([...args, '--forks', '1', '--out', join(folder, 'y.jsonl')], folder)
+  expect(ran.code).toBe(0)
+  expect(leftovers()).toEqual([])
+})
+
+test('a run that was killed is completed by --resume, with the same work and nothing measured twice', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const grid = [
+    '--storage',
+    'memory,sqlite',
+    '--scenario',
+    'add,cold-read',
+    '--objects',
+    '1',
+    '--concurrency',
+    'async:1',
+  ]
+  const child = spawn(process.execPath, [mainPath, 'run', ...grid, '--forks', '3', '--out', out], {
+    cwd: folder,
+    stdio: 'ignore',
+  })
+  await new Promise<void>((resolve) => {
+    const timer = setInterval(() => {
+      if (!existsSync(out) || forkLines(out).length < 5) return
+      clearInterval(timer)
+      resolve()
+    }, 20)
+  })
+  child.kill('SIGKILL')
+  await new Promise((resolve) => child.once('close', resolve))
+  appendFileSync(out, '{"type":"fork","sta')
+  const before = readResults(out).forks.length
+  const ran = await shootout(['run', '--resume', out], folder)
+  expect(ran.stderr).not.toContain('shootout:')
+  expect(ran.code).toBe(0)
+  const { forks, end, warnings } = readResults(out)
+  expect(before).toBeLessThan(12)
+  expect(forks.length).toBe(12)
+  expect(forkLines(out).length).toBe(12)
+  expect(end).toMatchObject({ outcome: 'completed' })
+  expect(warnings).toEqual([])
+  const work = new Set(
+    forks.map(
+      (fork) =>
+        fork.status === 'completed' && `${fork.scenario} ${fork.operationsPerBatch} ${fork.warmups.length}`,
+    ),
+  )
+  expect(work.size).toBe(2)
+  const again = await shootout(['run', '--resume', out, '--objects', '5'])
+  expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('leave out --objects')])
+})
+
+test('--profile writes a profile for each worker and fork, and marks the results', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const profiles = join(folder, 'profiles')
+  const ran = await shootout(
+    [
+      'run',
+      '--storage',
+      'sqlite',
+      '--scenario',
+      'cold-read',
+      '--objects',
+      '1',
+      '--concurrency',
+      'async:1,threads:2',
+      '--forks',
+      '1',
+      '--out',
+      out,
+      '--profile',
+      profiles,
+    ],
+    folder,
+  )
+  expect(ran.code).toBe(0)
+  expect(readdirSync(profiles).sort()).toEqual([
+    'sqlite-cold-read-1-async-1-0-worker0.cpuprofile',
+    'sqlite-cold-read-1-threads-2-0-worker0.cpuprofile',
+    'sqlite-cold-read-1-threads-2-0-worker1.cpuprofile',
+  ])
+  expect(readLines(out)[0]).toMatchObject({ profiled: true })
+})
