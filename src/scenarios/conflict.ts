@@ -5,21 +5,14 @@
  * then all meet at the barrier; then all commit. So each of them has read what all but one of them will find changed.
  */
 
-import { isTransient, ShootoutError, VerificationError } from '../core/errors.ts'
+import { VerificationError } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
 import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
-import { withRetries } from '../database/retry.ts'
+import { auditRetries, collide } from './collide.ts'
+import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
 import { type DatasetPlan, fillDataset, openPayload, sharedItems } from './dataset.ts'
-import {
-  headerBytes,
-  type Item,
-  type Payload,
-  readUint32,
-  sharedOwner,
-  versionOf,
-  writeUint32,
-} from './payload.ts'
+import type { Item, Payload } from './payload.ts'
 import { mustBeAtLeast, mustEqual } from './prove.ts'
 import { defineScenario, type ScenarioContext, type ScenarioParameters } from './scenario.ts'
 
@@ -31,12 +24,6 @@ interface State {
   /** Operations of this worker that were committed: what its own count in each object must say. */
   committed: number
 }
-
-/** Every failed attempt means that somebody else's succeeded, so this is far more than the workers can need. */
-const retriesMax = 1000
-
-/** Each object counts the changes of each worker: 4 bytes for each, after the header. */
-const countBytes = 4
 
 export default defineScenario<State>({
   name: 'conflict',
@@ -76,13 +63,15 @@ export default defineScenario<State>({
     await connection.commit()
   },
 
-  audit({ parameters, operations, transfers, tallies }) {
-    const { attempts = 0, retried = 0, conflicts = 0, givenUp = 0 } = tallies
-    mustEqual('operations given up', givenUp, 0)
-    mustEqual('attempts', attempts, operations + retried)
+  audit(totals) {
+    const { parameters, operations, transfers, tallies } = totals
+    auditRetries(totals)
     // One of each round can win at its first attempt, and no more than one.
-    mustBeAtLeast('attempts that had to be repeated', retried, operations - operations / parameters.workers)
-    mustBeAtLeast('repeated attempts', retried, conflicts)
+    mustBeAtLeast(
+      'attempts that had to be repeated',
+      tallies['retried'] ?? 0,
+      operations - operations / parameters.workers,
+    )
     mustEqual(
       'records that connections stored',
       transfers.stores,
@@ -106,77 +95,36 @@ function planFor({ workers, objectsPerTransaction }: ScenarioParameters): Datase
 }
 
 async function changeTogether(context: ScenarioContext, state: State): Promise<void> {
-  const { connection, random } = state
+  const { connection, items, random } = state
   // Everybody really reads: a worker's own memory of its last commit would hide that the storage lost it.
   connection.minimizeCache()
-  await beginAndChange(context, state)
-  let isPrepared = true
-  let conflicts = 0
-  let attempts = 0
-  let givenUp = 0
-  await context.time(1, async () => {
-    await withRetries(
-      { retries: retriesMax, random },
-      async () => {
-        attempts++
-        if (!isPrepared) await beginAndChange(context, state)
-        await connection.commit()
-      },
-      (error) => {
-        isPrepared = false
-        if (error instanceof ShootoutError && error.code === 'conflict') conflicts++
-        return connection.abort()
-      },
-    ).catch((error: unknown) => {
-      // Used up: the fork fails, but in its audit, where all counts are seen together.
-      if (!isTransient(error)) throw error
-      givenUp = 1
-    })
-  })
-  context.tally('givenUp', givenUp)
-  context.tally('attempts', attempts)
-  context.tally('retried', attempts - 1)
-  context.tally('conflicts', conflicts)
-  state.committed += 1 - givenUp
+  const isCommitted = await collide(context, connection, random, () => change(context.worker, state))
+  if (!isCommitted) return
+  state.committed++
   // What was read last is what was written last, plus one; it still has its state.
-  if (givenUp === 0) for (const [index, item] of state.items.entries()) checkUnchanged(state, item, index)
+  for (const [index, item] of items.entries()) checkUnchanged(state, item, index)
 }
 
-async function beginAndChange(context: ScenarioContext, { connection, items }: State): Promise<void> {
-  const begun = connection.begin()
-  if (isPromise(begun)) await begun
+async function change(worker: number, { connection, items }: State): Promise<void> {
   for (const item of items) {
     const loaded = connection.activate(item)
     const { state } = isPromise(loaded) ? await loaded : loaded
-    const changed = state.slice()
-    const place = headerBytes + context.worker * countBytes
-    writeUint32(changed, 8, versionOf(state) + 1)
-    writeUint32(changed, place, readUint32(state, place) + 1)
-    item.state = changed
+    item.state = countChange(state, worker)
   }
 }
 
 function checkCounts(context: ScenarioContext, state: State, item: Item, index: number): void {
-  const content = item.state
-  let sum = 0
-  for (let worker = 0; worker < context.parameters.workers; worker++) {
-    sum += readUint32(content, headerBytes + worker * countBytes)
-  }
-  const where = `shared object ${index}`
-  mustEqual(`${where}, sum of all workers’ changes`, sum, versionOf(content))
-  const own = readUint32(content, headerBytes + context.worker * countBytes)
-  mustEqual(`${where}, changes of worker ${context.worker}`, own, state.committed)
+  checkSum(item.state, context.parameters.workers, index)
+  const own = changesOf(item.state, context.worker)
+  mustEqual(`shared object ${index}, changes of worker ${context.worker}`, own, state.committed)
   checkUnchanged(state, item, index)
 }
 
-/** But for version and counts an object is still what the data set said. */
 function checkUnchanged({ payload }: State, item: Item, index: number): void {
   if (item.status === 'ghost') {
     throw new VerificationError(
       `the storage merged changes of shared object ${index}, which nobody told it how to`,
     )
   }
-  const original = item.state.slice()
-  writeUint32(original, 8, 0)
-  payload.check(original, sharedOwner, index, 0, `shared object ${index}`)
+  checkFiller(payload, item.state, index)
 }

@@ -15,7 +15,7 @@ export {
 } from './dataset.ts'
 export { ItemSet, itemSetPlan, itemsPerWorker } from './item-set.ts'
 export { Item, indexOf, Payload, sharedOwner, versionOf } from './payload.ts'
-export { mustBeAtLeast, mustEqual } from './prove.ts'
+export { mustBeAtLeast, mustBeAtMost, mustEqual } from './prove.ts'
 export { type Reading, readInPasses } from './read-passes.ts'
 export {
   canonicalScenarioName,

@@ -77,6 +77,11 @@ export class ItemSet {
     return this.items.length / this.objectsPerTransaction
   }
 
+  groupItems(group: number): readonly Item[] {
+    const first = group * this.objectsPerTransaction
+    return this.items.slice(first, first + this.objectsPerTransaction)
+  }
+
   /**
    * Reads one group, object after object, and looks into each. Returns a promise only from the first object on that the
    * storage makes it wait for.

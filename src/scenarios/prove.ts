@@ -17,3 +17,11 @@ export function mustBeAtLeast(what: string, found: number, least: number): void 
     details: { found, least },
   })
 }
+
+/** @throws VerificationError when there are more */
+export function mustBeAtMost(what: string, found: number, most: number): void {
+  if (found <= most) return
+  throw new VerificationError(`${what}: ${found} where there had to be at most ${most}`, {
+    details: { found, most },
+  })
+}

@@ -8,7 +8,26 @@ import { loadDefault, looksLikePath, moduleUrl, siblingModule } from '../core/lo
 import { type ScenarioModule, scenarioModuleProblem } from './scenario.ts'
 
 /** Names of the bundled scenarios, in the order in which they run and reports show them. */
-export const scenarioNames: readonly string[] = ['add', 'update', 'conflict', 'cold-read', 'cached-read']
+export const scenarioNames: readonly string[] = [
+  'add',
+  'update',
+  'conflict',
+  'conflict-resolve',
+  'cold-read',
+  'prefetch-read',
+  'bulk-read',
+  'warm-read',
+  'cached-read',
+  'live-read',
+  'mixed',
+  'read-current',
+  'read-current-conflict',
+  'store',
+  'tpc',
+  'empty-commit',
+  'new-oid',
+  'connect',
+]
 
 /** What a bare run measures. */
 export const headlineScenarioNames: readonly string[] = [
@@ -21,9 +40,16 @@ export const headlineScenarioNames: readonly string[] = [
 
 /** zodbshootout's name → ours, where they differ. */
 export const scenarioAliases: Readonly<Record<string, string>> = {
-  conflicts: 'conflict',
   cold: 'cold-read',
+  prefetch_cold: 'prefetch-read',
+  warm: 'warm-read',
   hot: 'cached-read',
+  steamin: 'live-read',
+  conflicts: 'conflict',
+  readCurrent: 'read-current',
+  readCurrent_conflicts: 'read-current-conflict',
+  ex_commit: 'empty-commit',
+  new_oid: 'new-oid',
 }
 
 /** Our name of a bundled scenario that may have been given by its alias; undefined when there is none. */

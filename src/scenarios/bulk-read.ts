@@ -1,0 +1,41 @@
+/** `bulk-read`: as `cold-read`, but all objects of an operation are loaded by one call. */
+
+import { fillDataset } from './dataset.ts'
+import { ItemSet, itemSetPlan } from './item-set.ts'
+import { mustEqual } from './prove.ts'
+import { type Reading, readInPasses } from './read-passes.ts'
+import { defineScenario } from './scenario.ts'
+
+const reading: Reading = {
+  async arrange(context, { connection }) {
+    connection.minimizeCache()
+    await context.database.storage.cache?.clear()
+  },
+  read: (set, group) => set.connection.activateMany(set.groupItems(group)),
+}
+
+export default defineScenario<ItemSet>({
+  name: 'bulk-read',
+  summary: 'load N objects by one call, every cache of the client empty',
+  title: ({ objectsPerTransaction: n }) => `load ${n} cold ${n === 1 ? 'object' : 'objects'} at once`,
+  description:
+    'Timed: one call that loads N objects into the connection, within a snapshot that is already open. Not timed: ' +
+    'emptying the caches before each pass over the set, as in `cold-read`, and everything else that is not timed there. ' +
+    'Proven by the counters: N loads per operation, none of them answered by the storage’s cache; every byte is checked ' +
+    'after each pass. Sensitive to: whether a storage asks its backend once for all of them.',
+  requires: {},
+
+  populate: (context) => fillDataset(context, itemSetPlan('bulk-read', context.parameters)),
+  prepare: (context) => ItemSet.open(context, itemSetPlan('bulk-read', context.parameters)),
+  run: (context, set) => readInPasses(context, set, reading),
+
+  audit({ parameters, operations, transfers, counters }) {
+    const expected = operations * parameters.objectsPerTransaction
+    mustEqual('objects that connections loaded', transfers.loads, expected)
+    mustEqual('objects that the storage handed out', counters.loads, expected)
+    mustEqual('objects that came from the backend', counters.backendLoads, expected)
+    mustEqual('objects stored', transfers.stores, 0)
+  },
+
+  dispose: (_context, set) => set.close(),
+})
