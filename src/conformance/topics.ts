@@ -1,0 +1,56 @@
+/** All topics, in the order in which they are checked: from what everything else rests on to what is rare. */
+
+import type { Topic } from './behaviour.ts'
+import { basics } from './topics/basics.ts'
+import { concurrency } from './topics/concurrency.ts'
+import { conflictResolution, conflicts } from './topics/conflicts.ts'
+import { cache, counters } from './topics/counters.ts'
+import { deletion } from './topics/deletion.ts'
+import { currentRevision, history, revisionList } from './topics/history.ts'
+import { honesty } from './topics/honesty.ts'
+import { invalidations } from './topics/invalidations.ts'
+import { iteration, restore } from './topics/iteration.ts'
+import { loadMany, prefetch } from './topics/load-many.ts'
+import { objectIds } from './topics/object-ids.ts'
+import { packing } from './topics/pack.ts'
+import { persistence } from './topics/persistence.ts'
+import { races, sharedRaces } from './topics/races.ts'
+import { readCurrent } from './topics/read-current.ts'
+import { readOnly } from './topics/read-only.ts'
+import { sharing } from './topics/sharing.ts'
+import { snapshots } from './topics/snapshots.ts'
+import { twoPhaseCommit } from './topics/two-phase-commit.ts'
+import { undoTopic } from './topics/undo.ts'
+import { close, zap } from './topics/zap-and-close.ts'
+
+export const topics: readonly Topic[] = [
+  honesty,
+  basics,
+  objectIds,
+  twoPhaseCommit,
+  conflicts,
+  conflictResolution,
+  readCurrent,
+  snapshots,
+  invalidations,
+  loadMany,
+  prefetch,
+  currentRevision,
+  history,
+  revisionList,
+  deletion,
+  undoTopic,
+  packing,
+  iteration,
+  restore,
+  persistence,
+  readOnly,
+  concurrency,
+  races,
+  sharing,
+  sharedRaces,
+  counters,
+  cache,
+  zap,
+  close,
+]
