@@ -1,0 +1,126 @@
+/**
+ * The journal of a gate: JSON Lines, append-only, like the results file of a run but with lines of its own.
+ *
+ *   gate      first line: which two contenders, which settings, on what, by which policy
+ *   skip      a setting that cannot be measured, with the reason
+ *   counters  the work of both sides in one setting, counted
+ *   pair      one pair of one setting with its raw times
+ *   failure   a setting that one of the sides cannot do
+ *   verdict   what came of one setting
+ *   end       last line. A journal without it was interrupted
+ *
+ * Every verdict can be computed again from the lines before it. Durations are integer nanoseconds.
+ */
+
+import type { PlainError } from '../core/errors.ts'
+import type { Concurrency, ContenderRecord, DatasetRecord, EnvironmentRecord, Setting } from './schema.ts'
+
+/** Raised when a reader of the old version would misread the new one. */
+export const gateSchemaVersion = 1
+
+export type GateLine =
+  | GateHeader
+  | GateSkip
+  | CountersLine
+  | PairLine
+  | GateFailure
+  | GateVerdictLine
+  | GateEnd
+
+export type Side = 'baseline' | 'candidate'
+
+/** `pilot`: the baseline against itself. `screen`: every cell. `confirm`: fresh pairs for cells that need them. */
+export type Stage = 'pilot' | 'screen' | 'confirm'
+
+export interface GateHeader {
+  readonly type: 'gate'
+  readonly schema: number
+  /** ISO 8601. */
+  readonly startedAt: string
+  readonly seed: string
+  readonly baseline: ContenderRecord
+  readonly candidate: ContenderRecord
+  readonly settings: readonly Setting[]
+  readonly dataset: DatasetRecord
+  readonly environment: EnvironmentRecord
+  /** Rounds per pair. */
+  readonly rounds: number
+  readonly budgetNs: number
+  /** Limits, levels and looks: see docs/statistics.md. */
+  readonly policy: object
+}
+
+/** Which cell of the gate: a setting without its title. */
+export interface GateCellId {
+  readonly scenario: string
+  readonly objects: number
+  readonly concurrency: Concurrency
+}
+
+export interface GateSkip extends GateCellId {
+  readonly type: 'skip'
+  readonly reason: string
+}
+
+/** Counts over a fixed number of operations. Each side counts twice, in fresh forks: what differs is not exact. */
+export interface CountersLine extends GateCellId {
+  readonly type: 'counters'
+  /** Operations of all workers in each count. */
+  readonly operations: number
+  readonly baseline: readonly Readonly<Record<string, number>>[]
+  readonly candidate: readonly Readonly<Record<string, number>>[]
+}
+
+export interface PairLine extends GateCellId {
+  readonly type: 'pair'
+  readonly stage: Stage
+  /** Number within its stage, from 0. */
+  readonly pair: number
+  /** Operations per worker and batch. */
+  readonly operations: number
+  readonly rounds: readonly RoundRecord[]
+  readonly baseline: SideRecord
+  /** In the pilot, the baseline once more. */
+  readonly candidate: SideRecord
+}
+
+/** Four batches, in the order first, second, second, first; the stores change places in each round. */
+export interface RoundRecord {
+  readonly first: Side
+  /** Which of its two stores the first side used first. */
+  readonly store: 0 | 1
+  /** Mean time of the workers, per store. */
+  readonly baselineNs: readonly [number, number]
+  readonly candidateNs: readonly [number, number]
+}
+
+/** One side over all its batches, both stores together. */
+export interface SideRecord {
+  readonly cpuNs: number
+  /** The mean of the two forks' greatest resident sets. */
+  readonly residentBytesMax: number
+  /** Single operations, only where each was timed and there were at least 1000. */
+  readonly p99Ns?: number
+}
+
+/** Every setting that has no verdict for a reason other than time or noise. */
+export interface GateFailure extends GateCellId {
+  readonly type: 'failure'
+  readonly side: Side
+  readonly step: string
+  readonly error: PlainError
+}
+
+export interface GateVerdictLine extends GateCellId {
+  readonly type: 'verdict'
+  readonly verdict: 'pass' | 'fail' | 'inconclusive' | 'failed'
+  readonly reason: string
+}
+
+export interface GateEnd {
+  readonly type: 'end'
+  readonly endedAt: string
+  readonly outcome: 'completed' | 'interrupted'
+  readonly exitCode: number
+  readonly elapsedNs: number
+}
