@@ -97,39 +97,61 @@ export async function writeCheckpoint(log: Log, fileId: Uint8Array, durable: boo
   if (durable) files.syncFolder(dirname(path))
 }
 
+/** What a checkpoint tells. */
+export interface FoundCheckpoint {
+  /** Everything before this position was confirmed: what is missing or wrong there is damage, not a torn tail. */
+  readonly confirmedEnd: number
+  /** Where the log stood, with the index filled accordingly; undefined when the index has to be read from the log. */
+  readonly state: (LogState & { readonly bytes: number }) | undefined
+}
+
 /**
  * Loads the newest checkpoint into `index`.
- * @returns where the log stood; undefined when there is no checkpoint that can be used
- * @throws CorruptDataError when the log is shorter than its checkpoint says
+ * @throws CorruptDataError when the log does not have what its checkpoint has seen
  */
 export function readCheckpoint(
   source: RecoverySource,
   fileId: Uint8Array,
   index: PositionIndex,
   log: (message: string) => void,
-): (LogState & { readonly bytes: number }) | undefined {
+): FoundCheckpoint {
   const { files, path } = source
   const name = checkpointPath(path)
-  if (!files.exists(name)) return undefined
+  if (!files.exists(name)) return { confirmedEnd: 0, state: undefined }
   const file = files.open(name, 'read')
   try {
-    const found = readPages(files, file, fileId, index)
-    if (typeof found !== 'string') {
-      if (files.size(source.file) < found.end) {
-        throw damage(
-          path,
-          `the file ends at ${files.size(source.file)}`,
-          `its checkpoint knows of confirmed transactions up to ${found.end} (to open what is left nevertheless, remove ${name})`,
-        )
-      }
-      const problem = misfit(source, found)
-      if (problem === undefined) return found
-      log(`${name}: ${problem}; the log is read instead`)
-    } else log(`${name}: ${found}; the log is read instead`)
+    const header = readHeader(files, file, fileId)
+    if (typeof header === 'string') {
+      log(`${name}: ${header}; the log is read instead`)
+      return { confirmedEnd: 0, state: undefined }
+    }
+    assertFits(source, header, name)
+    const problem = fillIndex(files, file, header, index)
+    if (problem === undefined) return { confirmedEnd: header.end, state: header }
+    log(`${name}: ${problem}; the log is read instead`)
     index.clear()
-    return undefined
+    return { confirmedEnd: header.end, state: undefined }
   } finally {
     files.close(file)
+  }
+}
+
+/** The transaction that ends where the checkpoint ends must be there, whole, and the one it names. */
+function assertFits(
+  { files, file, path, seed }: RecoverySource,
+  { end, lastTid }: LogState,
+  name: string,
+): void {
+  if (end === fileHeaderBytes) return
+  const size = files.size(file)
+  const advice = `its checkpoint has seen confirmed transactions up to ${end} (to open what is left nevertheless, remove ${name})`
+  if (size < end) throw damage(path, `the file ends at ${size}`, advice)
+  const length = Buffer.alloc(8)
+  readFully(files, file, length, 0, 8, end - 8)
+  const start = end - readPosition(length, 0)
+  const read = start < fileHeaderBytes ? undefined : new LogScanner(files, file, seed).read(start, end)
+  if (read === undefined || 'reason' in read || read.header.tid !== lastTid) {
+    throw damage(path, `the transaction that ends at ${end} is not the one that was there`, advice)
   }
 }
 
@@ -174,13 +196,10 @@ function encodeHeader(fileId: Uint8Array, state: LogState, pages: number): Buffe
   return header
 }
 
-/** The state, or what is wrong, as a phrase. */
-function readPages(
-  files: FileSystem,
-  file: number,
-  fileId: Uint8Array,
-  index: PositionIndex,
-): (LogState & { readonly bytes: number }) | string {
+type Header = LogState & { readonly pages: number; readonly bytes: number }
+
+/** The header, or what is wrong, as a phrase. */
+function readHeader(files: FileSystem, file: number, fileId: Uint8Array): Header | string {
   const header = Buffer.alloc(headerBytes)
   if (readFully(files, file, header, 0, headerBytes, 0) < headerBytes) return 'it is cut off'
   if (header.toString('latin1', 0, 8) !== magic) return 'it is not a checkpoint'
@@ -190,34 +209,32 @@ function readPages(
   }
   if (!header.subarray(16, 16 + fileIdBytes).equals(fileId)) return 'it belongs to another log'
   const pages = header.readUInt32BE(56)
-  const bytes = headerBytes + pages * pageBytes
-  if (files.size(file) !== bytes) return 'its length is wrong'
+  return {
+    end: readPosition(header, 32),
+    lastTid: readPosition(header, 40) as Tid,
+    nextOid: readPosition(header, 48),
+    pages,
+    bytes: headerBytes + pages * pageBytes,
+  }
+}
+
+/** Fills the index from all pages. Returns what is wrong, as a phrase. */
+function fillIndex(
+  files: FileSystem,
+  file: number,
+  header: Header,
+  index: PositionIndex,
+): string | undefined {
+  if (files.size(file) !== header.bytes) return 'its length is wrong'
   const page = Buffer.alloc(pageBytes)
   const positions = new BigInt64Array(slotsPerPage)
   const serials = new Float64Array(slotsPerPage)
-  for (let at = headerBytes; at < bytes; at += pageBytes) {
+  for (let at = headerBytes; at < header.bytes; at += pageBytes) {
     if (readFully(files, file, page, 0, pageBytes, at) < pageBytes) return 'it is cut off'
     if (crc32(page.subarray(4)) !== page.readUInt32BE(0)) return `its page at ${at} is damaged`
     new Uint8Array(positions.buffer).set(page.subarray(pageHeaderBytes, pageHeaderBytes + slotsPerPage * 8))
     new Uint8Array(serials.buffer).set(page.subarray(pageHeaderBytes + slotsPerPage * 8))
     index.fillPage(readPosition(page, 8) as Oid, positions, serials)
   }
-  return {
-    end: readPosition(header, 32),
-    lastTid: readPosition(header, 40) as Tid,
-    nextOid: readPosition(header, 48),
-    bytes,
-  }
-}
-
-/** Checks the checkpoint against the log: the transaction that ends where it ends must be the one it names last. */
-function misfit({ files, file, seed }: RecoverySource, state: LogState): string | undefined {
-  if (state.end === fileHeaderBytes) return undefined
-  const length = Buffer.alloc(8)
-  readFully(files, file, length, 0, 8, state.end - 8)
-  const start = state.end - readPosition(length, 0)
-  const read = start < fileHeaderBytes ? undefined : new LogScanner(files, file, seed).read(start, state.end)
-  if (read === undefined || 'reason' in read || read.header.tid !== state.lastTid)
-    return 'it does not fit the log'
   return undefined
 }

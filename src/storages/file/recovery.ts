@@ -36,12 +36,15 @@ export interface RecoverySource {
 }
 
 /**
- * Reads every whole transaction from `state` on into `index`, and returns where they end.
+ * Reads every whole transaction from `state` on, and returns where they end.
+ * @param confirmedEnd everything before this position is known to have been confirmed
+ * @param set told the newest revision of each object
  * @throws CorruptDataError where confirmed data are damaged
  */
 export function readLog(
   source: RecoverySource,
   state: Readonly<LogState>,
+  confirmedEnd: number,
   set: (oid: Oid, position: number, serial: Tid) => void,
 ): LogState {
   const { files, file, path, seed } = source
@@ -58,7 +61,7 @@ export function readLog(
       positions.push(record.position)
     })
     if ('reason' in read) {
-      refuseDamage(path, scanner, end, size, read.reason)
+      refuseDamage(path, scanner, end, size, confirmedEnd, read.reason)
       break
     }
     const { tid } = read.header
@@ -79,22 +82,24 @@ export function readLog(
   return { end, lastTid, nextOid }
 }
 
+/** @throws CorruptDataError if what is not whole at `position` had been confirmed */
 function refuseDamage(
   path: string,
   scanner: LogScanner,
   position: number,
   size: number,
+  confirmedEnd: number,
   reason: string,
 ): void {
+  if (confirmedEnd > position) {
+    throw damage(path, `the transaction at position ${position}`, `${reason}, though it had been confirmed`)
+  }
   for (let from = position + 1; ; ) {
     const later = scanner.findHeader(from, size)
     if (later === undefined) return
     if (later.durableEnd > position) {
-      throw damage(
-        path,
-        `the transaction at position ${position} is damaged, and later ones, from position ${later.position} on, are not`,
-        reason,
-      )
+      const where = `the transaction at position ${position} is damaged, and a later one, at ${later.position}, is not`
+      throw damage(path, where, reason)
     }
     from = later.position + 1
   }

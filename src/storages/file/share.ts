@@ -25,11 +25,15 @@ export interface ShareOptions {
   readonly indexBytes: number
 }
 
-/** @throws ShootoutError `storage-locked`, `log-not-found`, `not-a-log`, `corrupt-data` … */
+/**
+ * @param lockLog keeps other processes out; a simulated disk needs another one than a real disk
+ * @throws ShootoutError `storage-locked`, `log-not-found`, `not-a-log`, `corrupt-data` …
+ */
 export async function shareLog(
   files: FileSystem,
   options: ShareOptions,
   context: OpenContext,
+  lockLog: typeof acquireLock = acquireLock,
 ): Promise<SharedState<SharedLog>> {
   const { path, durability } = options
   if (path === '') {
@@ -39,7 +43,7 @@ export async function shareLog(
   let lock: LockFile | undefined
   let file: number | undefined
   try {
-    if (!readOnly) lock = lockFor(path, context)
+    if (!readOnly) lock = lockFor(path, context, lockLog)
     if (!files.exists(path)) {
       if (readOnly)
         throw new ShootoutError('log-not-found', `there is no log ${path}; check the path`, {
@@ -71,9 +75,9 @@ export async function shareLog(
   }
 }
 
-function lockFor(path: string, context: OpenContext): LockFile {
+function lockFor(path: string, context: OpenContext, lockLog: typeof acquireLock): LockFile {
   try {
-    return acquireLock(path, context.log)
+    return lockLog(path, context.log)
   } catch (error) {
     const code = systemErrorCode(error)
     if (error instanceof ShootoutError || code === undefined) throw error
@@ -124,8 +128,8 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
   const source = { files, file, path, seed }
   const index = new PositionIndex(shared.indexes[0])
   const start = context.clock.monotonicNs()
-  const checkpoint = readCheckpoint(source, fileId, index, context.log)
-  const state = readLog(source, checkpoint ?? emptyLog, (oid, position, serial) =>
+  const { confirmedEnd, state: checkpoint } = readCheckpoint(source, fileId, index, context.log)
+  const state = readLog(source, checkpoint ?? emptyLog, confirmedEnd, (oid, position, serial) =>
     index.set(oid, position, serial),
   )
   if (!readOnly) {

@@ -4,11 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import type { FileSystem } from '../../../src/core/file-system.ts'
 import type { Oid, Tid } from '../../../src/core/ids.ts'
 import { type OptionsOf, parseOptions } from '../../../src/core/options.ts'
 import file from '../../../src/storages/file/index.ts'
-import type { FileStorage } from '../../../src/storages/file/storage.ts'
-import { openStorage } from '../../../src/storages/open.ts'
+import { shareLog } from '../../../src/storages/file/share.ts'
+import { FileStorage, type FileStorageOptions } from '../../../src/storages/file/storage.ts'
+import { openContext, openStorage } from '../../../src/storages/open.ts'
 import type { OpenContext, StorageInstance } from '../../../src/storages/storage.ts'
 
 export function temporaryFolder(): string {
@@ -77,5 +79,36 @@ export async function current(
     return revision === undefined ? undefined : text(revision.data)
   } finally {
     await instance.release()
+  }
+}
+
+export interface OpenedLog {
+  readonly storage: FileStorage
+  /** What was reported to a person. */
+  readonly messages: readonly string[]
+  close(): Promise<void>
+}
+
+/** Opens a log on a simulated disk, which has no other processes and therefore no lock. */
+export async function openSimulated(
+  files: FileSystem,
+  path: string,
+  given: Partial<FileStorageOptions> = {},
+  context: Partial<OpenContext> = {},
+): Promise<OpenedLog> {
+  const messages: string[] = []
+  const whole = openContext({ log: (message) => messages.push(message), ...context })
+  const options = { durability: 'full' as const, claimWaitMs: 1000, checkpointBytes: 1 << 30, ...given }
+  const shared = await shareLog(files, { path, indexBytes: 1 << 20, ...options }, whole, () => ({
+    release: () => {},
+  }))
+  const storage = new FileStorage(shared.state, files, whole, options)
+  return {
+    storage,
+    messages,
+    async close() {
+      await storage.close()
+      await shared.close()
+    },
   }
 }
