@@ -1,0 +1,206 @@
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { describe, expect, test } from 'vitest'
+import type { Tid } from '../../../src/core/ids.ts'
+import file from '../../../src/storages/file/index.ts'
+import { openContext } from '../../../src/storages/open.ts'
+import {
+  bytes,
+  commit,
+  current,
+  fileOptions,
+  oid,
+  openFile,
+  temporaryFolder,
+  temporaryLog,
+} from './support.ts'
+
+async function makeLog(): Promise<string> {
+  const path = temporaryLog()
+  const storage = await openFile(path)
+  const instance = storage.newInstance()
+  await commit(instance, { 0: 'root', 1: 'one' })
+  await commit(instance, { 1: 'two' })
+  await storage.close()
+  return path
+}
+
+describe('opening', () => {
+  test('a log cut anywhere in its last transaction keeps the others, and the cut bytes', async () => {
+    const whole = readFileSync(await makeLog())
+    const lastStart = whole.lastIndexOf(Buffer.from([0x54, 0x58, 0x4e, 0x01]))
+    for (let size = lastStart; size < whole.length; size++) {
+      const path = temporaryLog()
+      writeFileSync(path, whole.subarray(0, size))
+      const storage = await openFile(path)
+      expect(await current(storage, 1)).toBe('one')
+      await storage.close()
+      expect(statSync(path).size).toBe(lastStart)
+      const aside = `${path}.tail-${lastStart}`
+      if (size > lastStart) expect(readFileSync(aside).equals(whole.subarray(lastStart, size))).toBe(true)
+      else expect(existsSync(aside)).toBe(false)
+    }
+  })
+
+  test('zeros after the last transaction are cut off and not kept', async () => {
+    const whole = readFileSync(await makeLog())
+    const path = temporaryLog()
+    writeFileSync(path, Buffer.concat([whole, Buffer.alloc(4096)]))
+    const storage = await openFile(path)
+    expect(await current(storage, 1)).toBe('two')
+    await storage.close()
+    expect(readdirSync(dirname(path)).sort()).toEqual(['data.log', 'data.log.index'])
+  })
+
+  test('a log shorter than its checkpoint is refused, and not touched', async () => {
+    const path = await makeLog()
+    truncateSync(path, statSync(path).size - 10)
+    await expect(openFile(path)).rejects.toMatchObject({ code: 'corrupt-data' })
+    expect(existsSync(`${path}.lock`)).toBe(false)
+  })
+
+  test('a file of another kind, an empty file and a newer log are refused, and not touched', async () => {
+    const newer = readFileSync(await makeLog())
+    newer.writeUInt32BE(2, 8)
+    const { crc32 } = await import('node:zlib')
+    newer.writeUInt32BE(crc32(newer.subarray(0, 60)), 60)
+    for (const [content, code] of [
+      [Buffer.from('a text of somebody, '.repeat(10)), 'not-a-log'],
+      [Buffer.alloc(0), 'not-a-log'],
+      [newer, 'log-version'],
+    ] as const) {
+      const path = temporaryLog()
+      writeFileSync(path, content)
+      await expect(openFile(path)).rejects.toMatchObject({ code })
+      expect(readFileSync(path).equals(content)).toBe(true)
+      expect(readdirSync(dirname(path))).toEqual(['data.log'])
+    }
+  })
+
+  test('a missing folder, and a missing log with its checkpoint still there, are refused', async () => {
+    await expect(openFile(join(temporaryFolder(), 'no', 'data.log'))).rejects.toMatchObject({
+      code: 'folder-not-found',
+    })
+    const path = temporaryLog()
+    writeFileSync(`${path}.index`, 'x')
+    await expect(openFile(path)).rejects.toMatchObject({ code: 'log-not-found' })
+  })
+
+  test('a log in use is refused to others, who are told by whom; the lock of a dead process is taken over', async () => {
+    const path = temporaryLog()
+    const storage = await openFile(path)
+    await expect(openFile(path)).rejects.toMatchObject({
+      code: 'storage-locked',
+      details: { pid: process.pid },
+    })
+    await storage.close()
+    const dead = {
+      pid: 2 ** 22 + 1,
+      host: (await import('node:os')).hostname(),
+      started: 'x',
+      since: 'then',
+      token: 'y',
+    }
+    writeFileSync(`${path}.lock`, JSON.stringify(dead))
+    const messages: string[] = []
+    const again = await openFile(path, {}, { log: (message) => messages.push(message) })
+    expect(messages.join()).toContain('is gone')
+    await again.close()
+    expect(existsSync(`${path}.lock`)).toBe(false)
+    // The process id is used again, by another process: this one.
+    writeFileSync(`${path}.lock`, JSON.stringify({ ...dead, pid: process.pid }))
+    await (await openFile(path)).close()
+  })
+
+  test('read-only, nothing is written, made or locked', async () => {
+    const path = await makeLog()
+    writeFileSync(path, Buffer.concat([readFileSync(path), Buffer.from('torn')]))
+    const before = readdirSync(dirname(path)).map((name) =>
+      readFileSync(join(dirname(path), name)).toString('hex'),
+    )
+    const storage = await openFile(path, {}, { readOnly: true })
+    expect(await current(storage, 1)).toBe('two')
+    const instance = storage.newInstance()
+    instance.pollInvalidations()
+    expect(() => instance.begin()).toThrow('read-only')
+    expect(() => instance.newOids(1)).toThrow('read-only')
+    await expect(storage.zap()).rejects.toMatchObject({ code: 'read-only' })
+    await storage.close()
+    const after = readdirSync(dirname(path)).map((name) =>
+      readFileSync(join(dirname(path), name)).toString('hex'),
+    )
+    expect(after).toEqual(before)
+    await expect(openFile(temporaryLog(), {}, { readOnly: true })).rejects.toMatchObject({
+      code: 'log-not-found',
+    })
+  })
+
+  test('from a checkpoint and what came after it is the same as from the log alone', async () => {
+    const path = temporaryLog()
+    const storage = await openFile(path, { durability: 'os', checkpointBytes: 20_000 })
+    const instance = storage.newInstance()
+    const content = new Map<number, string>()
+    for (let round = 0; round < 300; round++) {
+      const id = (round * 37) % 1500
+      const data = `${round} `.repeat(round % 90)
+      await commit(instance, { [id]: data })
+      content.set(id, data)
+      // Checkpoints are written between the turns of the event loop.
+      await nextTurn()
+    }
+    // As after a kill: the log and the newest checkpoint, which is not the last word.
+    expect(statSync(`${path}.index`).size).toBeGreaterThan(64)
+    const killed = temporaryLog()
+    for (const suffix of ['', '.index']) writeFileSync(killed + suffix, readFileSync(path + suffix))
+    const again = await openFile(killed)
+    expect(again.lastTid).toBe(storage.lastTid)
+    for (const [id, data] of content) expect(await current(again, id)).toBe(data)
+    expect(again.newInstance().newOids(1)[0]).toBeGreaterThan(Math.max(...content.keys()))
+  })
+})
+
+describe('provision', () => {
+  test('makes stores in a folder of its own inside the given one, and removes only that', async () => {
+    const folder = temporaryFolder()
+    const given = fileOptions({ folder })
+    const provision = await file.provision!(given, { folder: temporaryFolder(), log: () => {} })
+    if (!provision.available) throw new Error(provision.reason)
+    const store = await provision.newStore('one')
+    expect(store.options.path.startsWith(folder)).toBe(true)
+    const shared = await file.share!(store.options, openContext())
+    const storage = await file.open(store.options, openContext(), shared.state)
+    const instance = await storage.newInstance()
+    await instance.pollInvalidations()
+    const transaction = instance.begin()
+    await transaction.store(oid(0), 0 as Tid, bytes('x'))
+    await (await transaction.vote()).finish()
+    await storage.close()
+    await shared.close()
+    await store.dispose()
+    await provision.dispose()
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  test('refuses a log that somebody named, and a folder that is not there', async () => {
+    const context = { folder: temporaryFolder(), log: () => {} }
+    await expect(async () =>
+      file.provision!(fileOptions({ path: '/x/data.log' }), context),
+    ).rejects.toMatchObject({
+      code: 'path-in-run',
+    })
+    mkdirSync(join(context.folder, 'a'))
+    const missing = fileOptions({ folder: join(context.folder, 'b') })
+    await expect(async () => file.provision!(missing, context)).rejects.toMatchObject({
+      code: 'folder-not-found',
+    })
+  })
+})
