@@ -76,7 +76,7 @@ export function findCellWarnings(measured: readonly MeasuredPlace[]): Warning[] 
     return [
       {
         code,
-        text: `${countOf(found, measured)} ${text(worst.bad)}${code === 'too-few-forks' ? '' : example}.`,
+        text: `${countOf(found, measured)} ${found.length === 1 ? singular(text(worst.bad)) : text(worst.bad)}${code === 'too-few-forks' ? '' : example}.`,
         advice,
         cells: found.map(({ name }) => name),
       },
@@ -91,8 +91,12 @@ export function countOf(part: readonly unknown[], whole: readonly unknown[]): st
     : `${part.length} of ${whole.length} cells`
 }
 
+function singular(text: string): string {
+  return text.replace(/^have /, 'has ')
+}
+
 export function percent(share: number): string {
-  return `${share >= 0.1 ? (share * 100).toFixed(0) : significant(share * 100)} %`
+  return `${significant(share * 100)} %`
 }
 
 export function describeCell({ contender, scenario, objects, concurrency }: CellName): string {

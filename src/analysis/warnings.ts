@@ -102,11 +102,15 @@ function cacheWarnings({ forks }: Results, measured: readonly MeasuredPlace[]): 
   const cells = measured.filter(({ name }) => name.scenario === 'cached-read' && uncached.has(name.contender))
   if (cells.length === 0) return []
   const labels = [...new Set(cells.map(({ name }) => name.contender))]
+  const text =
+    labels.length === 1
+      ? `${labels[0]} has no cache of its own: in cached-read, it reads from its store like anywhere else.`
+      : `${labels.join(', ')} have no caches of their own: in cached-read, they read from their stores like anywhere else.`
   return [
     {
       code: 'no-storage-cache',
-      text: `${labels.join(', ')} ${labels.length === 1 ? 'has' : 'have'} no cache of their own: in cached-read, ${labels.length === 1 ? 'it reads' : 'they read'} from the store like anywhere else.`,
-      advice: 'Their cached-read stands for an ordinary read with whatever the system caches.',
+      text,
+      advice: 'That cached-read stands for an ordinary read with whatever the system caches.',
       cells: cells.map(({ name }) => name),
     },
   ]
@@ -125,7 +129,7 @@ function clockWarnings({ suite, forks }: Results, measured: readonly MeasuredPla
   return [
     {
       code: 'harness-share',
-      text: `${countOf(cells, measured)} spend more than 1 % of their time reading the clock, up to ${percent(worst)}.`,
+      text: `${countOf(cells, measured)} ${cells.length === 1 ? 'spends' : 'spend'} more than 1 % of the time reading the clock, up to ${percent(worst)}.`,
       advice: 'The difference between contenders is right, the ratio is a little too close to 1.',
       cells: cells.map(({ name }) => name),
     },

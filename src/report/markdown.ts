@@ -1,0 +1,84 @@
+/** The report for pull requests and documents: GitHub's Markdown, the summary first, the tables below it. */
+
+import type { Analysis, Cell, Group } from '../analysis/model.ts'
+import { formatRate } from '../core/units.ts'
+import { concurrencyText, ratioText, reasonText, timeText } from './phrases.ts'
+import { environmentSentence, factSentences, rankingSentences, runSentence, tierSentence } from './prose.ts'
+
+export function renderMarkdown(analysis: Analysis): string {
+  const { groups, contenders, reference, summary, warnings } = analysis
+  const reasons: string[] = []
+  const scenarios = [...new Set(groups.map(({ setting }) => setting.scenario))]
+  const tables = scenarios.map((scenario) =>
+    [
+      `### ${literal(scenario)}`,
+      '',
+      tableOf(
+        ['concurrency', 'objects', ...contenders.map(({ label }) => label)],
+        groups.filter(({ setting }) => setting.scenario === scenario).map((group) => rowOf(group, reasons)),
+      ),
+    ].join('\n'),
+  )
+  const sentences = rankingSentences(analysis)
+  const sections = [
+    '## Which is faster',
+    bullets(
+      sentences.length > 0
+        ? sentences.map(({ scenario, sentence }) => `**${literal(scenario)}**: ${literal(sentence)}`)
+        : ['Nothing to rank: no two contenders of equal durability have results in common.'],
+    ),
+    'Durability (only equals are ranked):',
+    bullets(summary.tiers.map((tier) => literal(tierSentence(tier)))),
+    ...(warnings.length === 0
+      ? []
+      : ['## Warnings', bullets(warnings.map(({ text, advice }) => literal(`${text} ${advice}`)))]),
+    '## Results',
+    `Time per operation as one worker sees it (median over forks ± half the 95 % interval), operations per second of all workers, ratio of times to ${literal(reference)} (95 % interval). **Bold**: proven fastest of its durability tier. †: another durability than ${literal(reference)}.`,
+    ...tables,
+    ...(reasons.length === 0
+      ? []
+      : [reasons.map((text, index) => `${index + 1}. ${literal(text)}`).join('\n')]),
+    '## Conditions',
+    bullets([runSentence(analysis), environmentSentence(analysis), ...factSentences(analysis)].map(literal)),
+  ]
+  return `${sections.join('\n\n')}\n`
+}
+
+function rowOf({ setting, cells }: Group, reasons: string[]): string[] {
+  return [
+    concurrencyText(setting.concurrency),
+    String(setting.objects),
+    ...cells.map((cell) => cellText(cell, reasons)),
+  ]
+}
+
+function cellText(cell: Cell, reasons: string[]): string {
+  if (cell.status !== 'measured') {
+    const text = `${cell.contender}: ${reasonText(cell)}`
+    const index = reasons.indexOf(text)
+    return `${cell.status === 'missing' ? 'not reached' : cell.status} (${index >= 0 ? index + 1 : reasons.push(text)})`
+  }
+  const time = literal(timeText(cell.timePerOperationNs))
+  const rate = cell.throughputPerSecond === undefined ? [] : [formatRate(cell.throughputPerSecond.median)]
+  const ratio = cell.ratio.kind === 'none' ? [] : [literal(ratioText(cell.ratio))]
+  return [cell.fastest ? `**${time}**` : time, ...rate, ...ratio].join('<br>')
+}
+
+function tableOf(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`
+  const alignment = head.map((_, column) => (column === 1 ? '--:' : ':--'))
+  return [line(head.map(literal)), line(alignment), ...rows.map(line)].join('\n')
+}
+
+function bullets(lines: readonly string[]): string {
+  return lines.map((line) => `- ${line}`).join('\n')
+}
+
+/** Labels, messages and paths are other people's text; `~` because two of them strike text out. */
+function literal(text: string): string {
+  return text
+    .replace(/[\\`*_[\]|~#]/g, '\\$&')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('\n', ' ')
+}

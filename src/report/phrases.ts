@@ -1,0 +1,108 @@
+/** Numbers and verdicts in the words that all reports share. No colours, no layout. */
+
+import { halfWidthShare, rangeShare } from '../analysis/estimate.ts'
+import type { Cell, Estimate, FailedCell, PairedRatio, Ratio } from '../analysis/model.ts'
+import { equalShare } from '../analysis/ratio.ts'
+import { formatDuration } from '../core/units.ts'
+import type { Concurrency, Setting } from '../results/schema.ts'
+
+/** `1.25 ms ±3%`; in brackets where it is the range of too few forks. */
+export function timeText(time: Estimate): string {
+  const halfWidth = halfWidthShare(time)
+  const spread =
+    halfWidth !== undefined
+      ? `±${percentText(halfWidth, '')}`
+      : time.n > 1
+        ? `[±${percentText(rangeShare(time), '')}]`
+        : ''
+  return `${formatDuration(time.median)} ${spread}`.trimEnd()
+}
+
+/** `3 %`, `0.4 %`. */
+export function percentText(share: number, space = ' '): string {
+  const percent = share * 100
+  return `${percent.toFixed(percent > 0 && percent < 0.95 ? 1 : 0)}${space}%`
+}
+
+/** `reference`, `3.2x slower (3.0–3.4)`, `equal within 2 %`, `unclear (0.97–1.08)`; † across durability tiers. */
+export function ratioText(ratio: Ratio): string {
+  if (ratio.kind === 'reference') return 'reference'
+  if (ratio.kind === 'none') return '–'
+  return `${pairedText(ratio)}${ratio.unequalDurability ? '†' : ''}`
+}
+
+function pairedText({ estimate: { median, interval }, verdict }: PairedRatio): string {
+  if (interval === undefined) {
+    return median >= 1 ? `~${timesText(median)} slower` : `~${timesText(1 / median)} faster`
+  }
+  const { low, high } = interval
+  if (verdict === 'slower') return intervalText(median, low, high, ' slower')
+  if (verdict === 'faster') return intervalText(1 / median, 1 / high, 1 / low, ' faster')
+  if (verdict === 'equal') return `equal within ${percentText(equalShare)}`
+  return `unclear (${rangeText(low, high)})`
+}
+
+/** `3.2x slower (3.0–3.4)`, all with as many decimals as it takes to tell the ends apart. */
+export function intervalText(ratio: number, low: number, high: number, word: string): string {
+  const digits = decimalsFor(low, high)
+  return `${ratio.toFixed(digits)}x${word} (${low.toFixed(digits)}–${high.toFixed(digits)})`
+}
+
+/** `1.25x`, `3.2x`, `32x`. */
+export function timesText(ratio: number): string {
+  return `${ratio.toFixed(decimals(ratio))}x`
+}
+
+/** `3.0–3.4`. */
+export function rangeText(low: number, high: number): string {
+  const digits = decimalsFor(low, high)
+  return `${low.toFixed(digits)}–${high.toFixed(digits)}`
+}
+
+/** Near 1 a hundredth matters, far from it nobody asks for more than two digits. */
+function decimals(ratio: number): number {
+  return ratio < 2 ? 2 : ratio < 10 ? 1 : 0
+}
+
+function decimalsFor(low: number, high: number): number {
+  const digits = decimals(high)
+  return digits < 2 && low.toFixed(digits) === high.toFixed(digits) ? digits + 1 : digits
+}
+
+export function concurrencyText({ kind, workers }: Concurrency): string {
+  return `${kind} ${workers}`
+}
+
+export function objectsText(objects: number): string {
+  return `${objects} ${objects === 1 ? 'object' : 'objects'}`
+}
+
+/** `async 5, 20 objects`. */
+export function settingText({ concurrency, objects }: Pick<Setting, 'concurrency' | 'objects'>): string {
+  return `${concurrencyText(concurrency)}, ${objectsText(objects)}`
+}
+
+/** Why a cell has no number. */
+export function reasonText(cell: Exclude<Cell, { status: 'measured' }>): string {
+  if (cell.status === 'skipped') return cell.reason
+  if (cell.status === 'missing') return 'the run ended before it was measured'
+  return failureText(cell)
+}
+
+function failureText({ failures, forks }: FailedCell): string {
+  const first = failures[0]!
+  const total = failures.length + forks.length
+  const text = `${first.message} (${first.step}, ${first.code})`
+  return total === 1 ? text : `${failures.length} of ${total} forks: ${text}`
+}
+
+/** What a commit survives, per durability tier. */
+export function durabilityText(durability: string): string {
+  const meanings: Readonly<Record<string, string>> = {
+    memory: 'is lost with the process',
+    os: 'survives the process',
+    full: 'survives loss of power',
+    replicated: 'survives loss of the machine',
+  }
+  return meanings[durability] ?? `is "${durability}"`
+}

@@ -1,0 +1,108 @@
+/**
+ * The report for a terminal: a table per scenario with contenders side by side, then the summary in words, because
+ * that is what stays in view when the output has scrolled by.
+ */
+
+import type { Analysis, Cell, MeasuredCell } from '../analysis/model.ts'
+import { renderGrids } from './grid.ts'
+import { reasonText } from './phrases.ts'
+import { environmentSentence, factSentences, rankingSentences, runSentence, tierSentence } from './prose.ts'
+import type { RenderOptions } from './renderer.ts'
+import { type Paint, padEnd, painter, wrap } from './terminal.ts'
+
+/** Below this, lines are as wide as they must be. */
+const widthMin = 40
+
+export function renderTable(analysis: Analysis, options: RenderOptions): string {
+  const width = Math.max(widthMin, options.width)
+  const paint = painter(options.color)
+  const sections = [
+    ...tables(analysis, width, paint),
+    summary(analysis, width, paint),
+    conditions(analysis, width, paint),
+    warnings(analysis, width, paint),
+  ]
+  return `${sections
+    .filter((lines) => lines.length > 0)
+    .map((lines) => lines.join('\n'))
+    .join('\n\n')}\n`
+}
+
+function tables(
+  { groups, contenders, reference, summary: { tiers } }: Analysis,
+  width: number,
+  paint: Paint,
+): string[][] {
+  const reasons: string[] = []
+  const footnote = (cell: Exclude<Cell, MeasuredCell>) => {
+    const text = `${cell.contender}: ${reasonText(cell)}`
+    const index = reasons.indexOf(text)
+    return index >= 0 ? index + 1 : reasons.push(text)
+  }
+  const durability = contenders.find(({ label }) => label === reference)!.durability
+  const headings = contenders.map((one) => `${one.label}${one.durability === durability ? '' : '†'}`)
+  const scenarios = [...new Set(groups.map(({ setting }) => setting.scenario))]
+  const scenarioGroups = scenarios.map((scenario) =>
+    groups.filter(({ setting }) => setting.scenario === scenario),
+  )
+  const grids = renderGrids(scenarioGroups, { contenders, headings, width, paint, footnote }).map(
+    (lines, index) => [paint('bold', scenarios[index]!), ...lines],
+  )
+
+  const cells = groups.flatMap((group) => group.cells)
+  const hasRange = cells.some(
+    (cell) => cell.status === 'measured' && cell.timePerOperationNs.interval === undefined,
+  )
+  const legend = [
+    `Time per operation as one worker sees it (median over forks ± half the 95 % interval), operations per second of all workers, ratio of times to ${reference} (95 % interval).`,
+    ...(hasRange
+      ? ['In brackets: the whole range, because 6 forks at least are needed for an interval.']
+      : []),
+    ...(cells.some((cell) => cell.status === 'measured' && cell.fastest)
+      ? ['* proven fastest of its durability tier']
+      : []),
+    ...(tiers.length > 1 ? [`† promises another durability than ${reference}`] : []),
+  ]
+  const notes = reasons.map((text, index) => wrap(`[${index + 1}] ${text}`, width, 4))
+  return [...grids, [...legend.map((line) => paint('dim', wrap(line, width))), ...notes]]
+}
+
+function summary(analysis: Analysis, width: number, paint: Paint): string[] {
+  const sentences = rankingSentences(analysis)
+  const labelWidth = Math.max(0, ...sentences.map(({ scenario }) => scenario.length))
+  const ranked = sentences.map(({ scenario, sentence }) => {
+    const text = wrap(sentence, width - labelWidth - 4)
+    return indent(
+      `${padEnd(scenario, labelWidth)}  ${text.replaceAll('\n', `\n${' '.repeat(labelWidth + 2)}`)}`,
+    )
+  })
+  const nothing = 'Nothing to rank: no two contenders of equal durability have results in common.'
+  return [
+    paint('bold', 'Which is faster'),
+    ...(ranked.length > 0 ? ranked : [indent(wrap(nothing, width - 2))]),
+    '',
+    paint('bold', 'Durability (only equals are ranked)'),
+    ...analysis.summary.tiers.map((tier) => indent(wrap(tierSentence(tier), width - 2, 2))),
+  ]
+}
+
+function conditions(analysis: Analysis, width: number, paint: Paint): string[] {
+  return [
+    paint('bold', 'Conditions'),
+    ...[runSentence(analysis), environmentSentence(analysis), ...factSentences(analysis)].map((text) =>
+      indent(wrap(text, width - 2, 2)),
+    ),
+  ]
+}
+
+function warnings({ warnings: found }: Analysis, width: number, paint: Paint): string[] {
+  if (found.length === 0) return []
+  return [
+    paint('yellow', found.length === 1 ? 'Warning' : `${found.length} warnings`),
+    ...found.map(({ text, advice }) => indent(wrap(`- ${text} ${advice}`, width - 2, 2))),
+  ]
+}
+
+function indent(text: string): string {
+  return `  ${text.replaceAll('\n', '\n  ')}`
+}
