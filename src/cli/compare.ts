@@ -1,0 +1,52 @@
+/** `shootout compare`: two results files → what became faster and what slower. Never measures anything. */
+
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import { compare } from '../analysis/compare.ts'
+import { describeError, ShootoutError } from '../core/errors.ts'
+import { renderComparison, renderComparisonMarkdown } from '../report/comparison.ts'
+import { readResults } from '../results/reader.ts'
+import { exitCodes } from './exit-codes.ts'
+import { useColor } from './run.ts'
+
+interface CompareFlags {
+  readonly format: 'table' | 'md' | 'json'
+  readonly allowMismatch: readonly string[]
+}
+
+export function registerCompare(program: Command): void {
+  program
+    .command('compare')
+    .description('compare the cells of two results files')
+    .argument('<before>', 'results file')
+    .argument('<after>', 'results file')
+    .addOption(new Option('-f, --format <form>', 'form').choices(['table', 'md', 'json']).default('table'))
+    .option(
+      '--allow-mismatch <field>',
+      'compare although the runs differ in this: machine, file-system, node, shootout, dataset, durability; may be repeated',
+      (field: string, others: readonly string[]) => [...others, ...field.split(',')],
+      [],
+    )
+    .action((before: string, after: string, flags: CompareFlags) => {
+      process.exitCode = runCompare(before, after, flags)
+    })
+}
+
+function runCompare(before: string, after: string, flags: CompareFlags): number {
+  const [old, now] = [readResults(resolve(before)), readResults(resolve(after))]
+  let comparison: ReturnType<typeof compare>
+  try {
+    comparison = compare(old, now, flags.allowMismatch)
+  } catch (error) {
+    if (!(error instanceof ShootoutError) || error.code !== 'not-comparable') throw error
+    process.stderr.write(`shootout: ${describeError(error)}\n`)
+    return exitCodes.baseline
+  }
+  if (flags.format === 'json') process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`)
+  else if (flags.format === 'md') process.stdout.write(renderComparisonMarkdown(comparison))
+  else {
+    const width = process.stdout.columns ?? 120
+    process.stdout.write(renderComparison(comparison, { width, color: useColor(process.stdout) }))
+  }
+  return exitCodes.pass
+}
