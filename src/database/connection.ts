@@ -164,6 +164,11 @@ export class Connection implements ObjectOwner {
     this.#cache.makeAllGhosts()
   }
 
+  /** Gives this connection's cache other limits than the database's, until it is closed. */
+  limitCache(limits: ObjectCacheLimits): void {
+    this.#cache.limits = limits
+  }
+
   /** Forgets least used objects until the cache's limits hold. Every transaction boundary does this by itself. */
   collectCache(): void {
     this.#cache.collect()
@@ -281,6 +286,7 @@ export class Connection implements ObjectOwner {
     }
     await this.abort()
     this.#phase = 'closed'
+    this.#cache.limits = this.#setup.limits
     await this.#setup.giveBack(this)
   }
 

@@ -16,9 +16,9 @@ import { type RetryOptions, withRetries } from './retry.ts'
 import { standardClasses } from './standard-classes.ts'
 
 export interface DatabaseOptions {
-  /** Objects with state that each connection keeps after a transaction. Default 100 000. */
+  /** Objects with state that each connection keeps after a transaction. Default 50 000. */
   readonly cacheObjectsLimit?: number
-  /** Bytes of records whose objects each connection keeps after a transaction. Default 64 MiB. */
+  /** Bytes of records whose objects each connection keeps after a transaction. Default 32 MiB. */
   readonly cacheBytesLimit?: number
   /** Closed connections kept to be opened again, with all they have loaded. Default 8. */
   readonly poolSize?: number
@@ -63,7 +63,7 @@ export class Database {
       await instance.release()
       this.#mustBeOpen()
     }
-    const { cacheObjectsLimit = 100_000, cacheBytesLimit = 64 * 1024 ** 2 } = this.options
+    const { cacheObjectsLimit = 50_000, cacheBytesLimit = 32 * 1024 ** 2 } = this.options
     const connection = new Connection({
       instance,
       classes: this.options.classes ?? standardClasses,

@@ -1,5 +1,6 @@
 /** The object layer, as scenarios and applications import it. */
 
+export { BTree, type BTreeRange } from './b-tree.ts'
 export { ClassRegistry, GenericObject } from './class-registry.ts'
 export { Connection, type TransferCounts } from './connection.ts'
 export { Database, type DatabaseOptions } from './database.ts'

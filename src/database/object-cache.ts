@@ -18,14 +18,14 @@ export interface ObjectCacheLimits {
 const ghostsMin = 1000
 
 export class ObjectCache {
-  readonly #limits: ObjectCacheLimits
+  limits: ObjectCacheLimits
   readonly #loaded = new Map<Oid, Persistent>()
   readonly #ghosts = new Map<Oid, WeakRef<Persistent>>()
   #bytes = 0
   #ghostsLimit = ghostsMin
 
   constructor(limits: ObjectCacheLimits) {
-    this.#limits = limits
+    this.limits = limits
   }
 
   /** Objects with state. */
@@ -94,7 +94,7 @@ export class ObjectCache {
   }
 
   #exceedsLimits(): boolean {
-    return this.#loaded.size > this.#limits.objects || this.#bytes > this.#limits.bytes
+    return this.#loaded.size > this.limits.objects || this.#bytes > this.limits.bytes
   }
 
   #dropDeadGhosts(): void {

@@ -9,6 +9,7 @@
 
 import { ShootoutError } from '../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../core/ids.ts'
+import type { Awaitable } from '../storages/storage.ts'
 
 /** What the state of an object may consist of. Arrays and plain objects in it are values: replace them, never edit. */
 export type Value =
@@ -31,6 +32,8 @@ export type ObjectStatus = 'new' | 'ghost' | 'saved' | 'changed'
 export interface ObjectOwner {
   /** A saved object is about to change. @throws StorageTransactionError when it must not */
   willChange(object: Persistent): void
+  activate<T extends Persistent>(object: T): Awaitable<T>
+  readCurrent(object: Persistent): void
 }
 
 /** A class whose objects can be stored: it has a name that never changes, and makes ghosts without arguments. */

@@ -3,13 +3,23 @@
  * the top of its module, so that they are known before anything is read or merged.
  */
 
+import { BTree } from './b-tree.ts'
+import { BTreeBucket } from './b-tree-bucket.ts'
+import { BTreeNode } from './b-tree-node.ts'
 import { ClassRegistry } from './class-registry.ts'
 import type { PersistentClass } from './persistent.ts'
 import { PersistentCounter } from './persistent-counter.ts'
 import { PersistentMap } from './persistent-map.ts'
 import { PersistentSet } from './persistent-set.ts'
 
-export const standardClasses = new ClassRegistry([PersistentMap, PersistentSet, PersistentCounter])
+export const standardClasses = new ClassRegistry([
+  PersistentMap,
+  PersistentSet,
+  PersistentCounter,
+  BTree,
+  BTreeNode,
+  BTreeBucket,
+])
 
 /** @throws UsageError `class-name` */
 export function registerClass(...classes: readonly PersistentClass[]): void {

@@ -63,6 +63,12 @@ export class ItemSet {
           `worker ${context.worker} has ${items.length} objects where ${plan.perWorker} were stored`,
         )
       }
+      // The whole set has to fit, or objects that a scenario needs live would be forgotten between transactions.
+      const { recordBytes } = context.parameters.dataset
+      connection.limitCache({
+        objects: 2 * items.length + 1000,
+        bytes: 2 * items.length * recordBytes + 1024 ** 2,
+      })
       await connection.abort()
       return new ItemSet(context, connection, payload, items)
     } catch (error) {
