@@ -10,6 +10,7 @@ import { type ScenarioModule, scenarioModuleProblem } from './scenario.ts'
 /** Names of the bundled scenarios, in the order in which they run and reports show them. */
 export const scenarioNames: readonly string[] = [
   'add',
+  'add-btree',
   'update',
   'conflict',
   'conflict-resolve',

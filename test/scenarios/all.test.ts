@@ -34,15 +34,13 @@ describe.each(modules.map((module) => [module.name, module] as const))('%s', (_n
       expect(totals.operations).toBe(12 * 2 * workers)
     })
 
-    test.skipIf(capabilities.includes('prefetch'))(
-      `passes its own checks with ${workers} workers in memory`,
-      async () => {
-        const storage = await openMemory()
-        const totals = await drive(module, storage, how)
-        expect(totals.operations).toBe(12 * 2 * workers)
-        await storage.close()
-      },
-    )
+    if (capabilities.includes('prefetch')) continue
+    test(`passes its own checks with ${workers} workers in memory`, async () => {
+      const storage = await openMemory()
+      const totals = await drive(module, storage, how)
+      expect(totals.operations).toBe(12 * 2 * workers)
+      await storage.close()
+    })
   }
 })
 
