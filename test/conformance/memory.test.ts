@@ -6,9 +6,6 @@ import memory from '../../src/storages/memory.ts'
 
 for (const history of [false, true]) {
   describe(`memory, history ${history}`, async () => {
-    await checkStorage(
-      { module: memory, options: { history } },
-      { test, after: afterAll, skip: test.skip },
-    )
+    await checkStorage({ module: memory, options: { history } }, { test, after: afterAll, skip: test.skip })
   })
 }

@@ -152,10 +152,11 @@ describe.each([{ history: false }, { history: true }])('with %o', ({ history }) 
       }
     })()
     const packing = Promise.resolve(storage.pack!({ before: storage.lastTid, references }))
-    const result = await packing.finally(() => {
-      isPacking = false
-      return moving
-    })
+    const [outcome] = await Promise.allSettled([packing])
+    isPacking = false
+    await moving
+    if (outcome.status === 'rejected') throw outcome.reason
+    const result = outcome.value
     expect(result.removedObjects, `seed ${seed}`).toBe(0)
     expect(await existing(instance, leaves)).toEqual(leaves)
   })

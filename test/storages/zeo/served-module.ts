@@ -1,0 +1,83 @@
+/**
+ * A storage module for the conformance suite: each store is a server in this process, over a real unix socket, that
+ * serves a store of another module. So the whole path is checked, and a failure can be debugged in one process.
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { OptionsOf, OptionsSpec } from '../../../src/core/options.ts'
+import { option } from '../../../src/core/options.ts'
+import { openContext, openStorage } from '../../../src/storages/open.ts'
+import { defineStorage, type Storage, type StorageModule } from '../../../src/storages/storage.ts'
+import { parseAddress } from '../../../src/storages/zeo/address.ts'
+import { openClient } from '../../../src/storages/zeo/client-storage.ts'
+import { dial } from '../../../src/storages/zeo/dial.ts'
+import { type Listener, listen } from '../../../src/storages/zeo/listener.ts'
+import { ZeoServer } from '../../../src/storages/zeo/server.ts'
+
+interface Running {
+  readonly server: ZeoServer
+  readonly storage: Storage
+  readonly listener: Listener
+}
+
+/** @param options of the served module */
+export function servedModule<S extends OptionsSpec>(served: StorageModule<S>, options: OptionsOf<S>) {
+  const capabilities = served.capabilities(options)
+  return defineStorage({
+    name: `served-${served.name}`,
+    summary: 'a server in this process',
+    options: { address: option.string({ default: '', summary: 'where the server listens' }) },
+    capabilities: () => servedCapabilities(capabilities),
+    async provision(_options, { folder, log }) {
+      const provision = await served.provision?.(options, { folder, log })
+      if (provision?.available === false) return provision
+      return {
+        available: true as const,
+        facts: {},
+        async newStore(name: string) {
+          const store = await provision?.newStore(name)
+          // The path of a socket is short.
+          const socketFolder = mkdtempSync(join(tmpdir(), 'shootout-zeo-'))
+          const address = parseAddress(`unix:${join(socketFolder, 's')}`)
+          const running = await start(await openStorage(served, store?.options ?? options), address)
+          return {
+            options: { address: `unix:${join(socketFolder, 's')}` },
+            async dispose() {
+              await running.listener.close()
+              await running.server.close()
+              await running.storage.close()
+              await store?.dispose()
+              rmSync(socketFolder, { recursive: true })
+            },
+          }
+        },
+        dispose: () => provision?.dispose(),
+      }
+    },
+    async open({ address }, context) {
+      const parsed = parseAddress(address)
+      return openClient({ address, dial: () => dial(parsed, { token: '', caFile: '' }) }, context)
+    },
+  })
+
+  async function start(storage: Storage, address: ReturnType<typeof parseAddress>): Promise<Running> {
+    const server = new ZeoServer({ storage, capabilities, name: served.name, log: openContext().log })
+    // Listening ends, with what is connected, when the store is disposed of.
+    return { server, storage, listener: await listen(server, address) }
+  }
+}
+
+/** What a client can do of what the served storage can do. */
+export function servedCapabilities(capabilities: ReturnType<StorageModule['capabilities']>) {
+  return {
+    ...capabilities,
+    reach: 'network' as const,
+    persistent: true,
+    blocking: false,
+    conflictResolution: true,
+    pack: false,
+    prefetch: true,
+  }
+}
