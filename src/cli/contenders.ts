@@ -174,11 +174,14 @@ function describe(
   facts: Readonly<Record<string, string>>,
 ): PlannedContender {
   const { label, storage, source, url, options, capabilities } = contender
+  const given = Object.entries(options).filter(
+    ([name, value]) => value !== contender.module.options[name]?.default,
+  )
   const record: ContenderRecord = {
     label,
     storage,
     module: source,
-    options,
+    options: Object.fromEntries(given),
     durability,
     capabilities: { ...capabilities, durability },
     facts,

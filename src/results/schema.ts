@@ -34,6 +34,7 @@ export interface ContenderRecord {
   readonly storage: string
   /** What it was loaded from: the name of a bundled storage, or a URL. */
   readonly module: string
+  /** Those that differ from the storage's defaults. */
   readonly options: Readonly<Record<string, unknown>>
   /** `memory`, `os`, `full`, `replicated`: what a commit survives. */
   readonly durability: string

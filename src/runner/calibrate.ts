@@ -14,8 +14,8 @@ const fastestNs = 2e6
 /** All warm-up batches of the slowest contender together. */
 const warmupNsMax = 250e6
 const warmupBatchesMax = 30
-/** Reading the clock costs some 50 ns: a lap of this length makes that at most 0.5 %. */
-const lapNs = 10_000
+/** Reading the clock costs some 50 ns: for a lap of this length that is 0.25 %. */
+const lapNs = 20_000
 /** Growth from one probing batch to the next. */
 const growthMax = 10
 /** Two probes agree when neither costs this much more than the other. */
@@ -64,8 +64,11 @@ export interface Calibration {
   readonly operationsPerLap: ReadonlyMap<string, number>
 }
 
-/** @param perOperationNs per contender that could be probed; not empty */
-export function calibrate(perOperationNs: ReadonlyMap<string, number>): Calibration {
+/**
+ * @param perOperationNs per contender that could be probed, as one worker sees it; not empty
+ * @param sharers workers that share one event loop, so that an operation lasts through the turns of all of them
+ */
+export function calibrate(perOperationNs: ReadonlyMap<string, number>, sharers: number): Calibration {
   const costs = [...perOperationNs.values()]
   const slowest = Math.max(...costs)
   const fastest = Math.min(...costs)
@@ -76,7 +79,10 @@ export function calibrate(perOperationNs: ReadonlyMap<string, number>): Calibrat
     operations,
     warmups: Math.min(warmupBatchesMax, Math.max(2, Math.floor(warmupNsMax / batchNs))),
     operationsPerLap: new Map(
-      [...perOperationNs].map(([label, costNs]) => [label, Math.max(1, Math.ceil(lapNs / costNs))]),
+      [...perOperationNs].map(([label, costNs]) => [
+        label,
+        Math.max(1, Math.ceil((lapNs * sharers) / costNs)),
+      ]),
     ),
   }
 }

@@ -173,7 +173,9 @@ class Coordinator {
       })
     }
     await this.#stopAll()
-    return perOperationNs.size === 0 ? undefined : calibrate(perOperationNs)
+    if (perOperationNs.size === 0) return undefined
+    const { kind, workers } = planned.setting.concurrency
+    return calibrate(perOperationNs, kind === 'async' ? workers : 1)
   }
 
   /** Starts a fork of every contender that is still to be measured. What fails now is reported; the others are live. */

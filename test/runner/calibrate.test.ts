@@ -38,6 +38,7 @@ test('all contenders get the same operations, enough for the slowest', () => {
       ['file', 300_000],
       ['sqlite', 150_000],
     ]),
+    1,
   )
   expect(operations).toBe(200)
 })
@@ -48,24 +49,25 @@ test('a fast contender beside a slow one gets a longer batch, within limits', ()
       ['memory', 1_000],
       ['file', 300_000],
     ]),
+    1,
   )
   expect(operations).toBe(600)
 })
 
 test('an operation of seconds is still measured, one at a time', () => {
-  const { operations, warmups } = calibrate(new Map([['slow', 3e9]]))
+  const { operations, warmups } = calibrate(new Map([['slow', 3e9]]), 1)
   expect([operations, warmups]).toEqual([1, 2])
 })
 
 test('the clock is read seldom where operations are short, and each time where they are long', () => {
-  const { operationsPerLap } = calibrate(
-    new Map([
-      ['memory', 100],
-      ['file', 300_000],
-    ]),
-  )
-  expect([...operationsPerLap]).toEqual([
+  const costs = new Map([
     ['memory', 100],
+    ['file', 300_000],
+  ])
+  expect([...calibrate(costs, 1).operationsPerLap]).toEqual([
+    ['memory', 200],
     ['file', 1],
   ])
+  // Five workers in turns: each operation takes five times as long as the work it does.
+  expect(calibrate(new Map([['memory', 500]]), 5).operationsPerLap.get('memory')).toBe(200)
 })
