@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { storageUrl } from '../storages/registry.ts'
 import { runCheck } from './check.ts'
 import { parseContender } from './contenders.ts'
+import { useColor } from './report.ts'
 
 interface CheckFlags {
   readonly json?: boolean
@@ -16,16 +17,21 @@ export function registerCheck(program: Command): void {
     .command('check')
     .description('test whether a storage keeps the promises of the contract')
     .argument('<storage>', 'NAME or ./module.js, with ?option=value&…')
-    .option('--only <text>', 'only behaviours whose name contains this')
+    .option(
+      '--only <list>',
+      'only these topics, or behaviours whose name contains one of these, comma-separated',
+    )
     .option('--seed <text>', 'seed of everything random, as printed by a failure')
     .option('--json', 'for programs')
     .action(async (text: string, flags: CheckFlags) => {
       const request = parseContender(text)
       process.exitCode = await runCheck(storageUrl(request.storage), request.options ?? {}, {
         json: flags.json === true,
-        ...(flags.only === undefined ? {} : { only: flags.only }),
+        ...(flags.only === undefined ? {} : { only: flags.only.split(',') }),
+        color: useColor(process.stdout),
+        storageName: request.storage,
         ...(flags.seed === undefined ? {} : { seed: flags.seed }),
-        write: (line) => process.stdout.write(line),
+        write: (text) => void process.stdout.write(text),
       })
     })
 }
