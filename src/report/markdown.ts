@@ -3,7 +3,14 @@
 import type { Analysis, Cell, Group } from '../analysis/model.ts'
 import { formatRate } from '../core/units.ts'
 import { concurrencyText, ratioText, reasonText, timeText } from './phrases.ts'
-import { environmentSentence, factSentences, rankingSentences, runSentence, tierSentence } from './prose.ts'
+import {
+  environmentSentence,
+  factSentences,
+  legendSentences,
+  rankingSentences,
+  runSentence,
+  tierSentence,
+} from './prose.ts'
 
 export function renderMarkdown(analysis: Analysis): string {
   const { groups, contenders, reference, summary, warnings } = analysis
@@ -33,7 +40,10 @@ export function renderMarkdown(analysis: Analysis): string {
       ? []
       : ['## Warnings', bullets(warnings.map(({ text, advice }) => literal(`${text} ${advice}`)))]),
     '## Results',
-    `Time per operation as one worker sees it (median over forks ± half the 95 % interval), operations per second of all workers, ratio of times to ${literal(reference)} (95 % interval). **Bold**: proven fastest of its durability tier. †: another durability than ${literal(reference)}.`,
+    [
+      ...legendSentences(analysis).map(literal),
+      `**Bold**: proven fastest of its durability tier. †: another durability than ${literal(reference)}.`,
+    ].join(' '),
     ...tables,
     ...(reasons.length === 0
       ? []

@@ -3,8 +3,9 @@
  * Sentences without colours, one per entry; the reports wrap and decorate them.
  */
 
-import type { Analysis, Place, Ranking, Tier } from '../analysis/model.ts'
+import type { Analysis, Group, Place, Ranking, Tier } from '../analysis/model.ts'
 import { formatBytes, formatDuration, formatWait } from '../core/units.ts'
+import type { SuiteLine } from '../results/schema.ts'
 import { durabilityText, intervalText, percentText, rangeText, timesText } from './phrases.ts'
 
 export interface ScenarioSentence {
@@ -82,8 +83,19 @@ export function tierSentence({ durability, contenders }: Tier): string {
   return `${durability} (a commit ${durabilityText(durability)}): ${contenders.join(', ')}`
 }
 
+/** What the numbers in a table are; what marks mean is said by each report for its own. */
+export function legendSentences({ groups, reference }: Analysis): readonly string[] {
+  const hasRange = groups.some(({ cells }) =>
+    cells.some((cell) => cell.status === 'measured' && cell.timePerOperationNs.interval === undefined),
+  )
+  return [
+    `Time per operation as one worker sees it (median over forks ± half the 95 % interval), operations per second of all workers, ratio of times to ${reference} (95 % interval).`,
+    ...(hasRange ? ['In brackets: the whole range of the forks, because an interval takes at least 6.'] : []),
+  ]
+}
+
 /** What was run. */
-export function runSentence({ suite, end, summary: { counts } }: Analysis): string {
+export function runSentence({ suite, end, groups, summary: { counts } }: Analysis): string {
   const { dataset } = suite
   const cells = [
     `${counts.measured} cells measured`,
@@ -96,11 +108,27 @@ export function runSentence({ suite, end, summary: { counts } }: Analysis): stri
     suite.startedAt.replace('T', ' ').replace(/\.\d+Z$/, ' UTC'),
     ...time,
     cells.join(', '),
-    `up to ${suite.forks} forks of ${suite.batches} batches`,
+    forksText(groups, suite),
     `records of ${formatBytes(dataset.recordBytes)}`,
     `seed ${suite.seed}`,
     `plan ${suite.planHash}`,
   ].join(' · ')
+}
+
+/** `6 forks of 5 batches`, `6–12 forks of 5 batches for a budget of 5m 00s`: as many as the cells have. */
+function forksText(groups: readonly Group[], { batches, budgetNs, precision }: SuiteLine): string {
+  const counts = groups.flatMap(({ cells }) =>
+    cells.flatMap((cell) => (cell.status === 'measured' ? [cell.timePerOperationNs.n] : [])),
+  )
+  const [least, most] = [Math.min(...counts), Math.max(...counts)]
+  const forks = counts.length === 0 ? 'no forks' : least === most ? `${most} forks` : `${least}–${most} forks`
+  const reason =
+    precision !== undefined
+      ? ` for a precision of ${percentText(precision)}`
+      : budgetNs !== undefined
+        ? ` in a budget of ${formatWait(budgetNs)}`
+        : ''
+  return `${forks === '1 forks' ? '1 fork' : forks} of ${batches} batches${reason}`
 }
 
 /** On what it was run. */

@@ -6,7 +6,14 @@
 import type { Analysis, Cell, MeasuredCell } from '../analysis/model.ts'
 import { renderGrids } from './grid.ts'
 import { reasonText } from './phrases.ts'
-import { environmentSentence, factSentences, rankingSentences, runSentence, tierSentence } from './prose.ts'
+import {
+  environmentSentence,
+  factSentences,
+  legendSentences,
+  rankingSentences,
+  runSentence,
+  tierSentence,
+} from './prose.ts'
 import type { RenderOptions } from './renderer.ts'
 import { type Paint, padEnd, painter, wrap } from './terminal.ts'
 
@@ -28,11 +35,9 @@ export function renderTable(analysis: Analysis, options: RenderOptions): string 
     .join('\n\n')}\n`
 }
 
-function tables(
-  { groups, contenders, reference, summary: { tiers } }: Analysis,
-  width: number,
-  paint: Paint,
-): string[][] {
+function tables(analysis: Analysis, width: number, paint: Paint): string[][] {
+  const { groups, contenders, reference } = analysis
+  const { tiers } = analysis.summary
   const reasons: string[] = []
   const footnote = (cell: Exclude<Cell, MeasuredCell>) => {
     const text = `${cell.contender}: ${reasonText(cell)}`
@@ -50,14 +55,8 @@ function tables(
   )
 
   const cells = groups.flatMap((group) => group.cells)
-  const hasRange = cells.some(
-    (cell) => cell.status === 'measured' && cell.timePerOperationNs.interval === undefined,
-  )
   const legend = [
-    `Time per operation as one worker sees it (median over forks ± half the 95 % interval), operations per second of all workers, ratio of times to ${reference} (95 % interval).`,
-    ...(hasRange
-      ? ['In brackets: the whole range, because 6 forks at least are needed for an interval.']
-      : []),
+    ...legendSentences(analysis),
     ...(cells.some((cell) => cell.status === 'measured' && cell.fastest)
       ? ['* proven fastest of its durability tier']
       : []),

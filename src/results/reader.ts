@@ -5,7 +5,15 @@
 
 import { readFileSync } from 'node:fs'
 import { toPlainError, UsageError } from '../core/errors.ts'
-import { type EndLine, type ForkLine, type SkipLine, type SuiteLine, schemaVersion } from './schema.ts'
+import {
+  type EndLine,
+  type ForkLine,
+  type ForksLine,
+  type ResultLine,
+  type SkipLine,
+  type SuiteLine,
+  schemaVersion,
+} from './schema.ts'
 import { lineProblem } from './validate.ts'
 
 export interface Results {
@@ -14,6 +22,8 @@ export interface Results {
   /** In the order of the file. A fork that was repeated is here once, as its last line says. */
   readonly forks: readonly ForkLine[]
   readonly skips: readonly SkipLine[]
+  /** How many forks each setting was to have, where that was decided while running. */
+  readonly decision?: ForksLine
   /** Missing where the run was killed, or where forks were added after it. */
   readonly end?: EndLine
   readonly warnings: readonly ResultsWarning[]
@@ -65,12 +75,21 @@ export function parseResults(text: string, path: string): Results {
   const forks = new Map<string, ForkLine>()
   const skips = new Map<string, SkipLine>()
   let end: EndLine | undefined
+  let decision: ForksLine | undefined
 
   for (let index = 1; index < lines.length; index++) {
     const line = parseLine(lines[index]!, path, index + 1)
     if (line.type === 'suite') throw malformed(path, index + 1, 'only the first line may be of type suite')
     if (line.type === 'end') {
       end = line
+      continue
+    }
+    if (line.type === 'forks') {
+      if (line.forks.length !== suite.settings.length) {
+        const counts = `${line.forks.length} numbers for ${suite.settings.length} settings`
+        throw malformed(path, index + 1, `forks has ${counts}`)
+      }
+      decision = line
       continue
     }
     if (!labels.has(line.contender)) {
@@ -101,6 +120,7 @@ export function parseResults(text: string, path: string): Results {
     suite,
     forks: [...forks.values()],
     skips: [...skips.values()],
+    ...(decision === undefined ? {} : { decision }),
     ...(end === undefined ? {} : { end }),
     warnings,
   }
@@ -133,7 +153,7 @@ function parseLine(text: string, path: string, number: number) {
   }
   const problem = lineProblem(value)
   if (problem !== undefined) throw malformed(path, number, problem)
-  return value as SuiteLine | ForkLine | SkipLine | EndLine
+  return value as ResultLine
 }
 
 function malformed(path: string, line: number, problem: string): UsageError {

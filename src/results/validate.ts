@@ -73,7 +73,7 @@ const isSuite = hasFields(
     reference: isText,
     profiled: isBoolean,
   },
-  { budgetNs: isAmount },
+  { budgetNs: isAmount, precision: isAmount },
 )
 
 const cell = { contender: isText, scenario: isText, objects: isCount, concurrency: isConcurrency }
@@ -150,6 +150,7 @@ const checks: Readonly<Record<ResultLine['type'], Check>> = {
   suite: isSuite,
   fork: isFork,
   skip: hasFields({ ...cell, reason: isText }),
+  forks: hasFields({ decidedBy: isOneOf('budget', 'precision'), forks: isList(isCount) }),
   end: hasFields({ endedAt: isTime, outcome: isOneOf('completed', 'interrupted'), elapsedNs: isAmount }),
 }
 

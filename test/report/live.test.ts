@@ -31,7 +31,7 @@ class Screen {
       if (rest[0] === '\n') {
         this.#row++
         this.lines[this.#row] ??= ''
-      } else if (rest[0] !== '\r') this.lines[this.#row] += rest[0]
+      } else if (rest[0] !== '\r') this.lines[this.#row] = `${this.lines[this.#row]}${rest[0]}`
       at++
     }
   }

@@ -14,7 +14,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parseResults, readResults } from '../../src/results/reader.ts'
 import type { Reporter } from '../../src/results/reporter.ts'
-import type { ResultLine } from '../../src/results/schema.ts'
+import type { ResultLine, SuiteLine } from '../../src/results/schema.ts'
 import { openResultsWriter } from '../../src/results/writer.ts'
 import { sampleLines, sampleText } from '../report/sample.ts'
 
@@ -31,6 +31,7 @@ async function write(reporter: Reporter, lines: readonly ResultLine[]): Promise<
     if (line.type === 'suite') reporter.onSuite?.(line)
     else if (line.type === 'fork') reporter.onFork?.(line)
     else if (line.type === 'skip') reporter.onSkip?.(line)
+    else if (line.type === 'forks') reporter.onForks?.(line)
     else reporter.onEnd?.(line)
   }
   await reporter.close?.()
@@ -195,6 +196,20 @@ describe('the reader', () => {
     expect(parseResults(lines.join(''), 'x.jsonl').forks).toHaveLength(
       lines.filter((line) => line.includes('"type":"fork"')).length,
     )
+  })
+
+  test('a decision on the number of forks is read, and has a number for every setting', () => {
+    const lines = sampleLines(small)
+    const count = (lines[0] as SuiteLine).settings.length
+    const decision = (forks: number): ResultLine => ({
+      type: 'forks',
+      decidedBy: 'budget',
+      forks: Array.from({ length: forks }, () => 6),
+    })
+    const text = (forks: number) =>
+      [...lines, decision(forks)].map((line) => `${JSON.stringify(line)}\n`).join('')
+    expect(parseResults(text(count), 'x.jsonl').decision).toEqual(decision(count))
+    expect(() => parseResults(text(count - 1), 'x.jsonl')).toThrow('forks has 3 numbers for 4 settings')
   })
 
   test('of a fork that was repeated, the last line counts, and a file that goes on has not ended', () => {

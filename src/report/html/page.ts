@@ -1,0 +1,132 @@
+/**
+ * The report as one HTML file that needs nothing else: no network, no script. Charts are drawn in; the analysis is
+ * embedded as JSON for whoever wants to work on with the numbers.
+ */
+
+import type { Analysis } from '../../analysis/model.ts'
+import { reasonText } from '../phrases.ts'
+import {
+  environmentSentence,
+  factSentences,
+  legendSentences,
+  rankingSentences,
+  runSentence,
+  tierSentence,
+} from '../prose.ts'
+import { ratioChart, timeChart } from './charts.ts'
+import { escapeHtml, escapeJson } from './escape.ts'
+import { style } from './style.ts'
+import { renderSvg } from './svg.ts'
+import { costTable, type Footnote, resultTable } from './tables.ts'
+
+export async function renderHtml(analysis: Analysis): Promise<string> {
+  const scenarios = [...new Set(analysis.groups.map(({ setting }) => setting.scenario))]
+  const title = `Shootout: ${analysis.contenders.map(({ label }) => label).join(', ')}`
+  const sections: string[] = []
+  for (const scenario of scenarios) sections.push(await scenarioSection(analysis, scenario))
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escapeHtml(title)}</title>
+<style>${style}</style>
+</head>
+<body>
+<header>
+<h1>${escapeHtml(title)}</h1>
+<p class="soft">${escapeHtml(runSentence(analysis))}</p>
+<nav>${scenarios.map((scenario) => `<a href="#${anchor(scenario)}">${escapeHtml(scenario)}</a>`).join('')}<a href="#conditions">conditions</a></nav>
+</header>
+<main>
+${summarySection(analysis)}
+${warningsSection(analysis)}
+${sections.join('\n')}
+${conditionsSection(analysis)}
+</main>
+<script type="application/json" id="analysis">${escapeJson(analysis)}</script>
+</body>
+</html>
+`
+}
+
+function summarySection(analysis: Analysis): string {
+  const sentences = rankingSentences(analysis)
+  const list =
+    sentences.length === 0
+      ? '<p>Nothing to rank: no two contenders of equal durability have results in common.</p>'
+      : `<dl>${sentences
+          .map(({ scenario, sentence }) => `<dt>${escapeHtml(scenario)}</dt><dd>${escapeHtml(sentence)}</dd>`)
+          .join('\n')}</dl>`
+  return `<section>
+<h2>Which is faster</h2>
+${list}
+<p class="soft">In parentheses: 95 % intervals. Only contenders of equal durability are ranked:</p>
+${bullets(analysis.summary.tiers.map(tierSentence), 'soft')}
+</section>`
+}
+
+function warningsSection({ warnings }: Analysis): string {
+  if (warnings.length === 0) return ''
+  const heading = warnings.length === 1 ? 'Warning' : `${warnings.length} warnings`
+  return `<aside><strong>${heading}</strong>${bullets(warnings.map(({ text, advice }) => `${text} ${advice}`))}</aside>`
+}
+
+async function scenarioSection(analysis: Analysis, scenario: string): Promise<string> {
+  const groups = analysis.groups.filter(({ setting }) => setting.scenario === scenario)
+  const reasons: string[] = []
+  const footnote: Footnote = (cell) => {
+    const text = `${cell.contender}: ${reasonText(cell)}`
+    const index = reasons.indexOf(text)
+    return index >= 0 ? index + 1 : reasons.push(text)
+  }
+  const times = await renderSvg(timeChart(analysis, scenario, footnote))
+  const isWhole = legendSentences(analysis).length === 1
+  const strokes = isWhole
+    ? '95 % intervals'
+    : '95 % intervals, or the whole range where there are fewer than 6 forks'
+  const ratios = ratioChart(analysis, scenario)
+  const forest =
+    ratios === undefined
+      ? ''
+      : `<figure>${await renderSvg(ratios)}<figcaption>Ratio of times to ${escapeHtml(analysis.reference)}, with ${strokes}. Hollow: another durability.</figcaption></figure>`
+  const result = resultTable(groups, analysis, footnote)
+  const notes =
+    reasons.length === 0
+      ? ''
+      : `<ol class="soft">${reasons.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ol>`
+  return `<section id="${anchor(scenario)}">
+<h2>${escapeHtml(scenario)}</h2>
+<div class="charts">
+<figure>${times}<figcaption>Time per operation, lower is better. Strokes: ${strokes}.</figcaption></figure>
+${forest}
+</div>
+${notes}
+<details open><summary>Numbers</summary>
+${result}
+<p class="soft">${escapeHtml(legendSentences(analysis).join(' '))} Green: proven fastest of its durability tier. †: another durability than ${escapeHtml(analysis.reference)}.</p>
+</details>
+<details><summary>What an operation cost</summary>
+${costTable(groups)}
+<p class="soft">Medians over forks. p50, p95, p99: of single operations, closed loop, where every fork has enough of them. Counters are per operation.</p>
+</details>
+</section>`
+}
+
+function conditionsSection(analysis: Analysis): string {
+  const lines = [runSentence(analysis), environmentSentence(analysis), ...factSentences(analysis)]
+  return `<section id="conditions">
+<h2>Conditions</h2>
+${bullets(lines)}
+<p class="soft">Made from <code>${escapeHtml(analysis.path)}</code>; again with <code>shootout report ${escapeHtml(analysis.path)} --html report.html</code>. The numbers are in this page as JSON, in the element with the id <code>analysis</code>.</p>
+</section>`
+}
+
+function bullets(lines: readonly string[], name = ''): string {
+  const list = lines.map((line) => `<li>${escapeHtml(line)}</li>`).join('')
+  return `<ul${name === '' ? '' : ` class="${name}"`}>${list}</ul>`
+}
+
+function anchor(scenario: string): string {
+  return `scenario-${encodeURIComponent(scenario)}`
+}
