@@ -23,6 +23,21 @@ const blockingMsMax = 1
 /** A leader that has not come back after this long was terminated, or its disk hangs: somebody else leads. */
 const leaderMsMax = 2000
 
+/** A turn of the event loop that has not come after this long is being kept away. */
+const starvedMs = 5
+
+interface FlushTarget {
+  readonly end: number
+  readonly tid: Tid
+  readonly file: number
+  readonly generation: number
+  readonly rollbacks: number
+}
+
+interface Failure {
+  readonly cause: unknown
+}
+
 interface Committer {
   readonly tid: Tid
   /** Number of rollbacks when it was appended. */
@@ -40,6 +55,7 @@ export class GroupCommit {
   #visible: Tid
   #settling = false
   #driving = false
+  #drivingSince = 0
   /** How long the last flush took: what to expect of the next one. */
   #syncMs = 0
   /** Since when the same leader has been followed. */
@@ -53,6 +69,7 @@ export class GroupCommit {
 
   /** Newest transaction that this isolate may see. Announces own transactions first that have become durable. */
   get visibleTid(): Tid {
+    if (this.busy) this.#leadIfStarved()
     this.settle()
     return this.#visible
   }
@@ -138,6 +155,7 @@ export class GroupCommit {
   #drive(): void {
     if (this.#driving) return
     this.#driving = true
+    this.#drivingSince = performance.now()
     // Not at once: every task that is ready to commit in this turn of the event loop shall be in the group.
     setImmediate(() => {
       this.#step().catch((error: unknown) => {
@@ -161,37 +179,78 @@ export class GroupCommit {
   }
 
   async #lead(): Promise<void> {
-    const { words } = this.#log
     try {
-      await this.flush()
+      await this.#flush()
     } finally {
-      Atomics.store(words, word.syncing, 0)
-      Atomics.add(words, word.syncEpoch, 1)
-      Atomics.notify(words, word.syncEpoch)
+      this.#stepDown()
+    }
+  }
+
+  #stepDown(): void {
+    const { words } = this.#log
+    Atomics.store(words, word.syncing, 0)
+    Atomics.add(words, word.syncEpoch, 1)
+    Atomics.notify(words, word.syncEpoch)
+  }
+
+  /** A caller that polls without ever yielding would keep our turn of the event loop from coming: lead here and now. */
+  #leadIfStarved(): void {
+    if (this.#settling || performance.now() - this.#drivingSince < starvedMs) return
+    const { words } = this.#log
+    if (Atomics.compareExchange(words, word.syncing, 0, 1) !== 0) return
+    try {
+      this.#flushInPlace()
+    } finally {
+      this.#stepDown()
     }
   }
 
   /** Makes everything appended so far durable and publishes it, or takes it back. */
-  async flush(): Promise<void> {
+  async #flush(): Promise<void> {
+    if (this.#syncMs <= blockingMsMax) {
+      this.#flushInPlace()
+      return
+    }
+    const target = this.#target()
+    const start = performance.now()
+    let failure: Failure | undefined
+    try {
+      await this.#log.files.syncLater(target.file)
+    } catch (cause) {
+      failure = { cause }
+    }
+    this.#flushed(target, start, failure)
+  }
+
+  #flushInPlace(): void {
+    const target = this.#target()
+    const start = performance.now()
+    let failure: Failure | undefined
+    try {
+      this.#log.files.sync(target.file)
+    } catch (cause) {
+      failure = { cause }
+    }
+    this.#flushed(target, start, failure)
+  }
+
+  /** How far the log reaches now. */
+  #target(): FlushTarget {
     const log = this.#log
-    const { numbers } = log
-    const target = log.locked(() => ({
-      end: numbers.tail,
-      tid: numbers.tailTid,
+    return log.locked(() => ({
+      end: log.numbers.tail,
+      tid: log.numbers.tailTid,
       file: log.file,
       generation: log.generation,
       rollbacks: Atomics.load(log.words, word.rollbacks),
     }))
-    const start = performance.now()
-    let failure: { readonly cause: unknown } | undefined
-    try {
-      if (this.#syncMs <= blockingMsMax) log.files.sync(target.file)
-      else await log.files.syncLater(target.file)
-    } catch (cause) {
-      failure = { cause }
-    }
+  }
+
+  #flushed(target: FlushTarget, startMs: number, failure: Failure | undefined): void {
+    const log = this.#log
+    const { numbers } = log
+    this.#syncMs = performance.now() - startMs
     log.counters.syncs++
-    this.#syncMs = performance.now() - start
     log.locked(() => {
       // A file that took this one's place (pack) was flushed, and published, as a whole; and what was taken back
       // meanwhile must not be published by a flush that began before.
@@ -225,6 +284,6 @@ export class GroupCommit {
     this.#followingSince ??= performance.now()
     if (performance.now() - this.#followingSince < leaderMsMax) return
     this.#followingSince = undefined
-    await this.flush()
+    await this.#flush()
   }
 }
