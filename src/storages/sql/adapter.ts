@@ -63,8 +63,14 @@ export interface PastRow {
   readonly nextSerial: Tid | undefined
 }
 
+/** A connection to the database. */
+interface Session {
+  /** Present where a connection can be lost: true when it was. A broken session is closed, never used again. */
+  readonly isBroken?: boolean
+}
+
 /** A session for loading. */
-export interface Reader {
+export interface Reader extends Session {
   /** Ends the snapshot, if there is one, and opens the next. @param seen of the poll before; undefined for none */
   poll(seen: Tid | undefined): Awaitable<Poll>
   /** Undefined when the snapshot has no such object; a row without data when it was deleted. */
@@ -91,7 +97,7 @@ export interface Committed {
 }
 
 /** A session for committing. After `finish`, `abort` or any error it holds no lock and can be used again. */
-export interface Writer {
+export interface Writer extends Session {
   /**
    * Takes the locks and compares. Returns the current row of every object that is not at the revision named
    * (`serial` `noTid` where there is none), deleted objects among them. What was not returned stays current until `finish` or `abort`.
@@ -99,6 +105,8 @@ export interface Writer {
    * @throws CommitLockTimeoutError, ReadConflictError, DisconnectedError
    */
   vote(changes: readonly Change[], expectations: readonly Expectation[]): Awaitable<readonly Row[]>
+  /** Makes a vote that waits for a lock give up: it raises StorageTransactionError, soon. Else nothing. */
+  cancelVote(): Awaitable<void>
   /**
    * Chooses the tid, writes the rows, commits.
    * @param changes those that were voted on, in the same order; their data may differ (resolved conflicts)
@@ -117,6 +125,11 @@ export interface SqlAdapter {
   readonly title: string
   /** The history-preserving schema is in use. */
   readonly keepsHistory: boolean
+  /**
+   * Instances take object ids in groups of this many, the first of each divisible by it; 1 where it makes no difference.
+   * Leases come in whole groups.
+   */
+  readonly oidGroup: number
   openReader(): Awaitable<Reader>
   openWriter(): Awaitable<Writer>
   /** The first of `count` consecutive oids that nobody has been given and that no record has. Never the root. */
@@ -135,4 +148,9 @@ export function restoreOrderError(tid: Tid, last: Tid): StorageTransactionError 
     `restore: transaction ${tid} is not newer than ${last}, the last one here`,
     { details: { tid, last } },
   )
+}
+
+/** For a vote that was given up. */
+export function cancelledError(): StorageTransactionError {
+  return new StorageTransactionError('the transaction was aborted while it waited for its vote')
 }

@@ -3,7 +3,12 @@
  * application's transaction, and at most one transaction.
  */
 
-import { ClosedError, ObjectNotFoundError, StorageTransactionError } from '../../core/errors.ts'
+import {
+  ClosedError,
+  DisconnectedError,
+  ObjectNotFoundError,
+  StorageTransactionError,
+} from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import {
   type Awaitable,
@@ -36,6 +41,8 @@ export class SqlInstance implements StorageInstance {
   readonly #own = new Map<Tid, ReadonlySet<Oid>>()
   /** What `prefetch` brought, for the snapshot that is open. */
   readonly #prefetched = new Map<Oid, Revision | undefined>()
+  /** Rest of the group of object ids that was taken last. */
+  #spareOids: readonly Oid[] = []
   #transaction: SqlTransaction | undefined
   #released: Promise<void> | undefined
 
@@ -54,6 +61,14 @@ export class SqlInstance implements StorageInstance {
   pollInvalidations(): Awaitable<Invalidations> {
     this.#assertUsable()
     this.#prefetched.clear()
+    return attempt(
+      () => this.#poll(),
+      // The connection may have been lost while nobody looked. Nothing depends on it yet, so a new one will do.
+      (error) => (error instanceof DisconnectedError ? this.#poll() : Promise.reject(error)),
+    )
+  }
+
+  #poll(): Awaitable<Invalidations> {
     return chain(this.#reader ?? this.#store.readers.take(), (reader) => {
       this.#reader = undefined
       return attempt(
@@ -235,7 +250,23 @@ export class SqlInstance implements StorageInstance {
   newOids(count: number): Awaitable<readonly Oid[]> {
     this.#assertUsable()
     this.#store.assertWritable()
-    return this.#store.oids.take(count)
+    if (this.#spareOids.length >= count) {
+      const oids = this.#spareOids.slice(0, count)
+      this.#spareOids = this.#spareOids.slice(count)
+      return oids
+    }
+    return chain(this.#store.oids.take(count), (oids) => {
+      // What is left of the group before is given up; groups of two instances must not mix.
+      this.#spareOids = oids.slice(count)
+      return oids.length === count ? oids : oids.slice(0, count)
+    })
+  }
+
+  /** Somebody chose this id: it is never handed out here. */
+  skipOid(oid: Oid): void {
+    this.#store.oids.skip(oid)
+    const spare = this.#spareOids
+    if (spare.length > 0 && oid >= spare[0]! && oid <= spare.at(-1)!) this.#spareOids = []
   }
 
   begin(metadata: TransactionMetadata = emptyMetadata): Transaction {

@@ -12,17 +12,25 @@ export const leaseSize = 1024
 
 export class OidLease {
   readonly #lease: (count: number) => Awaitable<Oid>
+  readonly #group: number
   #next = 0
   #end = 0
   /** Leases are asked for one at a time, so that ranges come in ascending order. */
   #pending: Promise<unknown> | undefined
 
-  constructor(lease: (count: number) => Awaitable<Oid>) {
+  /** @param group ids are leased, and handed out, in multiples of this */
+  constructor(lease: (count: number) => Awaitable<Oid>, group: number) {
     this.#lease = lease
+    this.#group = group
   }
 
+  /** At least `count` ids, in whole groups. */
   take(count: number): Awaitable<readonly Oid[]> {
     if (this.#pending !== undefined) return this.#pending.then(() => this.take(count))
+    return this.#take(Math.ceil(count / this.#group) * this.#group)
+  }
+
+  #take(count: number): Awaitable<readonly Oid[]> {
     if (this.#end - this.#next >= count) return this.#cut(count)
     const wanted = Math.max(leaseSize, count)
     const first = this.#lease(wanted)
@@ -43,7 +51,8 @@ export class OidLease {
 
   /** An id that somebody chose is never handed out by us. */
   skip(oid: Oid): void {
-    if (oid >= this.#next && oid < this.#end) this.#next = oid + 1
+    if (oid < this.#next || oid >= this.#end) return
+    this.#next = Math.min(this.#end, (Math.floor(oid / this.#group) + 1) * this.#group)
   }
 
   #begin(first: Oid, count: number): void {

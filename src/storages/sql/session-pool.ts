@@ -8,6 +8,7 @@ import { ClosedError } from '../../core/errors.ts'
 import type { Awaitable } from '../storage.ts'
 
 interface Session {
+  readonly isBroken?: boolean
   close(): Awaitable<void>
 }
 
@@ -25,11 +26,17 @@ export class SessionPool<S extends Session> {
 
   take(): Awaitable<S> {
     if (this.#closed) throw new ClosedError('the storage')
-    return this.#idle.pop() ?? this.#open()
+    for (let session = this.#idle.pop(); session !== undefined; session = this.#idle.pop()) {
+      if (session.isBroken !== true) return session
+      // Lost while it was idle. There is nothing left to say goodbye to, so nobody waits for it.
+      void session.close()
+    }
+    return this.#open()
   }
 
   giveBack(session: S): Awaitable<void> {
-    if (this.#closed || this.#idle.length >= this.#idleLimit()) return session.close()
+    const isSurplus = this.#closed || this.#idle.length >= this.#idleLimit()
+    if (isSurplus || session.isBroken === true) return session.close()
     this.#idle.push(session)
   }
 

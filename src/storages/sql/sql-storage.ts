@@ -18,6 +18,7 @@ import type {
 } from '../storage.ts'
 import { type Reader, restoreOrderError, type SqlAdapter, type Writer } from './adapter.ts'
 import { attempt, chain } from './awaitable.ts'
+import { CommitOrder } from './commit-order.ts'
 import { SqlInstance } from './instance.ts'
 import { OidLease } from './oid-lease.ts'
 import { SessionPool } from './session-pool.ts'
@@ -36,6 +37,7 @@ export class SqlStore {
   readonly instances = new Set<SqlInstance>()
   /** Transactions of this storage that are being committed, with an object that each of them changes. */
   readonly finishing = new Map<Promise<unknown>, Oid>()
+  readonly commitOrder = new CommitOrder(() => this.lastTid)
   /** Transactions that have voted and not ended. Closing waits for them. */
   readonly voted = new Set<Promise<void>>()
   lastTid: Tid = noTid
@@ -45,7 +47,7 @@ export class SqlStore {
     this.adapter = adapter
     this.context = context
     this.counters = counters
-    this.oids = new OidLease((count) => adapter.leaseOids(count))
+    this.oids = new OidLease((count) => adapter.leaseOids(count), adapter.oidGroup)
     const idleLimit = (): number => Math.max(2, this.instances.size)
     this.readers = new SessionPool(() => adapter.openReader(), idleLimit)
     this.writers = new SessionPool(() => adapter.openWriter(), idleLimit)

@@ -21,6 +21,12 @@ import { undoChanges } from './undo.ts'
 /** Open: changes may be added. Failed: only abort is left. */
 type State = 'open' | 'voting' | 'voted' | 'finishing' | 'failed' | 'ended'
 
+interface Outcome {
+  readonly tid: Tid
+  /** What `onTid` threw. It does not undo the commit. */
+  readonly failure: { readonly error: unknown } | undefined
+}
+
 export interface TransactionStart {
   readonly metadata: TransactionMetadata
   /** Shows the snapshot in which the transaction began, while that is open. */
@@ -64,7 +70,7 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     this.#assertState('open', 'store')
     this.#changes.set(oid, { oid, base: serial, data })
     this.#resolved.delete(oid)
-    this.#store.oids.skip(oid)
+    this.#instance.skipOid(oid)
   }
 
   delete(oid: Oid, serial: Tid): void {
@@ -222,11 +228,11 @@ export class SqlTransaction implements Transaction, VotedTransaction {
       () => writer.finish(this.#ordered, this.#start.metadata),
       (error) => this.#fail(error),
     )
-    if (!(committed instanceof Promise)) return this.#committed(writer, committed, onTid)
-    const finished = committed.then((commit) => this.#committed(writer, commit, onTid))
+    if (!(committed instanceof Promise)) return this.#afterCommit(writer, this.#committed(committed, onTid))
+    const told = this.#store.commitOrder.follow(committed, (commit) => this.#committed(commit, onTid))
     const first = this.#ordered[0]
-    if (first !== undefined) this.#announce(finished, first.oid)
-    return this.#work(finished)
+    if (first !== undefined) this.#announce(told, first.oid)
+    return this.#work(told.then((outcome) => this.#afterCommit(writer, outcome)))
   }
 
   /** Until `finished`, no other instance may open a snapshot that shows this transaction. */
@@ -239,24 +245,29 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     void settled.then(() => this.#store.finishing.delete(settled))
   }
 
-  #committed(writer: Writer, commit: Committed, onTid: ((tid: Tid) => void) | undefined): Awaitable<Tid> {
+  /** The transaction is durable: tells the caller, then everybody. Nothing may be awaited in here. */
+  #committed(commit: Committed, onTid: ((tid: Tid) => void) | undefined): Outcome {
     const { counters } = this.#store
     counters.commits++
     counters.stores += this.#ordered.length
     for (const { data } of this.#ordered) counters.storedBytes += data?.length ?? 0
     this.#instance.committed(commit, this.#reported())
-    let failure: { readonly error: unknown } | undefined
+    let failure: Outcome['failure']
     try {
       onTid?.(commit.tid)
     } catch (error) {
       failure = { error }
     }
     this.#store.sawTid(commit.tid)
+    return { tid: commit.tid, failure }
+  }
+
+  #afterCommit(writer: Writer, { tid, failure }: Outcome): Awaitable<Tid> {
     this.#writer = undefined
     this.#end()
     return chain(this.#store.writers.giveBack(writer), () => {
       if (failure !== undefined) throw failure.error
-      return commit.tid
+      return tid
     })
   }
 
@@ -272,6 +283,7 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   async abort(): Promise<void> {
     if (this.#state === 'ended') return
     if (this.#working !== undefined) {
+      if (this.#state === 'voting') await this.#writer?.cancelVote()
       await this.#working
       if (this.hasEnded) return
     }

@@ -24,6 +24,7 @@ export interface SqliteSettings {
 export class SqliteAdapter implements SqlAdapter {
   readonly title: string
   readonly keepsHistory: boolean
+  readonly oidGroup = 1
   readonly #connect: () => SqliteConnection
   readonly #settings: SqliteSettings
   readonly #context: OpenContext

@@ -7,7 +7,7 @@
 import type { Clock } from '../../../core/clock.ts'
 import { CommitLockTimeoutError } from '../../../core/errors.ts'
 import type { Awaitable } from '../../storage.ts'
-import { attempt, chain } from '../awaitable.ts'
+import { cancelledError } from '../adapter.ts'
 import { isBusy } from './driver.ts'
 
 /** Longest pause between two tries: some commits of one fsync each. */
@@ -21,23 +21,45 @@ export interface Patience {
   readonly what: string
 }
 
+/** Somebody's waiting, and how to end it. */
+export class Wait {
+  #isCancelled = false
+  #onCancel: (() => void) | undefined
+
+  get isCancelled(): boolean {
+    return this.#isCancelled
+  }
+
+  /** Makes what waits raise StorageTransactionError. */
+  cancel(): void {
+    this.#isCancelled = true
+    this.#onCancel?.()
+  }
+
+  /** @param wake undefined when nothing is waiting any more */
+  onCancel(wake: (() => void) | undefined): void {
+    this.#onCancel = wake
+  }
+}
+
 /**
  * The result of `work`, tried again while it raises "busy". At once, without a promise, when the first try succeeds.
- * @throws CommitLockTimeoutError
+ * @throws CommitLockTimeoutError, StorageTransactionError when `wait` is cancelled
  */
-export function whileBusy<T>(patience: Patience, work: () => T): Awaitable<T> {
+export function whileBusy<T>(patience: Patience, work: () => T, wait?: Wait): Awaitable<T> {
   try {
     return work()
   } catch (error) {
     if (!isBusy(error)) throw error
-    return retry(patience, work)
+    return retry(patience, work, wait)
   }
 }
 
-async function retry<T>(patience: Patience, work: () => T): Promise<T> {
+async function retry<T>(patience: Patience, work: () => T, wait: Wait | undefined): Promise<T> {
   const deadlineNs = patience.clock.monotonicNs() + patience.timeoutNs
   for (let pauseMs = 1; ; pauseMs = Math.min(pauseMs * 2, pauseMsMax)) {
     await pause(pauseMs * (0.5 + Math.random() / 2))
+    if (wait?.isCancelled === true) throw cancelledError()
     try {
       return work()
     } catch (error) {
@@ -69,21 +91,26 @@ export class WriteQueue {
     this.#patience = patience
   }
 
-  /** At once when nobody holds the lock. @throws CommitLockTimeoutError */
-  enter(): Awaitable<void> {
+  /** At once when nobody holds the lock. @throws CommitLockTimeoutError, StorageTransactionError */
+  enter(wait: Wait): Awaitable<void> {
     if (!this.#isHeld) {
       this.#isHeld = true
       return
     }
     return new Promise((resolve, reject) => {
+      const giveUp = (error: Error): void => {
+        clearTimeout(timer)
+        wait.onCancel(undefined)
+        this.#waiting.splice(this.#waiting.indexOf(grant), 1)
+        reject(error)
+      }
       const grant = (): void => {
         clearTimeout(timer)
+        wait.onCancel(undefined)
         resolve()
       }
-      const timer = setTimeout(() => {
-        this.#waiting.splice(this.#waiting.indexOf(grant), 1)
-        reject(lockTimeout(this.#patience))
-      }, this.#patience.timeoutNs / 1e6)
+      const timer = setTimeout(() => giveUp(lockTimeout(this.#patience)), this.#patience.timeoutNs / 1e6)
+      wait.onCancel(() => giveUp(cancelledError()))
       this.#waiting.push(grant)
     })
   }
@@ -92,22 +119,5 @@ export class WriteQueue {
     const next = this.#waiting.shift()
     if (next === undefined) this.#isHeld = false
     else next()
-  }
-
-  /** `work` while nobody else of this isolate writes. */
-  alone<T>(work: () => Awaitable<T>): Awaitable<T> {
-    return chain(this.enter(), () =>
-      attempt(
-        () =>
-          chain(work(), (result) => {
-            this.leave()
-            return result
-          }),
-        (error) => {
-          this.leave()
-          throw error
-        },
-      ),
-    )
   }
 }

@@ -8,7 +8,7 @@ import type { Oid, Tid } from '../../../core/ids.ts'
 import type { Awaitable, Durability, MutableCounters } from '../../storage.ts'
 import { attempt, chain } from '../awaitable.ts'
 import { leaseSize } from '../oid-lease.ts'
-import { type Patience, WriteQueue, whileBusy } from './busy.ts'
+import { type Patience, Wait, WriteQueue, whileBusy } from './busy.ts'
 import type { SqliteConnection, SqliteStatement } from './driver.ts'
 import { historyFree, historyPreserving, writeHistory, writeHistoryFree, writeState } from './statements.ts'
 
@@ -62,11 +62,14 @@ export class WriteSession {
     this.#advance = connection.prepare(writeState.advance)
   }
 
-  /** Takes the write lock; it is held until `commit` or `rollback`. @throws CommitLockTimeoutError */
-  begin(): Awaitable<void> {
-    return chain(this.queue.enter(), () =>
+  /**
+   * Takes the write lock; it is held until `commit` or `rollback`.
+   * @throws CommitLockTimeoutError, StorageTransactionError when `wait` is cancelled
+   */
+  begin(wait = new Wait()): Awaitable<void> {
+    return chain(this.queue.enter(wait), () =>
       attempt(
-        () => whileBusy(this.settings.patience, () => this.#begin.run()),
+        () => whileBusy(this.settings.patience, () => this.#begin.run(), wait),
         (error) => {
           this.queue.leave()
           throw error

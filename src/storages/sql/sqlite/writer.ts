@@ -14,6 +14,7 @@ import {
   type Writer,
 } from '../adapter.ts'
 import { chain } from '../awaitable.ts'
+import { Wait } from './busy.ts'
 import type { StoreState, WriteSession } from './write-session.ts'
 
 /** SQLite's default; only an estimate depends on it. */
@@ -24,12 +25,15 @@ export class SqliteWriter implements Writer {
   /** Present while this writer holds the write lock. */
   #state: StoreState | undefined
 
+  #wait: Wait | undefined
+
   constructor(session: WriteSession) {
     this.#session = session
   }
 
   vote(changes: readonly Change[], expectations: readonly Expectation[]): Awaitable<readonly Row[]> {
-    return chain(this.#session.begin(), () => {
+    this.#wait = new Wait()
+    return chain(this.#session.begin(this.#wait), () => {
       try {
         this.#state = this.#session.state()
         return this.#compare(changes, expectations)
@@ -39,6 +43,10 @@ export class SqliteWriter implements Writer {
         throw error
       }
     })
+  }
+
+  cancelVote(): void {
+    this.#wait?.cancel()
   }
 
   #compare(changes: readonly Change[], expectations: readonly Expectation[]): readonly Row[] {

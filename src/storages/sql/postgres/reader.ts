@@ -1,0 +1,138 @@
+/** A loading session over PostgreSQL: one connection, whose snapshot is a repeatable-read transaction. */
+
+import type { Oid, Tid } from '../../../core/ids.ts'
+import type { HistoryEntry, TransactionRecord } from '../../storage.ts'
+import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
+import { LoadBatch } from '../load-batch.ts'
+import type { PgRow, PgSession, PgStep } from './driver.ts'
+import { historyFree, historyPreserving, transaction } from './statements.ts'
+
+/** Changes that a poll reports one by one. Beyond it, dropping every cached object is cheaper than a list. */
+const changesLimit = 100_000
+
+/** Session settings of a reader: each transaction is a snapshot. */
+export const readerParameters = {
+  default_transaction_isolation: 'repeatable read',
+  default_transaction_read_only: 'on',
+} as const
+
+export class PostgresReader implements Reader {
+  readonly #session: PgSession
+  readonly #sql: typeof historyFree
+  readonly #batch: LoadBatch
+  #inSnapshot = false
+
+  constructor(session: PgSession, history: boolean) {
+    this.#session = session
+    this.#sql = history ? historyPreserving : historyFree
+    this.#batch = new LoadBatch(
+      (oid) => this.#loadOne(oid),
+      (oids) => this.loadMany(oids),
+    )
+  }
+
+  get isBroken(): boolean {
+    return this.#session.isBroken
+  }
+
+  async poll(seen: Tid | undefined): Promise<Poll> {
+    const steps: PgStep[] = this.#inSnapshot ? [{ statement: transaction.commit }] : []
+    this.#inSnapshot = true
+    // BEGIN alone takes no snapshot; the statement after it does.
+    const asked =
+      seen === undefined
+        ? { statement: this.#sql.state }
+        : { statement: this.#sql.poll, values: [seen, changesLimit + 1] }
+    const answers = await this.#session.request(...steps, { statement: transaction.begin }, asked)
+    const rows = answers.at(-1)!
+    const [tid, horizon] = rows[0] as readonly [Tid, Tid]
+    const newest = Math.max(tid, horizon) as Tid
+    const isUnknown = seen === undefined || seen < horizon || rows.length > changesLimit
+    return { tid, seen: newest, changed: isUnknown ? 'all' : changesOf(rows) }
+  }
+
+  load(oid: Oid): Promise<Row | undefined> {
+    return this.#batch.load(oid)
+  }
+
+  async #loadOne(oid: Oid): Promise<Row | undefined> {
+    const [row] = await this.#session.rows(this.#sql.load, oid)
+    return row === undefined ? undefined : { oid, serial: row[0] as Tid, data: row[1] as Uint8Array | null }
+  }
+
+  async loadMany(oids: readonly Oid[]): Promise<readonly Row[]> {
+    const rows = await this.#session.rows(this.#sql.loadMany, arrayOf(oids))
+    return rows.map((row) => ({
+      oid: row[0] as Oid,
+      serial: row[1] as Tid,
+      data: row[2] as Uint8Array | null,
+    }))
+  }
+
+  /** Not waited for: whatever this session is asked next comes after it. */
+  endSnapshot(): void {
+    if (!this.#inSnapshot) return
+    this.#inSnapshot = false
+    this.#session.post(transaction.commit)
+  }
+
+  async loadBefore(oid: Oid, before: Tid): Promise<PastRow | undefined> {
+    const [row] = await this.#session.rows(this.#sql.loadBefore, oid, before)
+    const [serial = null, data = null, nextSerial = null] = row ?? []
+    if (serial === null && nextSerial === null) return undefined
+    return {
+      serial: (serial as Tid | null) ?? undefined,
+      data: data as Uint8Array | null,
+      nextSerial: (nextSerial as Tid | null) ?? undefined,
+    }
+  }
+
+  async history(oid: Oid, count: number): Promise<readonly HistoryEntry[]> {
+    const rows = await this.#session.rows(historyPreserving.history, oid, count)
+    return rows.map((row) => ({ tid: row[0] as Tid, metadata: metadataOf(row), bytes: row[4] as number }))
+  }
+
+  async changedBy(tid: Tid): Promise<readonly Oid[] | undefined> {
+    const [found, changed] = await this.#session.request(
+      { statement: historyPreserving.isThere, values: [tid] },
+      { statement: historyPreserving.changedBy, values: [tid] },
+    )
+    return found!.length === 0 ? undefined : changed!.map((row) => row[0] as Oid)
+  }
+
+  async transactions(from: Tid, to: Tid, count: number): Promise<readonly TransactionRecord[]> {
+    const rows = await this.#session.rows(historyPreserving.transactions, from, to, count)
+    const transactions = rows.map((row) => ({
+      tid: row[0] as Tid,
+      metadata: metadataOf(row),
+      records: [] as { oid: Oid; data: Uint8Array | null }[],
+    }))
+    const last = transactions.at(-1)
+    if (last === undefined) return []
+    const byTid = new Map(transactions.map((one) => [one.tid, one]))
+    const records = await this.#session.rows(historyPreserving.records, transactions[0]!.tid, last.tid)
+    for (const [tid, oid, data] of records) {
+      byTid.get(tid as Tid)!.records.push({ oid: oid as Oid, data: data as Uint8Array | null })
+    }
+    return transactions
+  }
+
+  close(): Promise<void> {
+    return this.#session.close()
+  }
+}
+
+/** An array of numbers as PostgreSQL writes it. */
+export function arrayOf(numbers: readonly number[]): string {
+  return `{${numbers.join()}}`
+}
+
+function changesOf(rows: readonly PgRow[]): { oid: Oid; tid: Tid }[] {
+  const changes: { oid: Oid; tid: Tid }[] = []
+  for (const row of rows) if (row[2] !== null) changes.push({ oid: row[2] as Oid, tid: row[3] as Tid })
+  return changes
+}
+
+function metadataOf(row: PgRow): HistoryEntry['metadata'] {
+  return { user: row[1] as string, description: row[2] as string, extension: row[3] as Uint8Array }
+}

@@ -1,0 +1,140 @@
+/**
+ * A committing session over PostgreSQL: the vote is one round trip, finish is another. The data go with finish alone,
+ * all in one piece, so nothing is staged in tables and nothing is sent twice.
+ */
+
+import type { Clock } from '../../../core/clock.ts'
+import { ReadConflictError } from '../../../core/errors.ts'
+import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
+import type { TransactionMetadata, TransactionRecord } from '../../storage.ts'
+import {
+  type Change,
+  type Committed,
+  type Expectation,
+  type Row,
+  restoreOrderError,
+  type Writer,
+} from '../adapter.ts'
+import { packRows } from '../row-pack.ts'
+import type { PgSession, PgValue } from './driver.ts'
+import { arrayOf } from './reader.ts'
+import { transaction, write } from './statements.ts'
+
+export interface PostgresWriterSettings {
+  readonly history: boolean
+  readonly clock: Clock
+  /** Oids up to this one have been leased by this process and need not be told to the database. */
+  leasedOidMax(): number
+  /** Interrupts what the server does for another session. */
+  cancel(processId: number): Promise<void>
+}
+
+export class PostgresWriter implements Writer {
+  readonly #session: PgSession
+  readonly #settings: PostgresWriterSettings
+  #inTransaction = false
+
+  constructor(session: PgSession, settings: PostgresWriterSettings) {
+    this.#session = session
+    this.#settings = settings
+  }
+
+  get isBroken(): boolean {
+    return this.#session.isBroken
+  }
+
+  async vote(changes: readonly Change[], expectations: readonly Expectation[]): Promise<readonly Row[]> {
+    const values = [
+      arrayOf(changes.map(({ oid }) => oid)),
+      arrayOf(changes.map(({ base }) => base)),
+      arrayOf(expectations.map(({ oid }) => oid)),
+      arrayOf(expectations.map(({ serial }) => serial)),
+    ]
+    this.#inTransaction = true
+    const [, rows] = await this.#session.request(
+      { statement: transaction.begin },
+      { statement: write.vote, values },
+    )
+    const current = rows!.filter((row) => row[3] === 'f').map((row) => this.#row(row))
+    const locked = rows!.find((row) => row[3] === 't')
+    const isKnown = current.some(({ oid }) => oid === locked?.[0])
+    if (locked !== undefined && !isKnown) throw lockedError(locked[0] as Oid, locked[1] as Tid)
+    return current
+  }
+
+  async cancelVote(): Promise<void> {
+    // The signal may come late and hit whatever is done next, so nothing must be done next.
+    this.#session.condemn()
+    await this.#settings.cancel(this.#session.processId)
+  }
+
+  #row(row: readonly PgValue[]): Row {
+    return { oid: row[0] as Oid, serial: row[1] as Tid, data: row[2] as Uint8Array | null }
+  }
+
+  async finish(changes: readonly Change[], metadata: TransactionMetadata): Promise<Committed> {
+    const { history, clock } = this.#settings
+    const { values, oidMax } = this.#pack(changes)
+    const statement = history ? write.finishHistory : write.finish
+    const [rows] = await this.#session.request(
+      {
+        statement,
+        values: [...values, clock.wallUs(), oidMax, ...(history ? metadataValues(metadata) : [])],
+      },
+      // Sent along: where finish fails, the server answers this with a rollback.
+      { statement: transaction.commit },
+    )
+    this.#inTransaction = false
+    const [tid, previous] = rows![0] as readonly [Tid, Tid]
+    return { tid, previous }
+  }
+
+  async restore({ tid, metadata, records }: TransactionRecord): Promise<void> {
+    const changes = records.map(({ oid, data }) => ({ oid, base: noTid, data }))
+    const { values, oidMax } = this.#pack(changes)
+    const [previous] = await this.#session.rows(
+      write.restore,
+      tid,
+      ...values,
+      oidMax,
+      ...metadataValues(metadata),
+    )
+    if (tid <= (previous![0] as Tid)) throw restoreOrderError(tid, previous![0] as Tid)
+  }
+
+  #pack(changes: readonly Change[]): { readonly values: readonly PgValue[]; readonly oidMax: number | null } {
+    const { oids, starts, lengths, contents } = packRows(changes)
+    const oidMax = oids.reduce((max, oid) => Math.max(max, oid), -1)
+    return {
+      values: [arrayOf(oids), arrayOf(starts), arrayOf(lengths), contents],
+      oidMax: oidMax > this.#settings.leasedOidMax() ? oidMax : null,
+    }
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#inTransaction) return
+    this.#inTransaction = false
+    // A session that is closed is rolled back by the server.
+    if (!this.#session.isBroken) await this.#session.rows(transaction.rollback)
+  }
+
+  close(): Promise<void> {
+    return this.#session.close()
+  }
+}
+
+function metadataValues({ user, description, extension }: TransactionMetadata): readonly PgValue[] {
+  return [user, description, bytesOf(extension)]
+}
+
+/** `pg` sends Buffers in binary, and other byte arrays as text. */
+function bytesOf(data: Uint8Array): Buffer {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+}
+
+function lockedError(oid: Oid, serial: Tid): ReadConflictError {
+  return new ReadConflictError(oid, serial, serial, {
+    cause: new Error(`another transaction that changes object ${oid} has voted`),
+    details: { isLocked: true },
+  })
+}
