@@ -11,6 +11,7 @@ const urls: Readonly<Record<string, string>> = {
   memory: siblingModule(import.meta.url, './memory'),
   file: siblingModule(import.meta.url, './file/index'),
   sqlite: siblingModule(import.meta.url, './sql/sqlite/index'),
+  postgres: siblingModule(import.meta.url, './sql/postgres/index'),
 }
 
 /** Names of the bundled storages, in the order in which reports show them. */
