@@ -94,7 +94,7 @@ test.each([2, 3, 5])('conflict collides in every round of %i workers, and loses 
 
 test('reads go through every object of a set once before any is read again', async () => {
   const storage = new TestStorage()
-  const how = { workers: 1, objectsPerTransaction: 10, operations: 100, batches: 1 }
+  const how = { workers: 1, objectsPerTransaction: 10, operations: 200, batches: 1 }
   await drive(coldRead, storage, {
     ...how,
     onSection() {
@@ -102,8 +102,8 @@ test('reads go through every object of a set once before any is read again', asy
     },
   })
   const loads = storage.calls.filter((call) => call.startsWith('load'))
-  expect(loads).toHaveLength(1000)
-  expect(new Set(loads).size).toBe(1000)
+  expect(loads).toHaveLength(2000)
+  expect(new Set(loads).size).toBe(2000)
 })
 
 describe('a storage that lies is found out:', () => {
