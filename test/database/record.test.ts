@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CorruptDataError } from '../../src/core/errors.ts'
@@ -183,3 +184,8 @@ function withPlainPrototypes(value: Value): Value {
   }
   return copy
 }
+
+test('docs/record-format.md shows the golden records', async () => {
+  const page = await readFile(new URL('../../docs/record-format.md', import.meta.url), 'utf8')
+  for (const [name, , , bytes] of golden) expect(page, name).toContain(`\`${bytes}\``)
+})
