@@ -366,8 +366,20 @@ export interface Transaction {
    * @throws ConflictError, ReadConflictError, CommitLockTimeoutError, DisconnectedError
    */
   vote(): Awaitable<VotedTransaction>
+  /**
+   * `vote` and, if it succeeds, `finish`, where the two together take less than one after the other: a storage behind
+   * a network sends both at once. For a caller that has nothing to do in between; throws what either would throw.
+   */
+  commit?(onTid?: (tid: Tid) => void): Awaitable<CommittedTransaction>
   /** Ends the transaction without effect. Never throws for its state; aborting twice is fine. */
   abort(): Awaitable<void>
+}
+
+/** What `commit` did. */
+export interface CommittedTransaction {
+  readonly tid: Tid
+  /** As in `VotedTransaction`. */
+  readonly resolvedOids: readonly Oid[]
 }
 
 /** A transaction that has voted: it will succeed, unless the world ends. */

@@ -1,0 +1,394 @@
+/**
+ * One connection's view, on the client's side: the number of a view in the server, and what is known of its snapshot.
+ *
+ * The snapshot itself is in the server: loads are evaluated in it, and every answer says in which snapshot it was
+ * evaluated, which must be the one this instance is in. Taking a snapshot and taking the list of changes is one step
+ * there and arrives as one message here.
+ *
+ * When nobody else is writing, the server opens the next snapshot while the application is between transactions
+ * ("ahead"), and `pollInvalidations` then answers without asking. The server says when such a snapshot has become old.
+ */
+
+import {
+  ClosedError,
+  DisconnectedError,
+  ReadOnlyError,
+  ShootoutError,
+  StorageTransactionError,
+} from '../../core/errors.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import {
+  type Awaitable,
+  emptyMetadata,
+  type HistoryEntry,
+  type Invalidations,
+  type Revision,
+  type RevisionSpan,
+  type StorageInstance,
+  type TransactionMetadata,
+} from '../storage.ts'
+import type { BodyReader } from './body.ts'
+import type { ClientStorage } from './client-storage.ts'
+import { ClientTransaction } from './client-transaction.ts'
+import type { Link } from './link.ts'
+import { readHistory, readSnapshot, type Snapshot } from './messages.ts'
+import { absentLength, types } from './protocol.ts'
+import { ProtocolError } from './protocol-error.ts'
+
+const nothing = new Uint8Array(0)
+const noOids: ReadonlySet<Oid> = new Set()
+/** Bytes of UTF-8 of each part of the metadata. */
+const metadataBytesLimit = 65_535
+
+export class ClientInstance implements StorageInstance {
+  readonly number: number
+  readonly history?: (oid: Oid, count: number) => Promise<readonly HistoryEntry[]>
+  readonly #storage: ClientStorage
+  /** Where the server has this view; undefined before the first poll, and when that connection was lost. */
+  #link: Link | undefined
+  #snapshotTid: Tid = noTid
+  #isOpen = false
+  #wasPolled = false
+  /** Nobody can say what has changed since the last snapshot: the next poll reports everything. */
+  #hasLostTrack = false
+  /** Reported by snapshots that were opened ahead and never used. */
+  #missed: Invalidations = noOids
+  #ahead: Snapshot | undefined
+  #arriving: Promise<void> | undefined
+  /** The last poll reported nothing, so the next will probably report nothing either. */
+  #isQuiet = false
+  readonly #prefetched = new Map<Oid, Revision>()
+  #transaction: ClientTransaction | undefined
+  #isReleased = false
+
+  constructor(storage: ClientStorage, number: number) {
+    this.#storage = storage
+    this.number = number
+    if (storage.capabilities.undo) this.history = (oid, count) => this.#history(oid, count)
+  }
+
+  get snapshotTid(): Tid {
+    return this.#snapshotTid
+  }
+
+  // --- Snapshots ------------------------------------------------------------------------------------------------------
+
+  pollInvalidations(): Awaitable<Invalidations> {
+    this.#checkOpen()
+    return this.#useAhead() ?? this.#poll()
+  }
+
+  async #poll(): Promise<Invalidations> {
+    if (this.#arriving !== undefined) {
+      await this.#arriving
+      this.#checkOpen()
+      const used = this.#useAhead()
+      if (used !== undefined) return used
+    }
+    for (;;) {
+      const link = await this.#storage.session.link()
+      this.#checkOpen()
+      if (this.#link !== link) this.loseLink()
+      this.#link = link
+      this.#storage.counted.roundTrips++
+      try {
+        return await link.call(types.poll, this.number, nothing, (body) => {
+          const changed = this.#adopt(readSnapshot(body))
+          this.#isQuiet = changed !== 'all' && changed.size === 0
+          return changed
+        })
+      } catch (error) {
+        // Asking for a snapshot may be repeated on the next connection; nothing is lost but time.
+        if (!(error instanceof DisconnectedError) || !link.isLost) throw error
+      }
+    }
+  }
+
+  /** The instance is in this snapshot now. Returns what the poll reports. */
+  #adopt({ tid, invalidations }: Snapshot): Invalidations {
+    const changed = this.#hasLostTrack ? 'all' : union(this.#missed, invalidations)
+    this.#hasLostTrack = false
+    this.#missed = noOids
+    this.#snapshotTid = tid
+    this.#isOpen = true
+    this.#wasPolled = true
+    this.#prefetched.clear()
+    this.#storage.advance(tid)
+    return changed
+  }
+
+  #useAhead(): Invalidations | undefined {
+    const ahead = this.#ahead
+    if (ahead === undefined) return undefined
+    this.#ahead = undefined
+    this.#storage.ahead.delete(this)
+    return this.#adopt(ahead)
+  }
+
+  afterCompletion(): void {
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    this.#prefetched.clear()
+    const link = this.#link
+    if (link === undefined || link.isLost) return
+    if (!this.#isQuiet || this.#storage.alwaysAsk) link.tell(types.complete, this.number)
+    else this.#renew(link)
+  }
+
+  #renew(link: Link): void {
+    const renewing = link.call(types.renew, this.number, nothing, (body) => {
+      this.#arriving = undefined
+      this.#arrive(link, readSnapshot(body))
+    })
+    // It was nobody's wish: when it fails, the next poll asks again, and has the error if it persists.
+    this.#arriving = renewing.catch(() => {
+      this.#arriving = undefined
+    })
+  }
+
+  #arrive(link: Link, snapshot: Snapshot): void {
+    if (link !== this.#link || this.#isReleased) return
+    this.#ahead = snapshot
+    this.#storage.ahead.add(this)
+    if (snapshot.tid < this.#storage.lastTid) this.dropAhead(this.#storage.lastTid)
+    else this.#storage.advance(snapshot.tid)
+  }
+
+  /** The newest transaction is `tid`: a snapshot opened ahead that does not show it goes. */
+  dropAhead(tid: Tid): void {
+    const ahead = this.#ahead
+    if (ahead === undefined || ahead.tid >= tid) return
+    this.#ahead = undefined
+    this.#storage.ahead.delete(this)
+    this.#missed = union(this.#missed, ahead.invalidations)
+    this.#isQuiet = false
+    this.#link?.tell(types.complete, this.number)
+  }
+
+  /** The server's view is gone with its connection. */
+  loseLink(): void {
+    this.#link = undefined
+    this.#ahead = undefined
+    this.#arriving = undefined
+    this.#storage.ahead.delete(this)
+    this.#prefetched.clear()
+    this.#hasLostTrack = this.#wasPolled
+  }
+
+  /** The store was emptied. */
+  loseTrack(): void {
+    if (this.#ahead !== undefined) {
+      this.#ahead = undefined
+      this.#storage.ahead.delete(this)
+      this.#link?.tell(types.complete, this.number)
+    }
+    this.#prefetched.clear()
+    this.#hasLostTrack = this.#wasPolled
+  }
+
+  /** @throws StorageTransactionError when a transaction is open */
+  prepareZap(): void {
+    if (this.#transaction !== undefined) {
+      throw new StorageTransactionError('zap: an instance has an open transaction')
+    }
+    this.loseTrack()
+  }
+
+  // --- Reading --------------------------------------------------------------------------------------------------------
+
+  load(oid: Oid): Awaitable<Revision> {
+    const link = this.#reading()
+    const prefetched = this.#prefetched.get(oid)
+    if (prefetched !== undefined) {
+      this.#prefetched.delete(oid)
+      return this.#counted(prefetched)
+    }
+    this.#storage.counted.roundTrips++
+    const tid = this.#snapshotTid
+    return link.call(types.load, this.number, link.fields.id(oid).take(), (body) => {
+      checkSnapshot(body.tid(), tid)
+      const serial = body.tid()
+      return this.#counted({ serial, data: body.rest() })
+    })
+  }
+
+  loadMany(oids: readonly Oid[]): Awaitable<readonly (Revision | undefined)[]> {
+    const link = this.#reading()
+    if (this.#prefetched.size === 0) return this.#loadMany(link, oids)
+    return this.#loadOthers(link, oids)
+  }
+
+  async #loadMany(link: Link, oids: readonly Oid[]): Promise<(Revision | undefined)[]> {
+    const revisions = await this.#request(link, oids)
+    for (const revision of revisions) if (revision !== undefined) this.#counted(revision)
+    return revisions
+  }
+
+  async #loadOthers(link: Link, oids: readonly Oid[]): Promise<(Revision | undefined)[]> {
+    const missing = oids.filter((oid) => !this.#prefetched.has(oid))
+    const loading = missing.length === 0 ? [] : this.#loadMany(link, missing)
+    const known = oids.map((oid) => this.#prefetched.get(oid))
+    for (const revision of known) if (revision !== undefined) this.#counted(revision)
+    for (const oid of oids) this.#prefetched.delete(oid)
+    const loaded = (await loading).values()
+    return known.map((revision) => revision ?? loaded.next().value)
+  }
+
+  async #request(link: Link, oids: readonly Oid[]): Promise<(Revision | undefined)[]> {
+    if (oids.length === 0) return []
+    this.#storage.counted.roundTrips++
+    const tid = this.#snapshotTid
+    const revisions: (Revision | undefined)[] = []
+    for (const oid of oids) link.fields.id(oid)
+    const part = (body: BodyReader) => readRevisions(body, tid, revisions)
+    await link.call(types.loadMany, this.number, link.fields.take(), () => {}, part)
+    if (revisions.length !== oids.length) throw new ProtocolError('a bulk answer is not complete')
+    return revisions
+  }
+
+  async prefetch(oids: readonly Oid[]): Promise<void> {
+    const link = this.#reading()
+    const missing = oids.filter((oid) => !this.#prefetched.has(oid))
+    const tid = this.#snapshotTid
+    const revisions = await this.#request(link, missing)
+    if (!this.#isOpen || this.#snapshotTid !== tid) return
+    for (const [index, revision] of revisions.entries()) {
+      if (revision !== undefined) this.#prefetched.set(missing[index]!, revision)
+    }
+  }
+
+  async loadBefore(oid: Oid, before: Tid): Promise<RevisionSpan | undefined> {
+    this.#checkOpen()
+    // Through our own view where there is one: what its snapshot shows is kept for it.
+    const found = await this.#storage.request((link) => {
+      const view = link === this.#link ? this.number : 0
+      return link.call(types.loadBefore, view, link.fields.id(oid).id(before).take(), readSpan)
+    })
+    if (found !== undefined) this.#counted(found)
+    return found
+  }
+
+  async #history(oid: Oid, count: number): Promise<readonly HistoryEntry[]> {
+    this.#checkOpen()
+    const wanted = Math.min(count, 0xffff_ffff)
+    return await this.#storage.request((link) =>
+      link.call(types.history, 0, link.fields.id(oid).u32(wanted).take(), readHistory),
+    )
+  }
+
+  newOids(count: number): Awaitable<readonly Oid[]> {
+    this.#checkOpen()
+    this.#storage.checkWritable()
+    return this.#storage.lease.take(count)
+  }
+
+  #counted<R extends Revision>(revision: R): R {
+    const { counted } = this.#storage
+    counted.loads++
+    counted.backendLoads++
+    counted.loadedBytes += revision.data.length
+    return revision
+  }
+
+  // --- Writing --------------------------------------------------------------------------------------------------------
+
+  begin(metadata: TransactionMetadata = emptyMetadata): ClientTransaction {
+    const link = this.#writing()
+    if (this.#transaction !== undefined) {
+      throw new StorageTransactionError('begin: this instance has a transaction; finish or abort it first')
+    }
+    if (metadata !== emptyMetadata) checkMetadata(metadata)
+    const transaction = new ClientTransaction(this.#storage, this, link, metadata, () => {
+      if (this.#transaction === transaction) this.#transaction = undefined
+    })
+    this.#transaction = transaction
+    return transaction
+  }
+
+  async release(): Promise<void> {
+    if (this.#isReleased) return
+    this.#isReleased = true
+    this.#isOpen = false
+    this.#prefetched.clear()
+    this.#storage.forgetInstance(this)
+    this.#transaction?.abort()
+    this.#link?.tell(types.release, this.number)
+  }
+
+  // --- Checks ---------------------------------------------------------------------------------------------------------
+
+  #checkOpen(): void {
+    if (this.#isReleased) throw new ClosedError('the storage instance')
+    this.#storage.checkOpen()
+  }
+
+  #reading(): Link {
+    this.#checkOpen()
+    if (!this.#isOpen) throw new StorageTransactionError('load: this instance has no snapshot; poll first')
+    return this.#living()
+  }
+
+  #writing(): Link {
+    this.#checkOpen()
+    if (this.#storage.context.readOnly === true) throw new ReadOnlyError('the storage')
+    if (!this.#isOpen) throw new StorageTransactionError('begin: this instance has no snapshot; poll first')
+    return this.#living()
+  }
+
+  #living(): Link {
+    if (this.#link === undefined || this.#link.isLost) {
+      throw new DisconnectedError('zeo: the snapshot was lost with its connection; repeat the transaction')
+    }
+    return this.#link
+  }
+}
+
+function checkSnapshot(evaluatedAt: Tid, expected: Tid): void {
+  if (evaluatedAt === expected) return
+  throw new ProtocolError(`a load was answered from snapshot ${evaluatedAt}, not ${expected}`)
+}
+
+function readRevisions(body: BodyReader, tid: Tid, revisions: (Revision | undefined)[]): void {
+  checkSnapshot(body.tid(), tid)
+  const count = body.count(12)
+  const serials = new Array<Tid>(count)
+  const lengths = new Array<number>(count)
+  for (let index = 0; index < count; index++) {
+    serials[index] = body.tid()
+    lengths[index] = body.u32()
+  }
+  for (let index = 0; index < count; index++) {
+    const length = lengths[index]!
+    revisions.push(length === absentLength ? undefined : { serial: serials[index]!, data: body.raw(length) })
+  }
+  body.end()
+}
+
+function readSpan(body: BodyReader): RevisionSpan | undefined {
+  if (body.left === 0) return undefined
+  const serial = body.tid()
+  const next = body.tid()
+  return { serial, nextSerial: next === noTid ? undefined : next, data: body.rest() }
+}
+
+function union(a: Invalidations, b: Invalidations): Invalidations {
+  if (a === 'all' || b === 'all') return 'all'
+  if (a.size === 0) return b
+  return new Set([...a, ...b])
+}
+
+function checkMetadata({ user, description, extension }: TransactionMetadata): void {
+  const sizes = {
+    user: Buffer.byteLength(user),
+    description: Buffer.byteLength(description),
+    extension: extension.length,
+  }
+  for (const [part, bytes] of Object.entries(sizes)) {
+    if (bytes <= metadataBytesLimit) continue
+    throw new ShootoutError(
+      'metadata-too-long',
+      `begin: the transaction's ${part} takes ${bytes} bytes; at most ${metadataBytesLimit} can be kept`,
+      { details: { part, bytes, bytesLimit: metadataBytesLimit } },
+    )
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * The storage as its clients have it. Everything is kept by the server; here are the connection, the instances, and
+ * what all instances have in common: the newest transaction known, leased object ids, counters.
+ */
+
+import { ClosedError, ReadOnlyError } from '../../core/errors.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import {
+  type Capabilities,
+  type MutableCounters,
+  type OpenContext,
+  type Storage,
+  type StorageCounters,
+  type TransactionRecord,
+  zeroCounters,
+} from '../storage.ts'
+import type { BodyReader } from './body.ts'
+import { ClientInstance } from './client-instance.ts'
+import { ClientSession } from './client-session.ts'
+import type { ClientTransaction } from './client-transaction.ts'
+import type { Link } from './link.ts'
+import { dataOf, readTransaction, writeTransaction } from './messages.ts'
+import { OidLease } from './oid-lease.ts'
+import { types } from './protocol.ts'
+import { systemTimers, type Timers } from './timers.ts'
+import type { Wire } from './wire.ts'
+
+export interface ClientSettings {
+  dial(): Promise<Wire>
+  /** Named in errors. */
+  readonly address: string
+  readonly token?: string
+  /** How long a call waits for a connection, ms. */
+  readonly waitMs?: number
+  /** Every snapshot asks the server, even when the newest one known would do. */
+  readonly alwaysAsk?: boolean
+  readonly timers?: Timers
+}
+
+/** Connects. @throws DisconnectedError, or what the server answers: `wrong-token`, `protocol-version` … */
+export async function openClient(settings: ClientSettings, context: OpenContext): Promise<ClientStorage> {
+  const storage = new ClientStorage(settings, context)
+  await storage.session.open()
+  storage.start()
+  return storage
+}
+
+export class ClientStorage implements Storage {
+  iterate?: (from?: Tid, to?: Tid) => AsyncIterable<TransactionRecord>
+  restore?: (transaction: TransactionRecord) => Promise<void>
+  readonly context: OpenContext
+  readonly session: ClientSession
+  readonly counted: MutableCounters = zeroCounters()
+  readonly lease: OidLease
+  readonly alwaysAsk: boolean
+  /** Instances that hold a snapshot ahead of its use. */
+  readonly ahead = new Set<ClientInstance>()
+  readonly #instances = new Set<ClientInstance>()
+  readonly #voted = new Set<ClientTransaction>()
+  #capabilities!: Capabilities
+  #lastTid: Tid = noTid
+  #lastView = 0
+  #lastTransaction = 0
+  #closing: Promise<void> | undefined
+  #whenNoneVoted: (() => void) | undefined
+
+  constructor(settings: ClientSettings, context: OpenContext) {
+    this.context = context
+    this.alwaysAsk = settings.alwaysAsk ?? false
+    this.lease = new OidLease(this)
+    this.session = new ClientSession(
+      {
+        token: '',
+        waitMs: 30_000,
+        timers: systemTimers,
+        ...settings,
+        readOnly: context.readOnly ?? false,
+        log: (message) => context.log(message),
+      },
+      {
+        changed: (body) => this.advance(body.tid()),
+        zapped: () => this.#onZapped(),
+        lost: () => {
+          for (const instance of this.#instances) instance.loseLink()
+        },
+      },
+    )
+  }
+
+  /** The first connection is there. */
+  start(): void {
+    const { capabilities, lastTid } = this.session.welcome
+    this.#capabilities = capabilities
+    this.advance(lastTid)
+    if (capabilities.iteration) {
+      this.iterate = (from, to) => this.#iterate(from, to)
+      this.restore = (transaction) => this.#restore(transaction)
+    }
+  }
+
+  /** Of what is served. */
+  get capabilities(): Capabilities {
+    return this.#capabilities
+  }
+
+  get lastTid(): Tid {
+    return this.#lastTid
+  }
+
+  get isClosed(): boolean {
+    return this.#closing !== undefined
+  }
+
+  newInstance(): ClientInstance {
+    this.checkOpen()
+    const instance = new ClientInstance(this, ++this.#lastView)
+    this.#instances.add(instance)
+    return instance
+  }
+
+  forgetInstance(instance: ClientInstance): void {
+    this.#instances.delete(instance)
+    this.ahead.delete(instance)
+  }
+
+  nextTransactionNumber(): number {
+    return ++this.#lastTransaction
+  }
+
+  /** The server shows `tid`. Snapshots that were opened ahead and do not show it are of no use any more. */
+  advance(tid: Tid): void {
+    if (tid <= this.#lastTid) return
+    this.#lastTid = tid
+    this.session.seen(tid)
+    for (const instance of this.ahead) instance.dropAhead(tid)
+  }
+
+  /** One request to be awaited. */
+  async request<T>(send: (link: Link) => Promise<T>): Promise<T> {
+    this.checkOpen()
+    this.counted.roundTrips++
+    const link = this.session.link()
+    return await send(link instanceof Promise ? await link : link)
+  }
+
+  counters(): StorageCounters {
+    return {
+      ...this.counted,
+      bytesRead: this.session.bytesRead,
+      bytesWritten: this.session.bytesWritten,
+    }
+  }
+
+  async zap(): Promise<void> {
+    this.checkWritable()
+    for (const instance of this.#instances) instance.prepareZap()
+    await this.request((link) =>
+      // What follows happens when the answer arrives, before anything newer does.
+      link.call(types.zap, 0, nothing, () => this.#onZapped()),
+    )
+  }
+
+  #onZapped(): void {
+    this.#lastTid = noTid
+    this.session.forget()
+    this.lease.forget()
+    for (const instance of this.#instances) instance.loseTrack()
+  }
+
+  #iterate(from: Tid = noTid, to: Tid = this.#lastTid): AsyncIterable<TransactionRecord> {
+    this.checkOpen()
+    // The range is fixed now, whenever the first step is taken.
+    return this.#steps(from, Math.min(to, this.#lastTid) as Tid)
+  }
+
+  async *#steps(from: Tid, to: Tid): AsyncGenerator<TransactionRecord> {
+    let home: Link | undefined
+    const number = await this.request((link) => {
+      home = link
+      return link.call(types.iterate, 0, link.fields.id(from).id(to).take(), (body) => body.u32())
+    })
+    let isDone = false
+    try {
+      while (!isDone) {
+        const link = home!
+        this.counted.roundTrips++
+        const found = await link.call(types.iterateNext, 0, link.fields.u32(number).take(), readTransactions)
+        isDone = found.length === 0
+        yield* found
+      }
+    } finally {
+      if (!isDone && home?.isLost === false) home.tell(types.iterateEnd, 0, home.fields.u32(number).take())
+    }
+  }
+
+  async #restore(transaction: TransactionRecord): Promise<void> {
+    this.checkWritable()
+    await this.request((link) => {
+      const fields = writeTransaction(link.fields, transaction).take()
+      const done = () => this.advance(transaction.tid)
+      return link.call(types.restore, 0, fields, done, undefined, dataOf(transaction))
+    })
+  }
+
+  // --- The end --------------------------------------------------------------------------------------------------------
+
+  /** A transaction has voted: closing waits for it. */
+  voted(transaction: ClientTransaction): void {
+    this.#voted.add(transaction)
+  }
+
+  ended(transaction: ClientTransaction): void {
+    this.#voted.delete(transaction)
+    if (this.#voted.size === 0) this.#whenNoneVoted?.()
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#voted.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenNoneVoted = resolve
+      })
+    }
+    this.session.close()
+  }
+
+  checkOpen(): void {
+    if (this.isClosed) throw new ClosedError('the storage')
+  }
+
+  /** @throws ClosedError, ReadOnlyError */
+  checkWritable(): void {
+    this.checkOpen()
+    if (this.context.readOnly === true) throw new ReadOnlyError('the storage')
+  }
+
+  /** For `newOids`: asks for a range. */
+  async requestOids(count: number): Promise<readonly Oid[]> {
+    return await this.request((link) =>
+      link.call(types.newOids, 0, link.fields.u32(count).take(), (body) => body.oids()),
+    )
+  }
+}
+
+const nothing = new Uint8Array(0)
+
+function readTransactions(body: BodyReader): TransactionRecord[] {
+  const readers = Array.from({ length: body.count(24) }, () => readTransaction(body))
+  return readers.map((read) => read())
+}

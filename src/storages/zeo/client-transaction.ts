@@ -1,0 +1,404 @@
+/**
+ * A transaction, on the client's side. Until the vote nothing is awaited: begin, stores and reads to be checked are
+ * one-way messages that leave together with the vote, and with `commit` the finish leaves with them: one round trip.
+ *
+ * When the server cannot merge a conflict, and this client has a resolver of its own, the client merges and votes
+ * again with the merged state.
+ *
+ * When the connection is lost while a finish is under way, the client connects again and asks what became of it.
+ */
+
+import {
+  ClosedError,
+  ConflictError,
+  DisconnectedError,
+  isTransient,
+  ObjectNotFoundError,
+  ReadConflictError,
+  ShootoutError,
+  StorageTransactionError,
+} from '../../core/errors.ts'
+import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { resolveOrThrow } from '../conflict-resolution.ts'
+import type {
+  CommittedTransaction,
+  RevisionSpan,
+  Transaction,
+  TransactionMetadata,
+  VotedTransaction,
+} from '../storage.ts'
+import type { ClientInstance } from './client-instance.ts'
+import { sameBytes } from './client-session.ts'
+import type { ClientStorage } from './client-storage.ts'
+import { undoHere } from './client-undo.ts'
+import type { Link } from './link.ts'
+import { writeMetadata } from './messages.ts'
+import { types } from './protocol.ts'
+
+type State = 'open' | 'voting' | 'voted' | 'finishing' | 'finished' | 'failed' | 'aborted'
+
+export interface Change {
+  readonly oid: Oid
+  serial: Tid
+  /** Null deletes. */
+  data: Uint8Array | null
+  /** What `serial` looked like, where a merge has left it. */
+  base?: Uint8Array
+}
+
+/** How often a transaction is merged here and voted again; others may commit in between. */
+const mergeRoundsMax = 20
+
+const nothing = new Uint8Array(0)
+
+export class ClientTransaction implements Transaction, VotedTransaction {
+  resolvedOids: readonly Oid[] = []
+  readonly delete?: (oid: Oid, serial: Tid) => void
+  readonly undo?: (tid: Tid) => Promise<readonly Oid[]>
+  readonly #storage: ClientStorage
+  readonly #instance: ClientInstance
+  readonly #link: Link
+  readonly #metadata: TransactionMetadata
+  readonly #onEnd: () => void
+  readonly #changes = new Map<Oid, Change>()
+  readonly #reads: { readonly oid: Oid; readonly serial: Tid }[] = []
+  readonly #undone = new Set<Oid>()
+  /** Merged here. */
+  readonly #merged = new Set<Oid>()
+  #number = 0
+  #state: State = 'open'
+
+  constructor(
+    storage: ClientStorage,
+    instance: ClientInstance,
+    link: Link,
+    metadata: TransactionMetadata,
+    onEnd: () => void,
+  ) {
+    this.#storage = storage
+    this.#instance = instance
+    this.#link = link
+    this.#metadata = metadata
+    this.#onEnd = onEnd
+    if (storage.capabilities.deletion)
+      this.delete = (oid, serial) => this.#change(oid, serial, null, 'delete')
+    if (storage.capabilities.undo) this.undo = (tid) => this.#undo(tid)
+    this.#sendBegin()
+  }
+
+  // --- One-way --------------------------------------------------------------------------------------------------------
+
+  store(oid: Oid, serial: Tid, data: Uint8Array): void {
+    this.#change(oid, serial, data, 'store')
+  }
+
+  #change(oid: Oid, serial: Tid, data: Uint8Array | null, call: string): void {
+    this.#expect('open', call)
+    if (serial === noTid) this.#storage.lease.avoid(oid)
+    const change = { oid, serial, data }
+    this.#changes.set(oid, change)
+    this.#sendChange(change)
+  }
+
+  readCurrent(oid: Oid, serial: Tid): void {
+    this.#expect('open', 'readCurrent')
+    const read = { oid, serial }
+    this.#reads.push(read)
+    this.#sendRead(read)
+  }
+
+  #sendBegin(): void {
+    this.#number = this.#storage.nextTransactionNumber()
+    const { fields } = this.#link
+    this.#link.gather(
+      types.begin,
+      this.#instance.number,
+      writeMetadata(fields.id(this.#number as Tid), this.#metadata).take(),
+    )
+  }
+
+  #sendChange({ oid, serial, data }: Change): void {
+    const fields = this.#link.fields.id(oid).id(serial).take()
+    if (data === null) this.#link.gather(types.delete, this.#instance.number, fields)
+    else this.#link.gather(types.store, this.#instance.number, fields, data)
+  }
+
+  #sendRead({ oid, serial }: { readonly oid: Oid; readonly serial: Tid }): void {
+    this.#link.gather(types.readCurrent, this.#instance.number, this.#link.fields.id(oid).id(serial).take())
+  }
+
+  async #undo(tid: Tid): Promise<readonly Oid[]> {
+    this.#expect('open', 'undo')
+    this.#storage.counted.roundTrips++
+    try {
+      const fields = this.#link.fields.id(tid).take()
+      const oids = await this.#link.call(types.undo, this.#instance.number, fields, (body) => body.oids())
+      for (const oid of oids) this.#undone.add(oid)
+      return oids
+    } catch (error) {
+      const undone = await this.#undoHere(tid, error)
+      if (undone !== undefined) return undone
+      if (this.#state === 'open') this.#state = 'failed'
+      throw error
+    }
+  }
+
+  /** The server could not merge later changes; perhaps our own resolver can. Undefined where that is not so. */
+  async #undoHere(tid: Tid, error: unknown): Promise<readonly Oid[] | undefined> {
+    const { resolveConflict } = this.#storage.context
+    if (!(error instanceof ShootoutError) || error.code !== 'undo' || this.#state !== 'open') return undefined
+    if (resolveConflict === undefined || this.#undone.size > 0) return undefined
+    const undone = await undoHere(this.#storage, this.#instance, resolveConflict, this.#changes, tid)
+    if (undone === undefined) return undefined
+    this.#expect('open', 'undo')
+    for (const change of undone) {
+      this.#changes.set(change.oid, change)
+      this.#undone.add(change.oid)
+      this.#merged.add(change.oid)
+    }
+    // The server has broken its transaction off: all of it is sent again.
+    this.#sendAll()
+    return undone.map(({ oid }) => oid)
+  }
+
+  #sendAll(): void {
+    this.#sendBegin()
+    for (const change of this.#changes.values()) this.#sendChange(change)
+    for (const read of this.#reads) this.#sendRead(read)
+  }
+
+  // --- Two-phase commit -----------------------------------------------------------------------------------------------
+
+  async vote(): Promise<VotedTransaction> {
+    this.#expect('open', 'vote')
+    this.#state = 'voting'
+    try {
+      for (let round = 0; ; round++) {
+        try {
+          this.#storage.counted.roundTrips++
+          await this.#requestVote()
+          break
+        } catch (error) {
+          await this.#mergeOrThrow(error, round)
+        }
+      }
+      if (this.#storage.isClosed) {
+        this.#link.tell(types.abort, this.#instance.number)
+        throw new ClosedError('the storage')
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#expect('voting', 'vote')
+    this.#state = 'voted'
+    this.#storage.voted(this)
+    return this
+  }
+
+  /** Vote and finish in one round trip: the finish is sent at once, and the server drops it when the vote fails. */
+  async commit(onTid?: (tid: Tid) => void): Promise<CommittedTransaction> {
+    this.#expect('open', 'commit')
+    this.#state = 'voting'
+    this.#storage.voted(this)
+    try {
+      for (let round = 0; ; round++) {
+        this.#storage.counted.roundTrips++
+        const voting = this.#requestVote()
+        const finishing = this.#requestFinish(onTid)
+        // Which of the two fails first decides; the other one has nothing to add.
+        finishing.catch(() => {})
+        try {
+          await voting
+        } catch (error) {
+          if (this.#link.isLost && isTransient(error)) {
+            return { tid: await this.#askOutcome(error, onTid), resolvedOids: this.resolvedOids }
+          }
+          await this.#mergeOrThrow(error, round)
+          continue
+        }
+        return { tid: await this.#settled(finishing, onTid), resolvedOids: this.resolvedOids }
+      }
+    } catch (error) {
+      this.#storage.ended(this)
+      if (this.#isFinished) throw error
+      this.#fail(error)
+    }
+  }
+
+  async finish(onTid?: (tid: Tid) => void): Promise<Tid> {
+    this.#expect('voted', 'finish')
+    this.#state = 'finishing'
+    this.#storage.counted.roundTrips++
+    try {
+      if (this.#link.isLost) throw this.#link.lostError()
+      return await this.#settled(this.#requestFinish(onTid), onTid)
+    } catch (error) {
+      this.#end('finished')
+      throw error
+    }
+  }
+
+  abort(): void {
+    // What the server has been asked to finish can no longer be called back.
+    if (this.#state === 'finishing' || this.#state === 'finished' || this.#state === 'aborted') return
+    if (!this.#link.isLost) this.#link.tell(types.abort, this.#instance.number)
+    this.#end('aborted')
+  }
+
+  get #isFinished(): boolean {
+    return this.#state === 'finished'
+  }
+
+  async #requestVote(): Promise<void> {
+    const resolved = await this.#link.call(types.vote, this.#instance.number, nothing, (body) => body.oids())
+    this.resolvedOids = this.#merged.size === 0 ? resolved : [...new Set([...this.#merged, ...resolved])]
+  }
+
+  /** The transaction is committed for this client, and visible to its instances, when the answer arrives. */
+  #requestFinish(onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
+    return this.#link.call(types.finish, this.#instance.number, nothing, (body) =>
+      this.#committed(body.tid(), onTid),
+    )
+  }
+
+  #committed(tid: Tid, onTid: ((tid: Tid) => void) | undefined): Tid {
+    const { counted } = this.#storage
+    counted.commits++
+    counted.stores += this.#changes.size
+    for (const { data } of this.#changes.values()) counted.storedBytes += data?.length ?? 0
+    for (const oid of this.#undone) if (!this.#changes.has(oid)) counted.stores++
+    for (const oid of this.resolvedOids) if (!this.#undone.has(oid)) counted.resolvedConflicts++
+    try {
+      onTid?.(tid)
+    } finally {
+      this.#storage.advance(tid)
+      this.#end('finished')
+    }
+    return tid
+  }
+
+  async #settled(finishing: Promise<Tid>, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
+    try {
+      return await finishing
+    } catch (error) {
+      if (this.#isFinished || !this.#link.isLost || !isTransient(error)) throw error
+      return await this.#askOutcome(error, onTid)
+    }
+  }
+
+  /** The connection was lost after the finish had been sent. */
+  async #askOutcome(cause: unknown, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
+    for (;;) {
+      let link: Link
+      try {
+        link = await this.#storage.session.link()
+      } catch (error) {
+        throw unknownOutcome(error)
+      }
+      // Another run of the server knows nothing of the commits before it.
+      if (!sameBytes(link.welcome.run, this.#link.welcome.run)) throw unknownOutcome(cause)
+      let outcome: { readonly code: number; readonly tid: Tid }
+      try {
+        this.#storage.counted.roundTrips++
+        const fields = link.fields
+          .u32(this.#instance.number)
+          .id(this.#number as Tid)
+          .take()
+        outcome = await link.call(types.outcome, 0, fields, (body) => ({ code: body.u8(), tid: body.tid() }))
+      } catch (error) {
+        if (link.isLost && isTransient(error)) continue
+        throw error
+      }
+      if (outcome.code === 1) return this.#committed(outcome.tid, onTid)
+      if (outcome.code === 2) throw unknownOutcome(cause)
+      throw new DisconnectedError(
+        'zeo: the connection was lost during a commit, which did not take place; repeat the transaction',
+        { cause },
+      )
+    }
+  }
+
+  // --- Merging --------------------------------------------------------------------------------------------------------
+
+  /** Merges the object in conflict and sends everything again; or throws what the vote threw. */
+  async #mergeOrThrow(error: unknown, round: number): Promise<void> {
+    const { resolveConflict } = this.#storage.context
+    if (!(error instanceof ConflictError) || resolveConflict === undefined) throw error
+    const change = this.#changes.get(error.oid)
+    if (change === undefined || this.#undone.size > 0 || round >= mergeRoundsMax) throw error
+    if (this.#state !== 'voting' || change.serial === noTid || change.data === null) throw error
+    const { oid, serial } = change
+    const committed = await this.#loadBefore(oid, maxTid)
+    if (committed === undefined) throw error
+    change.data = resolveOrThrow(resolveConflict, {
+      oid,
+      baseSerial: serial,
+      base: change.base ?? (await this.#loadBase(oid, serial)),
+      committed,
+      mine: change.data,
+    })
+    change.serial = committed.serial
+    change.base = committed.data
+    this.#merged.add(oid)
+    this.#expect('voting', 'vote')
+    this.#sendAll()
+  }
+
+  /** A storage without history may have the revision only in the snapshot that the change started from. */
+  async #loadBase(oid: Oid, serial: Tid): Promise<Uint8Array | undefined> {
+    const [seen] = await this.#instance.loadMany([oid])
+    if (seen?.serial === serial) return seen.data
+    const before = await this.#loadBefore(oid, after(serial))
+    return before?.serial === serial ? before.data : undefined
+  }
+
+  /** Undefined where there is no such revision. */
+  async #loadBefore(oid: Oid, before: Tid): Promise<RevisionSpan | undefined> {
+    try {
+      return await this.#instance.loadBefore(oid, before)
+    } catch (error) {
+      if (error instanceof ObjectNotFoundError) return undefined
+      throw error
+    }
+  }
+
+  // --- State ----------------------------------------------------------------------------------------------------------
+
+  #fail(error: unknown): never {
+    if (error instanceof ConflictError || error instanceof ReadConflictError)
+      this.#storage.counted.conflicts++
+    if (this.#state === 'voting') this.#state = 'failed'
+    throw error
+  }
+
+  #end(state: State): void {
+    this.#state = state
+    this.#storage.ended(this)
+    this.#onEnd()
+  }
+
+  #expect(state: State, call: string): void {
+    if (state === 'open') this.#storage.checkOpen()
+    if (this.#state === state) return
+    throw new StorageTransactionError(`${call}: the transaction is ${described[this.#state]}`)
+  }
+}
+
+function unknownOutcome(cause: unknown): ShootoutError {
+  return new ShootoutError(
+    'commit-outcome-unknown',
+    'zeo: the connection was lost during a commit, and the server that could tell what became of it is gone; ' +
+      'look whether the changes are there before repeating them',
+    { cause },
+  )
+}
+
+const described: Readonly<Record<State, string>> = {
+  open: 'open but has not voted',
+  voting: 'voting',
+  voted: 'voted already; finish or abort it',
+  finishing: 'being finished',
+  finished: 'finished',
+  failed: 'broken by an earlier error; abort it',
+  aborted: 'aborted',
+}

@@ -1,0 +1,175 @@
+/**
+ * The bodies that are more than a few ids: handshake, snapshots, metadata, transactions, history. Each has a
+ * writer and a reader side by side.
+ */
+
+import type { Oid, Tid } from '../../core/ids.ts'
+import type {
+  Capabilities,
+  HistoryEntry,
+  Invalidations,
+  ObjectRecord,
+  TransactionMetadata,
+  TransactionRecord,
+} from '../storage.ts'
+import type { BodyReader, BodyWriter } from './body.ts'
+import { absentLength, magic, nonceBytes, protocolVersion } from './protocol.ts'
+import { ProtocolError } from './protocol-error.ts'
+
+// --- Handshake ------------------------------------------------------------------------------------------------------
+
+export interface Hello {
+  readonly version: number
+  readonly flags: number
+  /** The client storage, for as long as it lives, across reconnections. */
+  readonly session: Uint8Array
+  readonly token: Uint8Array
+}
+
+export function writeHello(fields: BodyWriter, hello: Omit<Hello, 'version'>): Uint8Array {
+  return fields.raw(magic).u8(protocolVersion).u8(hello.flags).raw(hello.session).bytes(hello.token).take()
+}
+
+export function readHello(body: BodyReader): Hello {
+  readMagic(body)
+  const version = body.u8()
+  return { version, flags: body.u8(), session: body.raw(nonceBytes), token: body.bytes() }
+}
+
+export interface Welcome {
+  readonly version: number
+  /** This run of the server: outcomes of commits are only known to the run that made them. */
+  readonly run: Uint8Array
+  /** How often the store was emptied during this run. */
+  readonly zaps: number
+  readonly lastTid: Tid
+  /** The client shall be heard at least this often. */
+  readonly pingMs: number
+  readonly messageBytesMax: number
+  /** What is served. */
+  readonly name: string
+  readonly capabilities: Capabilities
+}
+
+export function writeWelcome(fields: BodyWriter, welcome: Omit<Welcome, 'version'>): Uint8Array {
+  return fields
+    .raw(magic)
+    .u8(protocolVersion)
+    .raw(welcome.run)
+    .u32(welcome.zaps)
+    .id(welcome.lastTid)
+    .u32(welcome.pingMs)
+    .u32(welcome.messageBytesMax)
+    .text(welcome.name)
+    .text(JSON.stringify(welcome.capabilities))
+    .take()
+}
+
+export function readWelcome(body: BodyReader): Welcome {
+  readMagic(body)
+  return {
+    version: body.u8(),
+    run: body.raw(nonceBytes),
+    zaps: body.u32(),
+    lastTid: body.tid(),
+    pingMs: body.u32(),
+    messageBytesMax: body.u32(),
+    name: body.text(),
+    capabilities: readJson(body) as Capabilities,
+  }
+}
+
+function readMagic(body: BodyReader): void {
+  const bytes = body.raw(magic.length)
+  if (!magic.every((byte, index) => bytes[index] === byte))
+    throw new ProtocolError('the peer does not speak it')
+}
+
+function readJson(body: BodyReader): unknown {
+  try {
+    return JSON.parse(body.text())
+  } catch {
+    throw new ProtocolError('a text is not JSON')
+  }
+}
+
+// --- Snapshots ------------------------------------------------------------------------------------------------------
+
+export interface Snapshot {
+  readonly tid: Tid
+  readonly invalidations: Invalidations
+}
+
+export function writeSnapshot(fields: BodyWriter, tid: Tid, invalidations: Invalidations): Uint8Array {
+  fields.id(tid)
+  if (invalidations === 'all') return fields.u8(1).take()
+  fields.u8(0)
+  for (const oid of invalidations) fields.id(oid)
+  return fields.take()
+}
+
+const nothing: ReadonlySet<Oid> = new Set()
+
+export function readSnapshot(body: BodyReader): Snapshot {
+  const tid = body.tid()
+  if (body.u8() === 1) return { tid, invalidations: 'all' }
+  return { tid, invalidations: body.left === 0 ? nothing : new Set(body.oids()) }
+}
+
+// --- Transactions ---------------------------------------------------------------------------------------------------
+
+export function writeMetadata(fields: BodyWriter, metadata: TransactionMetadata): BodyWriter {
+  return fields.text(metadata.user).text(metadata.description).bytes(metadata.extension)
+}
+
+export function readMetadata(body: BodyReader): TransactionMetadata {
+  return { user: body.text(), description: body.text(), extension: body.bytes() }
+}
+
+/** The fields of a transaction, its records' data aside; those follow in order, as payload. */
+export function writeTransaction(
+  fields: BodyWriter,
+  { tid, metadata, records }: TransactionRecord,
+): BodyWriter {
+  writeMetadata(fields.id(tid), metadata).u32(records.length)
+  for (const { oid, data } of records) fields.id(oid).u32(data === null ? absentLength : data.length)
+  return fields
+}
+
+/** Reads what `writeTransaction` wrote; the data are then taken from the body in the same order. */
+export function readTransaction(body: BodyReader): () => TransactionRecord {
+  const tid = body.tid()
+  const metadata = readMetadata(body)
+  const shapes: { readonly oid: Oid; readonly length: number }[] = []
+  for (let left = body.count(12); left > 0; left--) shapes.push({ oid: body.oid(), length: body.u32() })
+  return () => {
+    const records = shapes.map(
+      ({ oid, length }): ObjectRecord => ({ oid, data: length === absentLength ? null : body.raw(length) }),
+    )
+    return { tid, metadata, records }
+  }
+}
+
+export function dataOf({ records }: TransactionRecord): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  for (const { data } of records) if (data !== null) pieces.push(data)
+  return pieces
+}
+
+// --- History --------------------------------------------------------------------------------------------------------
+
+export function writeHistory(fields: BodyWriter, entries: readonly HistoryEntry[]): Uint8Array {
+  fields.u32(entries.length)
+  for (const { tid, metadata, bytes } of entries) writeMetadata(fields.id(tid).u32(bytes), metadata)
+  return fields.take()
+}
+
+export function readHistory(body: BodyReader): HistoryEntry[] {
+  const entries: HistoryEntry[] = []
+  for (let left = body.count(24); left > 0; left--) {
+    const tid = body.tid()
+    const bytes = body.u32()
+    entries.push({ tid, bytes, metadata: readMetadata(body) })
+  }
+  return entries
+}

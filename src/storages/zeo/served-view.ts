@@ -1,0 +1,335 @@
+/**
+ * One client instance, as the server has it: an instance of the served storage, with its own snapshot. Whatever a
+ * client loads is evaluated in this very snapshot, so its consistency is that of the served storage.
+ *
+ * Messages about a view take effect one after the other, in the order in which they were sent. No `await` separates
+ * taking a snapshot from queueing its answer, or reading a revision from queueing its answer.
+ */
+
+import { ShootoutError, StorageTransactionError } from '../../core/errors.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
+import type { Awaitable, Revision, Storage, StorageInstance, Transaction } from '../storage.ts'
+import { BodyReader } from './body.ts'
+import type { Channel } from './channel.ts'
+import { readMetadata, writeHistory, writeSnapshot } from './messages.ts'
+import { absentLength, types } from './protocol.ts'
+import { type Commits, ServedTransaction } from './served-transaction.ts'
+import { Turns } from './turns.ts'
+
+/** What a view asks of its connection. */
+export interface ViewHost {
+  readonly storage: Storage
+  readonly channel: Channel
+  readonly transactionBytesMax: number
+  fail(request: number, error: unknown): void
+  /** An answer that shows transaction `tid` is about to be queued: finishes up to it must be answered before. */
+  showing(tid: Tid): void
+  /** A snapshot is opened ahead of its use; the client wants to hear when it becomes old. */
+  watch(): void
+  /** A transaction holds locks and waits for its client; returns how to say that it no longer does. */
+  holding(): () => void
+  /** False when the client has given this transaction up. */
+  begin(view: ServedView, number: number): boolean
+  commitsOf(view: ServedView): Commits
+  loaded(count: number): void
+}
+
+const nothing = new Uint8Array(0)
+
+/** Objects that one part of a bulk answer is made of. */
+const objectsPerPart = 128
+/** A bulk answer goes on when less than this is waiting to be sent. */
+const bulkQueuedBytes = 1024 * 1024
+
+export class ServedView {
+  readonly number: number
+  readonly #host: ViewHost
+  readonly #turns = new Turns()
+  #instance: StorageInstance | undefined
+  #transaction: ServedTransaction | undefined
+  #stopHolding: (() => void) | undefined
+  #isReleased = false
+
+  constructor(number: number, host: ViewHost) {
+    this.number = number
+    this.#host = host
+  }
+
+  get waiting(): number {
+    return this.#turns.waiting
+  }
+
+  /** One message of the client's. */
+  handle(type: number, request: number, body: Uint8Array): void {
+    // A vote that waits for its lock is told of the abort at once; everything else is in order.
+    if ((type === types.abort || type === types.release) && this.#transaction?.isVoting === true) {
+      void this.#endTransaction()
+    }
+    this.#turns.run(() => this.#guard(type, request, body))
+  }
+
+  /** The client is gone, or has given the transaction up. */
+  async abandon(): Promise<void> {
+    await this.#endTransaction()
+  }
+
+  release(): void {
+    this.handle(types.release, 0, nothing)
+  }
+
+  #guard(type: number, request: number, body: Uint8Array): void | Promise<void> {
+    try {
+      const done = this.#carryOut(type, request, new BodyReader(body))
+      if (done instanceof Promise) {
+        return done.catch((error: unknown) => this.#host.fail(request, error))
+      }
+    } catch (error) {
+      this.#host.fail(request, error)
+    }
+  }
+
+  #carryOut(type: number, request: number, body: BodyReader): Awaitable<void> {
+    if (this.#isReleased) throw new StorageTransactionError('the view has been released')
+    if (this.#instance === undefined) {
+      const made = this.#host.storage.newInstance()
+      if (made instanceof Promise) {
+        return made.then((instance) => {
+          this.#instance = instance
+          return this.#dispatch(instance, type, request, body)
+        })
+      }
+      this.#instance = made
+    }
+    return this.#dispatch(this.#instance, type, request, body)
+  }
+
+  #dispatch(instance: StorageInstance, type: number, request: number, body: BodyReader): Awaitable<void> {
+    switch (type) {
+      case types.poll:
+        return this.#poll(instance, request)
+      case types.renew:
+        return this.#renew(instance, request)
+      case types.complete:
+        return instance.afterCompletion()
+      case types.release:
+        return this.#release(instance)
+      case types.load:
+        return this.#load(instance, request, body.oid())
+      case types.loadMany:
+        return this.#loadMany(instance, request, body.oids())
+      case types.loadBefore:
+        return this.#loadBefore(instance, request, body.oid(), body.tid())
+      case types.newOids:
+        return this.#newOids(instance, request, body.u32())
+      case types.history:
+        return this.#history(instance, request, body.oid(), body.u32())
+      case types.begin:
+        return this.#begin(instance, body)
+      case types.store: {
+        const oid = body.oid()
+        const serial = body.tid()
+        const data = body.rest()
+        return this.#change(data.length, (transaction) => transaction.store(oid, serial, data))
+      }
+      case types.delete: {
+        const oid = body.oid()
+        const serial = body.tid()
+        return this.#change(0, (transaction) => {
+          if (transaction.delete === undefined) throw unsupported('delete')
+          return transaction.delete(oid, serial)
+        })
+      }
+      case types.readCurrent: {
+        const oid = body.oid()
+        const serial = body.tid()
+        return this.#change(0, (transaction) => transaction.readCurrent(oid, serial))
+      }
+      case types.undo:
+        return this.#undo(request, body.tid())
+      case types.vote:
+        return this.#vote(request)
+      case types.finish:
+        return this.#finish(request)
+      case types.abort:
+        return this.#endTransaction()
+      default:
+        throw unsupported(`message ${type}`)
+    }
+  }
+
+  // --- Reading --------------------------------------------------------------------------------------------------------
+
+  #poll(instance: StorageInstance, request: number): Awaitable<void> {
+    const polled = instance.pollInvalidations()
+    const answer = (invalidations: Awaited<typeof polled>): void => {
+      const { channel } = this.#host
+      const tid = instance.snapshotTid
+      this.#host.showing(tid)
+      channel.send(types.reply, request, 0, writeSnapshot(channel.fields, tid, invalidations))
+    }
+    return polled instanceof Promise ? polled.then(answer) : answer(polled)
+  }
+
+  #renew(instance: StorageInstance, request: number): Awaitable<void> {
+    // Before the snapshot is taken: no commit may fall between.
+    this.#host.watch()
+    const completed = instance.afterCompletion()
+    if (completed instanceof Promise) return completed.then(() => this.#poll(instance, request))
+    return this.#poll(instance, request)
+  }
+
+  #load(instance: StorageInstance, request: number, oid: Oid): Awaitable<void> {
+    const loaded = instance.load(oid)
+    const answer = ({ serial, data }: Revision): void => {
+      const { channel } = this.#host
+      this.#host.loaded(1)
+      const fields = channel.fields.id(instance.snapshotTid).id(serial).take()
+      channel.send(types.reply, request, 0, fields, data)
+    }
+    return loaded instanceof Promise ? loaded.then(answer) : answer(loaded)
+  }
+
+  /** In parts, so that the first objects travel while the next are read, and a slow client fills no memory here. */
+  async #loadMany(instance: StorageInstance, request: number, oids: readonly Oid[]): Promise<void> {
+    const { channel } = this.#host
+    for (let from = 0; from < oids.length; from += objectsPerPart) {
+      if (channel.queuedBytes > bulkQueuedBytes) await channel.drained()
+      if (channel.isClosed) return
+      const loading = instance.loadMany(oids.slice(from, from + objectsPerPart))
+      const revisions = loading instanceof Promise ? await loading : loading
+      const { fields } = channel
+      fields.id(instance.snapshotTid).u32(revisions.length)
+      const pieces: Uint8Array[] = []
+      for (const revision of revisions) {
+        fields.id(revision?.serial ?? (0 as Tid)).u32(revision?.data.length ?? absentLength)
+        if (revision !== undefined) pieces.push(revision.data)
+      }
+      this.#host.loaded(pieces.length)
+      // A lane of their own keeps the parts and the end in order, also where a part is long.
+      channel.send(types.part, request, 0, fields.take(), pieces, request)
+      channel.flush()
+    }
+    channel.send(types.reply, request, 0, nothing, undefined, request)
+  }
+
+  #loadBefore(instance: StorageInstance, request: number, oid: Oid, before: Tid): Awaitable<void> {
+    const loaded = instance.loadBefore(oid, before)
+    const answer = (span: Awaited<typeof loaded>): void => {
+      const { channel } = this.#host
+      if (span === undefined) {
+        channel.send(types.reply, request, 0)
+        return
+      }
+      this.#host.loaded(1)
+      this.#host.showing(span.nextSerial ?? span.serial)
+      const fields = channel.fields
+        .id(span.serial)
+        .id(span.nextSerial ?? (0 as Tid))
+        .take()
+      channel.send(types.reply, request, 0, fields, span.data)
+    }
+    return loaded instanceof Promise ? loaded.then(answer) : answer(loaded)
+  }
+
+  async #history(instance: StorageInstance, request: number, oid: Oid, count: number): Promise<void> {
+    if (instance.history === undefined) throw unsupported('history')
+    const { channel } = this.#host
+    const entries = await instance.history(oid, count)
+    if (entries.length > 0) this.#host.showing(entries[0]!.tid)
+    channel.send(types.reply, request, 0, writeHistory(channel.fields, entries))
+  }
+
+  // --- Writing --------------------------------------------------------------------------------------------------------
+
+  async #newOids(instance: StorageInstance, request: number, count: number): Promise<void> {
+    if (count > newOidsMax)
+      throw new ShootoutError('limit', `at most ${newOidsMax} object ids in one request`)
+    const oids = await instance.newOids(count)
+    const { channel } = this.#host
+    for (const oid of oids) channel.fields.id(oid)
+    channel.send(types.reply, request, 0, channel.fields.take())
+  }
+
+  #begin(instance: StorageInstance, body: BodyReader): void | Promise<void> {
+    const number = body.tid()
+    const metadata = readMetadata(body)
+    const begin = (): void => {
+      const transaction = new ServedTransaction(number, this.#host.commitsOf(this))
+      this.#transaction = transaction
+      try {
+        if (!this.#host.begin(this, number))
+          throw new StorageTransactionError('begin: given up by its client')
+        transaction.begin(instance, metadata)
+      } catch (error) {
+        transaction.fail(error)
+      }
+    }
+    if (this.#transaction === undefined || this.#transaction.isEnded) return begin()
+    return this.#endTransaction().then(begin)
+  }
+
+  #change(bytes: number, call: (transaction: Transaction) => Awaitable<void>): Awaitable<void> {
+    return this.#transaction?.change(bytes, this.#host.transactionBytesMax, call)
+  }
+
+  async #undo(request: number, tid: Tid): Promise<void> {
+    const oids = await this.#current('undo').undo(tid)
+    this.#sendOids(request, oids)
+  }
+
+  #vote(request: number): Awaitable<void> {
+    const transaction = this.#current('vote')
+    const voting = transaction.vote()
+    const answer = (resolved: readonly Oid[]): void => {
+      if (transaction.isVoted) this.#stopHolding = this.#host.holding()
+      this.#sendOids(request, resolved)
+    }
+    return voting instanceof Promise ? voting.then(answer) : answer(voting)
+  }
+
+  #finish(request: number): Awaitable<void> {
+    const transaction = this.#current('finish')
+    this.#letGo()
+    return transaction.finish(request)
+  }
+
+  async #endTransaction(): Promise<void> {
+    this.#letGo()
+    try {
+      await this.#transaction?.abort()
+    } catch (error) {
+      // Nobody waits for an abort; whoever operates the server should know.
+      this.#host.fail(0, error)
+    }
+  }
+
+  async #release(instance: StorageInstance): Promise<void> {
+    this.#isReleased = true
+    await this.#endTransaction()
+    await instance.release()
+  }
+
+  #letGo(): void {
+    this.#stopHolding?.()
+    this.#stopHolding = undefined
+  }
+
+  #current(call: string): ServedTransaction {
+    if (this.#transaction === undefined)
+      throw new StorageTransactionError(`${call}: no transaction has begun`)
+    return this.#transaction
+  }
+
+  #sendOids(request: number, oids: readonly Oid[]): void {
+    const { channel } = this.#host
+    for (const oid of oids) channel.fields.id(oid)
+    channel.send(types.reply, request, 0, channel.fields.take())
+  }
+}
+
+/** Object ids in one request. */
+export const newOidsMax = 100_000
+
+function unsupported(what: string): ShootoutError {
+  return new ShootoutError('unsupported', `${what}: the served storage does not have it`)
+}

@@ -1,0 +1,394 @@
+/**
+ * One client, as the server has it: the handshake, then its views and the requests about the store as a whole.
+ *
+ * Replies and notices are queued in the order in which they were evaluated. In particular, a commit of this client is
+ * answered before any answer to this client shows it.
+ */
+
+import { DisconnectedError, describeError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
+import { noTid, type Tid } from '../../core/ids.ts'
+import type { TransactionRecord } from '../storage.ts'
+import { BodyReader } from './body.ts'
+import { Channel } from './channel.ts'
+import { writeError } from './error-codec.ts'
+import { dataOf, readHello, readTransaction, writeTransaction, writeWelcome } from './messages.ts'
+import { greetingBytesMax, helloReadOnly, protocolVersion, types } from './protocol.ts'
+import { ProtocolError } from './protocol-error.ts'
+import type { Commits } from './served-transaction.ts'
+import { ServedView, type ViewHost } from './served-view.ts'
+import type { ZeoServer } from './server.ts'
+import type { Cancel } from './timers.ts'
+import type { Wire } from './wire.ts'
+
+/** Bytes of transactions that one step of an iteration answers with, roughly. */
+const iterationStepBytes = 256 * 1024
+
+interface Announced {
+  readonly request: number
+  readonly tid: Tid
+}
+
+export class ServerConnection implements ViewHost {
+  readonly channel: Channel
+  readonly #server: ZeoServer
+  readonly #views = new Map<number, ServedView>()
+  readonly #iterations = new Map<number, AsyncIterator<TransactionRecord>>()
+  /** Commits that are durable in the served storage but not answered yet, oldest first. */
+  readonly #announced: Announced[] = []
+  #lastIteration = 0
+  #session: string | undefined
+  #isReadOnly = false
+  #isWatching = false
+  #isPaused = false
+  #cancelGreeting: Cancel
+  #holdingCount = 0
+
+  constructor(server: ZeoServer, wire: Wire) {
+    this.#server = server
+    const { limits, timers } = server.settings
+    this.channel = new Channel(
+      wire,
+      {
+        limits: { messageBytesMax: greetingBytesMax, assemblyBytesMax: 0, streamsMax: 0 },
+        timers,
+        silenceMs: limits.silenceMs,
+        pingMs: 0,
+      },
+      {
+        message: (type, id, view, body) => this.#onMessage(type, id, view, body),
+        closed: (error) => this.#onClosed(error),
+      },
+    )
+    this.#cancelGreeting = timers.after(limits.greetingMs, () => this.drop('no handshake in time'))
+  }
+
+  get storage() {
+    return this.#server.settings.storage
+  }
+
+  get transactionBytesMax(): number {
+    return this.#server.settings.limits.transactionBytesMax
+  }
+
+  get isGreeted(): boolean {
+    return this.#session !== undefined
+  }
+
+  /** One of its transactions has voted. */
+  get isHolding(): boolean {
+    return this.#holdingCount > 0
+  }
+
+  /** Ends the connection because of what the peer does. */
+  drop(reason: string): void {
+    this.channel.destroy(new ProtocolError(reason))
+  }
+
+  // --- Notices --------------------------------------------------------------------------------------------------------
+
+  watch(): void {
+    this.#isWatching = true
+  }
+
+  /** There is something newer than what this client has been shown. */
+  notify(lastTid: Tid): void {
+    if (!this.#isWatching) return
+    // One notice makes the client drop every snapshot it holds ahead; the next one is due after the next `renew`.
+    this.#isWatching = false
+    this.channel.send(types.changed, 0, 0, this.channel.fields.id(lastTid).take())
+  }
+
+  notifyZapped(): void {
+    if (this.isGreeted) this.channel.send(types.zapped, 0, 0)
+  }
+
+  notifyGoodbye(): void {
+    this.channel.send(types.goodbye, 0, 0)
+  }
+
+  // --- Messages -------------------------------------------------------------------------------------------------------
+
+  #onMessage(type: number, id: number, view: number, body: Uint8Array): void {
+    if (this.#session === undefined) {
+      this.#greet(type, new BodyReader(body))
+      return
+    }
+    if (type >= types.poll && type < types.outcome) this.#toView(type, id, view, body)
+    else this.#answer(id, () => this.#carryOut(type, id, new BodyReader(body)))
+    if (!this.#isPaused && this.channel.queuedBytes > this.#server.settings.limits.outputBytesMax) {
+      void this.#pauseUntilDrained()
+    }
+  }
+
+  #greet(type: number, body: BodyReader): void {
+    const { settings } = this.#server
+    if (type === types.status) {
+      if (!this.#checkToken(body.bytes())) return
+      const json = new TextEncoder().encode(JSON.stringify(this.#server.status()))
+      this.channel.send(types.reply, 0, 0, json)
+      this.channel.end()
+      return
+    }
+    if (type !== types.hello) throw new ProtocolError(`message ${type} before the handshake`)
+    const { version, flags, session, token } = readHello(body)
+    if (version !== protocolVersion) {
+      this.#turnAway(
+        new ShootoutError(
+          'protocol-version',
+          `the client speaks version ${version} of the protocol, this server ${protocolVersion}; update the older one`,
+        ),
+      )
+      return
+    }
+    if (!this.#checkToken(token)) return
+    this.#cancelGreeting()
+    this.#session = Buffer.from(session).toString('hex')
+    this.#isReadOnly = (flags & helloReadOnly) !== 0
+    this.#server.outcomes.arrive(this.#session)
+    const { limits } = settings
+    this.channel.parser.limits = {
+      messageBytesMax: limits.messageBytesMax,
+      assemblyBytesMax: limits.messageBytesMax,
+      streamsMax: limits.streamsMax,
+    }
+    const welcome = {
+      run: this.#server.run,
+      zaps: this.#server.zaps,
+      lastTid: settings.storage.lastTid,
+      pingMs: Math.ceil(limits.silenceMs / 3),
+      messageBytesMax: limits.messageBytesMax,
+      name: settings.name,
+      capabilities: settings.capabilities,
+    }
+    this.channel.send(types.welcome, 0, 0, writeWelcome(this.channel.fields, welcome))
+  }
+
+  #checkToken(token: Uint8Array): boolean {
+    if (this.#server.accepts(token)) return true
+    this.#turnAway(
+      new ShootoutError(
+        'wrong-token',
+        'the server does not accept this token; give the one it was started with',
+      ),
+    )
+    return false
+  }
+
+  #turnAway(error: ShootoutError): void {
+    this.#server.settings.log(`${this.channel.peer}: turned away: ${error.message}`)
+    this.channel.send(types.failed, 0, 0, writeError(this.channel.fields, error))
+    this.channel.end()
+    this.channel.parser.stop()
+  }
+
+  #toView(type: number, id: number, number: number, body: Uint8Array): void {
+    let view = this.#views.get(number)
+    if (view === undefined) {
+      // Ending what does not exist is fine: it may have ended with an earlier connection.
+      if (type === types.release || type === types.complete || type === types.abort) return
+      const { limits } = this.#server.settings
+      if (this.#views.size >= limits.viewsMax) throw new ProtocolError(`more than ${limits.viewsMax} views`)
+      view = new ServedView(number, this)
+      this.#views.set(number, view)
+    }
+    if (this.#isReadOnly && ((type >= types.begin && type < types.outcome) || type === types.newOids)) {
+      this.fail(id, new ReadOnlyError('the storage'))
+      return
+    }
+    if (view.waiting > this.#server.settings.limits.waitingMax)
+      throw new ProtocolError('too many messages wait')
+    view.handle(type, id, body)
+    if (type === types.release) {
+      this.#views.delete(number)
+      this.#server.outcomes.release(this.#session!, number)
+    }
+  }
+
+  async #pauseUntilDrained(): Promise<void> {
+    this.#isPaused = true
+    this.channel.pause()
+    await this.channel.drained()
+    this.#isPaused = false
+    this.channel.resume()
+  }
+
+  #answer(id: number, call: () => void | Promise<void>): void {
+    try {
+      const done = call()
+      if (done instanceof Promise) done.catch((error: unknown) => this.fail(id, error))
+    } catch (error) {
+      this.fail(id, error)
+    }
+  }
+
+  #carryOut(type: number, id: number, body: BodyReader): void | Promise<void> {
+    switch (type) {
+      case types.outcome:
+        return this.#outcome(id, body.u32(), body.tid())
+      case types.zap:
+        return this.#zap(id)
+      case types.iterate:
+        return this.#iterate(id, body.tid(), body.tid())
+      case types.iterateNext:
+        return this.#iterateNext(id, body.u32())
+      case types.iterateEnd:
+        return this.#iterateEnd(body.u32())
+      case types.restore:
+        return this.#restore(id, body)
+      default:
+        throw new ProtocolError(`message type ${type} is unknown`)
+    }
+  }
+
+  fail(request: number, error: unknown): void {
+    if (error instanceof ProtocolError) {
+      this.channel.destroy(error)
+      return
+    }
+    if (request === 0) {
+      this.#server.settings.log(`${this.channel.peer}: ${describeError(error)}`)
+      return
+    }
+    this.#server.failed(error)
+    let told = error
+    if (this.#server.isClosing && error instanceof ShootoutError && error.code === 'closed') {
+      told = new DisconnectedError('the server is shutting down')
+    }
+    this.channel.send(types.failed, request, 0, writeError(this.channel.fields, told))
+  }
+
+  // --- Commits --------------------------------------------------------------------------------------------------------
+
+  loaded(count: number): void {
+    this.#server.counts.loads += count
+  }
+
+  begin(view: ServedView, number: number): boolean {
+    return this.#server.outcomes.begin(this.#session!, view.number, number, () => void view.abandon())
+  }
+
+  holding(): Cancel {
+    const { limits, timers } = this.#server.settings
+    this.#holdingCount++
+    const cancel = timers.after(limits.votedMs, () => {
+      this.drop(`a transaction has been voted for ${limits.votedMs} ms without being finished`)
+    })
+    return () => {
+      this.#holdingCount--
+      cancel()
+    }
+  }
+
+  commitsOf(view: ServedView): Commits {
+    const { outcomes } = this.#server
+    const session = this.#session!
+    return {
+      finishing: (number) => outcomes.finishing(session, view.number, number),
+      announce: (request, tid) => {
+        this.#announced.push({ request, tid })
+      },
+      committed: (number, request, tid) => {
+        outcomes.committed(session, view.number, number, tid)
+        this.#server.committed(this)
+        const place = this.#announced.findIndex((one) => one.request === request)
+        // Not there any more: an answer that shows it went out before.
+        if (place !== -1) this.#announced.splice(place, 1)
+        if (place !== -1) this.#sendFinished(request, tid)
+      },
+      lost: (number) => outcomes.lost(session, view.number, number),
+    }
+  }
+
+  showing(tid: Tid): void {
+    if (this.#announced.length === 0) return
+    for (const one of this.#announced.filter((announced) => announced.tid <= tid)) {
+      this.#announced.splice(this.#announced.indexOf(one), 1)
+      this.#sendFinished(one.request, one.tid)
+    }
+  }
+
+  #sendFinished(request: number, tid: Tid): void {
+    this.channel.send(types.reply, request, 0, this.channel.fields.id(tid).take())
+  }
+
+  async #outcome(id: number, view: number, number: number): Promise<void> {
+    const outcome = await this.#server.outcomes.ask(this.#session!, view, number)
+    const { fields } = this.channel
+    if (typeof outcome === 'string') fields.u8(outcome === 'unknown' ? 2 : 0).id(noTid)
+    else fields.u8(1).id(outcome.tid)
+    this.channel.send(types.reply, id, 0, fields.take())
+  }
+
+  // --- The store as a whole -------------------------------------------------------------------------------------------
+
+  async #zap(id: number): Promise<void> {
+    this.#checkWritable()
+    await this.storage.zap()
+    this.#server.zapped(this)
+    this.channel.send(types.reply, id, 0)
+  }
+
+  #iterate(id: number, from: Tid, to: Tid): void {
+    if (this.storage.iterate === undefined) throw unsupported('iterate')
+    const { limits } = this.#server.settings
+    if (this.#iterations.size >= limits.iterationsMax) {
+      throw new ShootoutError('limit', `more than ${limits.iterationsMax} iterations at once; end some`)
+    }
+    const number = ++this.#lastIteration
+    this.#iterations.set(number, this.storage.iterate(from, to)[Symbol.asyncIterator]())
+    this.channel.send(types.reply, id, 0, this.channel.fields.u32(number).take())
+  }
+
+  async #iterateNext(id: number, number: number): Promise<void> {
+    const iterator = this.#iterations.get(number)
+    if (iterator === undefined) throw new ProtocolError(`there is no iteration ${number}`)
+    const found: TransactionRecord[] = []
+    let bytes = 0
+    while (bytes < iterationStepBytes && found.length < 1000) {
+      const next = await iterator.next()
+      if (next.done === true) break
+      found.push(next.value)
+      for (const data of dataOf(next.value)) bytes += data.length
+    }
+    if (found.length === 0) this.#iterations.delete(number)
+    const { fields } = this.channel
+    fields.u32(found.length)
+    for (const transaction of found) writeTransaction(fields, transaction)
+    this.channel.send(types.reply, id, 0, fields.take(), found.flatMap(dataOf))
+  }
+
+  async #iterateEnd(number: number): Promise<void> {
+    const iterator = this.#iterations.get(number)
+    this.#iterations.delete(number)
+    await iterator?.return?.()
+  }
+
+  async #restore(id: number, body: BodyReader): Promise<void> {
+    this.#checkWritable()
+    if (this.storage.restore === undefined) throw unsupported('restore')
+    const transaction = readTransaction(body)()
+    body.end()
+    await this.storage.restore(transaction)
+    this.#server.committed(this)
+    this.channel.send(types.reply, id, 0)
+  }
+
+  #checkWritable(): void {
+    if (this.#isReadOnly) throw new ReadOnlyError('the storage')
+  }
+
+  // --- The end --------------------------------------------------------------------------------------------------------
+
+  #onClosed(error: Error | undefined): void {
+    this.#cancelGreeting()
+    for (const view of this.#views.values()) view.release()
+    this.#views.clear()
+    for (const number of this.#iterations.keys()) this.#answer(0, () => this.#iterateEnd(number))
+    if (this.#session !== undefined) this.#server.outcomes.leave(this.#session)
+    this.#server.left(this, error)
+  }
+}
+
+function unsupported(what: string): ShootoutError {
+  return new ShootoutError('unsupported', `${what}: the served storage does not have it`)
+}
