@@ -63,7 +63,3 @@ export const needsSharing: Need = ({ capabilities }) =>
   capabilities.reach === 'isolate'
     ? 'one event loop is all that may use the store (reach: isolate)'
     : undefined
-
-export function all(...wanted: readonly Need[]): Need {
-  return (facts) => wanted.map((need) => need(facts)).find((reason) => reason !== undefined)
-}

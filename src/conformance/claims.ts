@@ -24,7 +24,7 @@ export function same(actual: unknown, expected: unknown, what: string): void {
     message: `${what} is ${show(actual)}, should be ${show(expected)}`,
     actual,
     expected,
-    operator: 'deepStrictEqual',
+    operator: 'same',
   })
 }
 

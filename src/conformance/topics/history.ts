@@ -1,7 +1,7 @@
 /** Old revisions: what was true when. */
 
 import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
-import { all, needs, topic } from '../behaviour.ts'
+import { needs, topic } from '../behaviour.ts'
 import { holds, refuses, same } from '../claims.ts'
 import { type Client, toText } from '../client.ts'
 import type { Workshop } from '../workshop.ts'
@@ -269,5 +269,5 @@ export const revisionList = topic(
       holds(entries[0]!.tid > tids[1]!, 'its tid is new')
     })
   },
-  all(needs('undo'), needs('history')),
+  needs('undo', 'history'),
 )

@@ -2,7 +2,7 @@
 
 import { after, maxTid, type Oid, rootOid, type Tid } from '../../core/ids.ts'
 import type { PackOptions, PackResult } from '../../storages/storage.ts'
-import { all, needs, topic } from '../behaviour.ts'
+import { needs, topic } from '../behaviour.ts'
 import { errorOf, holds, same } from '../claims.ts'
 import { type Client, toText } from '../client.ts'
 import type { Workshop } from '../workshop.ts'
@@ -411,7 +411,7 @@ export const packing = topic(
           'the tids',
         )
       },
-      all(needs('undo'), needs('history')),
+      needs('undo', 'history'),
     )
   },
   needs('pack'),

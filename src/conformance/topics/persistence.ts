@@ -2,7 +2,7 @@
 
 import { systemClock } from '../../core/clock.ts'
 import { after, noTid, type Oid, rootOid, type Tid } from '../../core/ids.ts'
-import { all, needs, topic } from '../behaviour.ts'
+import { needs, topic } from '../behaviour.ts'
 import { holds, refuses, same } from '../claims.ts'
 import { mergeNumbers, toBytes, toText } from '../client.ts'
 
@@ -178,7 +178,7 @@ export const persistence = topic(
         await (await transaction.vote()).finish()
         same(await again.readNow(oid), 'a', 'the object')
       },
-      all(needs('undo'), needs('history')),
+      needs('undo', 'history'),
     )
 
     it('records of every size come back', async (shop) => {

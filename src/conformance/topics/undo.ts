@@ -1,7 +1,7 @@
 /** Undo: a transaction that takes back what another did. */
 
 import type { Oid, Tid } from '../../core/ids.ts'
-import { all, needs, topic } from '../behaviour.ts'
+import { needs, topic } from '../behaviour.ts'
 import { holds, refuses, refusesCoded, same } from '../claims.ts'
 import { type Client, mergeNumbers } from '../client.ts'
 import type { Workshop } from '../workshop.ts'
@@ -251,5 +251,5 @@ export const undoTopic = topic(
       needs('iteration'),
     )
   },
-  all(needs('undo'), needs('history')),
+  needs('undo', 'history'),
 )
