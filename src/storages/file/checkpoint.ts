@@ -13,7 +13,8 @@ import { crc32 } from 'node:zlib'
 import { type FileSystem, readFully, writeFully } from '../../core/file-system.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
 import { damage } from './file-errors.ts'
-import { fileHeaderBytes, fileIdBytes, readPosition, writePosition } from './format.ts'
+import { readFileHeader } from './file-header.ts'
+import { type FileHeader, fileHeaderBytes, fileIdBytes, readPosition, writePosition } from './format.ts'
 import type { Log } from './log.ts'
 import { type PositionIndex, slotsPerPage } from './position-index.ts'
 import type { LogState, RecoverySource } from './recovery.ts'
@@ -42,8 +43,9 @@ export function unfinishedCheckpointPath(path: string): string {
  * Writes a checkpoint of the log as published now.
  * @param durable flush the log first, and the checkpoint before it takes its name
  */
-export async function writeCheckpoint(log: Log, fileId: Uint8Array, durable: boolean): Promise<void> {
+export async function writeCheckpoint(log: Log, durable: boolean): Promise<void> {
   const { files, path, generation } = log
+  const { fileId } = readFileHeader(files, log.file, path)
   const state = log.locked(() => ({
     end: log.publishedEnd,
     lastTid: log.numbers.lastTid,
@@ -111,7 +113,7 @@ export interface FoundCheckpoint {
  */
 export function readCheckpoint(
   source: RecoverySource,
-  fileId: Uint8Array,
+  fileHeader: FileHeader,
   index: PositionIndex,
   log: (message: string) => void,
 ): FoundCheckpoint {
@@ -120,12 +122,12 @@ export function readCheckpoint(
   if (!files.exists(name)) return { confirmedEnd: 0, state: undefined }
   const file = files.open(name, 'read')
   try {
-    const header = readHeader(files, file, fileId)
+    const header = readHeader(files, file, fileHeader.fileId)
     if (typeof header === 'string') {
       log(`${name}: ${header}; the log is read instead`)
       return { confirmedEnd: 0, state: undefined }
     }
-    assertFits(source, header, name)
+    assertFits(source, header, fileHeader, name)
     const problem = fillIndex(files, file, header, index)
     if (problem === undefined) return { confirmedEnd: header.end, state: header }
     log(`${name}: ${problem}; the log is read instead`)
@@ -140,6 +142,7 @@ export function readCheckpoint(
 function assertFits(
   { files, file, path, seed }: RecoverySource,
   { end, lastTid }: LogState,
+  fileHeader: FileHeader,
   name: string,
 ): void {
   if (end === fileHeaderBytes) return
@@ -150,7 +153,10 @@ function assertFits(
   readFully(files, file, length, 0, 8, end - 8)
   const start = end - readPosition(length, 0)
   const read = start < fileHeaderBytes ? undefined : new LogScanner(files, file, seed).read(start, end)
-  if (read === undefined || 'reason' in read || read.header.tid !== lastTid) {
+  // The last transaction may have been packed away; then the file header names it.
+  const isThere =
+    read !== undefined && !('reason' in read) && Math.max(read.header.tid, fileHeader.lastTid) === lastTid
+  if (!isThere) {
     throw damage(path, `the transaction that ends at ${end} is not the one that was there`, advice)
   }
 }

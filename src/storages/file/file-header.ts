@@ -5,8 +5,26 @@ import { dirname } from 'node:path'
 import type { Clock } from '../../core/clock.ts'
 import { ShootoutError } from '../../core/errors.ts'
 import { type FileSystem, readFully, writeFully } from '../../core/file-system.ts'
+import { noTid, rootOid } from '../../core/ids.ts'
 import { damage } from './file-errors.ts'
-import { decodeFileHeader, encodeFileHeader, fileHeaderBytes } from './format.ts'
+import {
+  decodeFileHeader,
+  encodeFileHeader,
+  type FileHeader,
+  fileHeaderBytes,
+  fileIdBytes,
+} from './format.ts'
+
+/** The header of a log in which nothing has ever been. */
+export function newFileHeader(clock: Clock): FileHeader {
+  return {
+    fileId: new Uint8Array(randomBytes(fileIdBytes)),
+    createdUs: clock.wallUs(),
+    // 0 is the root, and never given out.
+    nextOid: rootOid + 1,
+    lastTid: noTid,
+  }
+}
 
 /** Creates an empty log. It appears under its name only when its header is on disk. */
 export function createLog(files: FileSystem, path: string, clock: Clock): void {
@@ -14,7 +32,7 @@ export function createLog(files: FileSystem, path: string, clock: Clock): void {
   if (files.exists(unfinished)) files.remove(unfinished)
   const file = files.open(unfinished, 'create')
   try {
-    const header = encodeFileHeader({ fileId: new Uint8Array(randomBytes(16)), createdUs: clock.wallUs() })
+    const header = encodeFileHeader(newFileHeader(clock))
     writeFully(files, file, header, 0, header.length, 0)
     files.sync(file)
   } finally {
@@ -24,12 +42,12 @@ export function createLog(files: FileSystem, path: string, clock: Clock): void {
   files.syncFolder(dirname(path))
 }
 
-/** Reads and checks the header of a log. @returns its file id */
-export function readFileHeader(files: FileSystem, file: number, path: string): Uint8Array {
+/** Reads and checks the header of a log. */
+export function readFileHeader(files: FileSystem, file: number, path: string): FileHeader {
   const bytes = Buffer.alloc(fileHeaderBytes)
   const got = readFully(files, file, bytes, 0, fileHeaderBytes, 0)
   const header = decodeFileHeader(bytes.subarray(0, got))
-  if (typeof header === 'object') return header.fileId
+  if (typeof header === 'object') return header
   if (header === 'damaged') throw damage(path, 'the file header', 'its checksum is wrong')
   if (header === 'newer') {
     throw new ShootoutError(

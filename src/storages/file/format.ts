@@ -21,6 +21,10 @@ export interface FileHeader {
   /** Random; another one for every file, also for the one that packing makes. */
   readonly fileId: Uint8Array
   readonly createdUs: number
+  /** Object ids below this were given out before the file was made. */
+  readonly nextOid: number
+  /** Newest transaction before the file was made, which may have left nothing in it. */
+  readonly lastTid: Tid
 }
 
 export function encodeFileHeader(header: FileHeader): Buffer {
@@ -29,6 +33,8 @@ export function encodeFileHeader(header: FileHeader): Buffer {
   bytes.writeUInt32BE(formatVersion, 8)
   bytes.set(header.fileId, 16)
   writePosition(bytes, header.createdUs, 32)
+  writePosition(bytes, header.nextOid, 40)
+  writeId(bytes, header.lastTid, 48)
   bytes.writeUInt32BE(crc32(bytes.subarray(0, fileHeaderBytes - 4)), fileHeaderBytes - 4)
   return bytes
 }
@@ -45,6 +51,8 @@ export function decodeFileHeader(bytes: Buffer): FileHeader | FileHeaderProblem 
   return {
     fileId: new Uint8Array(bytes.subarray(16, 16 + fileIdBytes)),
     createdUs: readPosition(bytes, 32),
+    nextOid: readPosition(bytes, 40),
+    lastTid: readTid(bytes, 48),
   }
 }
 

@@ -56,7 +56,7 @@ export default defineStorage<typeof options, SharedLog>({
     deletion: true,
     undo: true,
     iteration: true,
-    pack: false,
+    pack: true,
     prefetch: false,
   }),
 

@@ -29,6 +29,8 @@ const nothing: ReadonlySet<Oid> = new Set()
 
 export class FileInstance implements StorageInstance {
   readonly #storage: FileStorage
+  /** Where packing sees the snapshot. */
+  readonly #slot: number
   #snapshot: Tid = noTid
   #hasSnapshot = false
   /** Number of the first change the snapshot does not show; undefined before the first poll. */
@@ -40,6 +42,7 @@ export class FileInstance implements StorageInstance {
 
   constructor(storage: FileStorage) {
     this.#storage = storage
+    this.#slot = storage.log.snapshots.acquire()
   }
 
   get snapshotTid(): Tid {
@@ -49,8 +52,14 @@ export class FileInstance implements StorageInstance {
   pollInvalidations(): Invalidations {
     this.#assertUsable()
     const { log, group } = this.#storage
-    const { numbers, changes } = log
-    const snapshot = group.visibleTid
+    const { numbers, changes, snapshots } = log
+    let snapshot = group.visibleTid
+    snapshots.open(this.#slot, snapshot)
+    // Packing began between these two lines, and may not have seen the slot: take a snapshot that it keeps.
+    if (numbers.packCutoff > snapshot) {
+      snapshot = group.visibleTid
+      snapshots.open(this.#slot, snapshot)
+    }
     const before = this.#changesSeen
     this.#snapshot = snapshot
     this.#hasSnapshot = true
@@ -127,14 +136,22 @@ export class FileInstance implements StorageInstance {
   }
 
   afterCompletion(): void {
-    this.#hasSnapshot = false
+    this.#endSnapshot()
   }
 
   release(): void {
     if (this.#released) return
     this.#transaction?.abort()
+    this.#endSnapshot()
     this.#released = true
+    this.#storage.log.snapshots.release(this.#slot)
+    this.#storage.released(this)
+  }
+
+  #endSnapshot(): void {
+    if (this.#released || !this.#hasSnapshot) return
     this.#hasSnapshot = false
+    this.#storage.log.snapshots.close(this.#slot)
   }
 
   #find(oid: Oid): { data: Uint8Array; serial: Tid } | undefined {

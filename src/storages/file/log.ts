@@ -25,6 +25,7 @@ import {
 import { Mutex } from './mutex.ts'
 import { PositionIndex } from './position-index.ts'
 import { type SharedLog, SharedNumbers, word } from './shared-state.ts'
+import { OpenSnapshots } from './snapshots.ts'
 import type { StagedTransaction } from './staged-transaction.ts'
 
 /** One revision as it lies in the log. */
@@ -48,6 +49,7 @@ export class Log {
   readonly numbers: SharedNumbers
   readonly mutex: Mutex
   readonly changes: RecentChanges
+  readonly snapshots: OpenSnapshots
   readonly #indexes: readonly [PositionIndex, PositionIndex]
   readonly #clock: Clock
   readonly #scratch = Buffer.allocUnsafeSlow(firstReadBytes)
@@ -67,6 +69,7 @@ export class Log {
     this.numbers = new SharedNumbers(shared)
     this.mutex = new Mutex(this.words, word.mutex)
     this.changes = new RecentChanges(shared.changes)
+    this.snapshots = new OpenSnapshots(shared.snapshots)
     this.#indexes = [new PositionIndex(shared.indexes[0]), new PositionIndex(shared.indexes[1])]
     this.#clock = clock
     this.#log = log
@@ -122,21 +125,42 @@ export class Log {
    */
   find(oid: Oid, upTo: Tid, visible: Tid): { record: LogRecord; nextSerial: Tid | undefined } | undefined {
     for (;;) {
-      const { file, generation, index } = this
+      const { generation } = this
+      const { file, index } = this
       const first = index.position(oid)
       try {
-        let nextSerial: Tid | undefined
-        for (let position = first; position !== noPosition; ) {
-          const record = this.read(file, position, oid)
-          if (record.serial <= upTo) return { record, nextSerial }
-          if (record.serial <= visible) nextSerial = record.serial
-          position = record.previous
-        }
-        return undefined
+        const found = this.#walk(file, first, oid, upTo, visible)
+        if (generation === this.generation) return found
       } catch (error) {
         // The log was cut back or replaced under our feet: what we read was not damage, but the past.
-        if (generation !== this.generation || first !== this.index.position(oid)) continue
-        throw error
+        if (generation === this.generation && first === this.index.position(oid)) throw error
+      }
+    }
+  }
+
+  #walk(file: number, first: number, oid: Oid, upTo: Tid, visible: Tid) {
+    let nextSerial: Tid | undefined
+    for (let position = first; position !== noPosition; ) {
+      const record = this.read(file, position, oid)
+      if (record.serial <= upTo) return { record, nextSerial }
+      if (record.serial <= visible) nextSerial = record.serial
+      position = record.previous
+    }
+    return undefined
+  }
+
+  /**
+   * Runs `body`, which reads the log by itself, again if packing put another log in its place meanwhile: a descriptor
+   * that was closed may by then mean another file.
+   */
+  undisturbed<T>(body: () => T): T {
+    for (;;) {
+      const { generation } = this
+      try {
+        const result = body()
+        if (generation === this.generation) return result
+      } catch (error) {
+        if (generation === this.generation) throw error
       }
     }
   }

@@ -116,6 +116,16 @@ export class PositionIndex {
     this.#claims[slot] = forWriting ? 0 : this.#claims[slot]! - 1
   }
 
+  /** Takes over the claims of another index: of the one that this takes the place of. */
+  copyClaims(from: PositionIndex): void {
+    for (const start of from.pageStarts()) {
+      const first = from.#find(start)
+      const claims = from.#claims.subarray(first, first + slotsPerPage)
+      if (!claims.some((count) => count !== 0)) continue
+      this.#claims.set(claims, this.#make(start))
+    }
+  }
+
   /** Makes the index empty. */
   clear(): void {
     const slots = this.pages * slotsPerPage

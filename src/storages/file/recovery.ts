@@ -11,10 +11,9 @@
 
 import { dirname } from 'node:path'
 import { type FileSystem, readFully, systemErrorCode, writeFully } from '../../core/file-system.ts'
-import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
 import { formatBytes } from '../../core/units.ts'
 import { damage } from './file-errors.ts'
-import { fileHeaderBytes } from './format.ts'
 import { LogScanner } from './scan.ts'
 
 /** Where the log stands: after a scan, or as a checkpoint says. */
@@ -25,8 +24,6 @@ export interface LogState {
   /** Smallest object id above all that were given out or stored, as far as known. */
   nextOid: number
 }
-
-export const emptyLog: Readonly<LogState> = { end: fileHeaderBytes, lastTid: noTid, nextOid: 1 }
 
 export interface RecoverySource {
   readonly files: FileSystem

@@ -40,6 +40,7 @@ export interface ScannedRecord {
   data(): Uint8Array | null
   /** Payload bytes; 0 for a deletion. */
   readonly bytes: number
+  readonly isDeletion: boolean
 }
 
 export interface ScannedTransaction {
@@ -143,6 +144,11 @@ export class LogScanner {
     return header
   }
 
+  /** Forgets what was read ahead: what lies beyond the published end of a log may still change. */
+  forget(): void {
+    this.#windowLength = 0
+  }
+
   /** Metadata of a transaction whose header was read and verified. */
   metadata(position: number, header: TransactionHeader): TransactionMetadata {
     const at = this.#view(position, transactionHeaderBytes + metadataBytes(header))
@@ -216,6 +222,10 @@ class RecordInWindow implements ScannedRecord {
 
   get bytes(): number {
     return payloadBytes(this.#length)
+  }
+
+  get isDeletion(): boolean {
+    return this.#length === deletedMark
   }
 
   data(): Uint8Array | null {

@@ -6,16 +6,18 @@
 import { basename, dirname } from 'node:path'
 import { describeError, ShootoutError, UsageError } from '../../core/errors.ts'
 import { type FileSystem, systemErrorCode } from '../../core/file-system.ts'
+import { noTid, type Tid } from '../../core/ids.ts'
 import { formatDuration } from '../../core/units.ts'
 import type { OpenContext, SharedState } from '../storage.ts'
 import { zeroCounters } from '../storage.ts'
 import { checkpointPath, readCheckpoint, unfinishedCheckpointPath, writeCheckpoint } from './checkpoint.ts'
 import { createLog, readFileHeader } from './file-header.ts'
-import { checksumSeed } from './format.ts'
+import { checksumSeed, fileHeaderBytes } from './format.ts'
 import { acquireLock, type LockFile } from './lock-file.ts'
 import { Log } from './log.ts'
+import { unfinishedPackPath } from './pack.ts'
 import { PositionIndex } from './position-index.ts'
-import { emptyLog, readLog, setTailAside } from './recovery.ts'
+import { type LogState, readLog, setTailAside } from './recovery.ts'
 import { newSharedLog, type SharedLog, SharedNumbers, word } from './shared-state.ts'
 import type { FileDurability } from './storage.ts'
 
@@ -123,20 +125,23 @@ function openLog(files: FileSystem, path: string, readOnly: boolean): number {
 
 function recover(files: FileSystem, file: number, shared: SharedLog, context: OpenContext): void {
   const { path, readOnly } = shared
-  const fileId = readFileHeader(files, file, path)
-  const seed = checksumSeed(fileId)
+  const header = readFileHeader(files, file, path)
+  const seed = checksumSeed(header.fileId)
   const source = { files, file, path, seed }
   const index = new PositionIndex(shared.indexes[0])
   const start = context.clock.monotonicNs()
-  const { confirmedEnd, state: checkpoint } = readCheckpoint(source, fileId, index, context.log)
-  const state = readLog(source, checkpoint ?? emptyLog, confirmedEnd, (oid, position, serial) =>
+  const empty: LogState = { end: fileHeaderBytes, lastTid: noTid, nextOid: header.nextOid }
+  const { confirmedEnd, state: checkpoint } = readCheckpoint(source, header, index, context.log)
+  const state = readLog(source, checkpoint ?? empty, confirmedEnd, (oid, position, serial) =>
     index.set(oid, position, serial),
   )
   if (!readOnly) {
     setTailAside(source, state.end, context.log)
     // What was found may still be in the memory of a system that did not crash; from here on it counts as confirmed.
     files.sync(file)
-    if (files.exists(unfinishedCheckpointPath(path))) files.remove(unfinishedCheckpointPath(path))
+    for (const unfinished of [unfinishedCheckpointPath(path), unfinishedPackPath(path)]) {
+      if (files.exists(unfinished)) files.remove(unfinished)
+    }
   }
   const readNs = context.clock.monotonicNs() - start
   if (readNs > 5e9) context.log(`${path}: opened in ${formatDuration(readNs)}`)
@@ -146,8 +151,9 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
   words[word.seed] = seed | 0
   numbers.tail = state.end
   numbers.durableEnd = state.end
-  numbers.lastTid = state.lastTid
-  numbers.tailTid = state.lastTid
+  const lastTid = Math.max(state.lastTid, header.lastTid) as Tid
+  numbers.lastTid = lastTid
+  numbers.tailTid = lastTid
   numbers.nextOid = state.nextOid
   numbers.checkpointEnd = checkpoint?.end ?? 0
   numbers.checkpointBytes = checkpoint?.bytes ?? 0
@@ -164,7 +170,7 @@ async function lastCheckpoint(
   if (Atomics.load(log.words, word.failed) !== 0) return
   if (durability === 'os') files.sync(log.file)
   try {
-    await writeCheckpoint(log, readFileHeader(files, log.file, log.path), durability !== 'none')
+    await writeCheckpoint(log, durability !== 'none')
   } catch (error) {
     context.log(
       `${log.path}: no checkpoint was written on closing, so the next opening reads the log: ${describeError(error)}`,

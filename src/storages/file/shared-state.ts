@@ -42,11 +42,10 @@ export const word = {
   packing: 8,
   /** 1 while a checkpoint is being written. */
   checkpointing: 9,
-  /** Transactions appended and not yet published, and how many the last group had: how long a leader waits. */
-  pendingCommits: 10,
-  lastGroup: 11,
   /** Checksum seed of the file of this generation. */
   seed: 12,
+  /** Transactions between vote and end. */
+  votes: 13,
   count: 16,
 } as const
 
@@ -60,6 +59,7 @@ const number = {
   changeCount: 5,
   checkpointEnd: 6,
   checkpointBytes: 7,
+  packCutoff: 8,
   rollbackRanges: 16,
 } as const
 
@@ -159,6 +159,14 @@ export class SharedNumbers {
   }
   set checkpointBytes(bytes: number) {
     this.#set(number.checkpointBytes, bytes)
+  }
+
+  /** What snapshots before this transaction show may be gone: none may be opened there. */
+  get packCutoff(): Tid {
+    return this.#get(number.packCutoff) as Tid
+  }
+  set packCutoff(tid: Tid) {
+    this.#set(number.packCutoff, tid)
   }
 
   /** Makes `oid` one that will not be given out again. */

@@ -3,6 +3,8 @@
  * storages of other threads is in `Log`; what becomes durable and visible when is in `GroupCommit`.
  */
 
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Clock } from '../../core/clock.ts'
 import { ClosedError, describeError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import type { FileSystem } from '../../core/file-system.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
@@ -10,17 +12,19 @@ import {
   type ConflictResolver,
   type HistoryEntry,
   type OpenContext,
+  type PackOptions,
+  type PackResult,
   type Storage,
   type StorageCounters,
   type TransactionRecord,
   zeroCounters,
 } from '../storage.ts'
 import { writeCheckpoint } from './checkpoint.ts'
-import { readFileHeader } from './file-header.ts'
 import { encodeMetadata } from './format.ts'
 import { GroupCommit } from './group-commit.ts'
 import { FileInstance } from './instance.ts'
 import { Log } from './log.ts'
+import { pack } from './pack.ts'
 import { type SharedLog, word } from './shared-state.ts'
 import { StagedTransaction } from './staged-transaction.ts'
 import { historyOf, transactions } from './transactions.ts'
@@ -48,6 +52,10 @@ export class FileStorage implements Storage {
   readonly resolver: ConflictResolver | undefined
   #votedCount = 0
   #checkpointing = false
+  /** Packs and zaps of this isolate. */
+  #busyAlone = 0
+  readonly #clock: Clock
+  readonly #instances = new Set<FileInstance>()
   #state: 'open' | 'closing' | 'closed' = 'open'
   #idle: (() => void) | undefined
 
@@ -58,6 +66,7 @@ export class FileStorage implements Storage {
     this.claimWaitMs = options.claimWaitMs
     this.#checkpointBytes = options.checkpointBytes
     this.#report = context.log
+    this.#clock = context.clock
     this.resolver = context.resolveConflict
   }
 
@@ -71,7 +80,9 @@ export class FileStorage implements Storage {
 
   newInstance(): FileInstance {
     this.assertOpen()
-    return new FileInstance(this)
+    const instance = new FileInstance(this)
+    this.#instances.add(instance)
+    return instance
   }
 
   counters(): StorageCounters {
@@ -81,7 +92,62 @@ export class FileStorage implements Storage {
   async zap(): Promise<void> {
     this.assertOpen()
     this.assertWritable()
-    await zap(this.log)
+    await this.#alone(async () => zap(this.log, this.#clock))
+  }
+
+  async pack({ before, references, signal, onProgress }: PackOptions): Promise<PackResult> {
+    this.assertOpen()
+    this.assertWritable()
+    signal?.throwIfAborted()
+    let progress = 0
+    const pause = async (fraction: number) => {
+      if (fraction > progress) {
+        progress = fraction
+        onProgress?.(fraction)
+      }
+      await nextTurn()
+      signal?.throwIfAborted()
+      this.assertOpen()
+    }
+    const result = await this.#alone(async () => {
+      this.assertOpen()
+      const cutoff = this.#packCutoff(before)
+      const done = await pack(this.log, { before: cutoff, ...(references && { references }) }, pause)
+      if (done.removedRevisions > 0) await writeCheckpoint(this.log, this.durability !== 'none')
+      return done
+    })
+    onProgress?.(1)
+    return result
+  }
+
+  /** Not later than what is published, nor than the oldest snapshot that is open in any thread. */
+  #packCutoff(before: Tid): Tid {
+    const { numbers, snapshots } = this.log
+    // First the limit, then the look at the open snapshots: who opens one in between sees the limit.
+    const limit = Math.max(numbers.packCutoff, Math.min(before, this.lastTid)) as Tid
+    numbers.packCutoff = limit
+    return Math.min(before, limit, snapshots.oldest()) as Tid
+  }
+
+  /** Runs `body` while nobody else, in any thread, packs, zaps or writes a checkpoint. */
+  async #alone<T>(body: () => Promise<T>): Promise<T> {
+    const { words } = this.log
+    this.#busyAlone++
+    const held: number[] = []
+    try {
+      for (const at of [word.packing, word.checkpointing]) {
+        while (Atomics.compareExchange(words, at, 0, 1) !== 0) await changeOf(words, at, 1)
+        held.push(at)
+      }
+      return await body()
+    } finally {
+      for (const at of held) {
+        Atomics.store(words, at, 0)
+        Atomics.notify(words, at)
+      }
+      this.#busyAlone--
+      this.#wakeCloser()
+    }
   }
 
   iterate(from: Tid = noTid, to: Tid = maxTid): AsyncIterable<TransactionRecord> {
@@ -154,7 +220,8 @@ export class FileStorage implements Storage {
   }
 
   history(oid: Oid, count: number): readonly HistoryEntry[] {
-    return historyOf(this.log, oid, this.lastTid, count)
+    const visible = this.lastTid
+    return this.log.undisturbed(() => historyOf(this.log, oid, visible, count))
   }
 
   /** Resolves when a transaction that was appended is durable, announced and visible. */
@@ -169,6 +236,10 @@ export class FileStorage implements Storage {
     }
   }
 
+  released(instance: FileInstance): void {
+    this.#instances.delete(instance)
+  }
+
   /** Counts transactions between vote and end. */
   voted(change: 1 | -1): void {
     this.#votedCount += change
@@ -176,7 +247,7 @@ export class FileStorage implements Storage {
   }
 
   get #isIdle(): boolean {
-    return this.#votedCount === 0 && !this.group.busy && !this.#checkpointing
+    return this.#votedCount === 0 && !this.group.busy && !this.#checkpointing && this.#busyAlone === 0
   }
 
   #wakeCloser(): void {
@@ -192,7 +263,7 @@ export class FileStorage implements Storage {
       return
     if (Atomics.compareExchange(words, word.checkpointing, 0, 1) !== 0) return
     this.#checkpointing = true
-    writeCheckpoint(this.log, readFileHeader(this.log.files, this.log.file, this.log.path), true)
+    writeCheckpoint(this.log, true)
       .catch((error: unknown) => {
         this.#report(`${this.log.path}: no checkpoint was written: ${describeError(error)}`)
       })
@@ -215,5 +286,6 @@ export class FileStorage implements Storage {
       })
     }
     this.#state = 'closed'
+    for (const instance of [...this.#instances]) instance.release()
   }
 }

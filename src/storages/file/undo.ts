@@ -37,7 +37,7 @@ export function undo(
   pending: ReadonlyMap<Oid, Change>,
   tid: Tid,
 ): Change[] {
-  const oids = tid > visible ? undefined : changedBy(log, tid)
+  const oids = tid > visible ? undefined : log.undisturbed(() => changedBy(log, tid))
   if (oids === undefined) {
     throw new ShootoutError(
       'undo',

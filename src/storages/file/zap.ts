@@ -1,28 +1,38 @@
-/** Destroys all data of a log. The checkpoint goes first: without it, a log cut short is an empty log, not a damaged one. */
+/** Destroys all data: an empty log takes the place of the old one, in one step. */
 
 import { dirname } from 'node:path'
+import type { Clock } from '../../core/clock.ts'
 import { noTid } from '../../core/ids.ts'
 import { checkpointPath } from './checkpoint.ts'
-import { fileHeaderBytes } from './format.ts'
+import { newFileHeader } from './file-header.ts'
 import type { Log } from './log.ts'
+import { unfinishedPackPath } from './pack.ts'
+import { PackWriter } from './pack-copy.ts'
+import { putInPlace } from './replace.ts'
 
-export function zap(log: Log): void {
-  const { files, file, numbers, path } = log
+/** Call it with the `packing` and `checkpointing` words held. */
+export function zap(log: Log, clock: Clock): void {
+  const { files, numbers, path } = log
+  const oldFile = log.file
+  const header = newFileHeader(clock)
   log.locked(() => {
     log.assertWritable()
-    if (files.exists(checkpointPath(path))) {
-      files.remove(checkpointPath(path))
-      files.syncFolder(dirname(path))
+    log.spareIndex.clear()
+    const writer = new PackWriter(files, unfinishedPackPath(path), log.spareIndex, log.counters, header)
+    let isSwitched = false
+    try {
+      putInPlace(log, writer, () => {
+        isSwitched = true
+      })
+    } finally {
+      if (!isSwitched) writer.discard()
     }
-    files.truncate(file, fileHeaderBytes)
-    files.sync(file)
-    log.counters.syncs++
-    log.index.clear()
-    numbers.tail = fileHeaderBytes
-    numbers.durableEnd = fileHeaderBytes
-    numbers.checkpointEnd = fileHeaderBytes
-    numbers.checkpointBytes = 0
-    numbers.nextOid = 1
+    numbers.nextOid = header.nextOid
     numbers.lastTid = noTid
   })
+  files.close(oldFile)
+  // It belongs to the old log, as its file id tells.
+  if (!files.exists(checkpointPath(path))) return
+  files.remove(checkpointPath(path))
+  files.syncFolder(dirname(path))
 }

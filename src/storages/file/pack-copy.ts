@@ -1,0 +1,99 @@
+/**
+ * The second half of packing: copies what stays into a new log, transaction by transaction, with the links between
+ * revisions made anew. Writes only to the new file and to the index that is not in use.
+ */
+
+import { type FileSystem, writeFully } from '../../core/file-system.ts'
+import type { Oid } from '../../core/ids.ts'
+import type { MutableCounters } from '../storage.ts'
+import {
+  checksumSeed,
+  encodeFileHeader,
+  encodeMetadata,
+  type FileHeader,
+  fileHeaderBytes,
+  flagPacked,
+} from './format.ts'
+import type { PositionIndex } from './position-index.ts'
+import type { ScannedTransaction } from './scan.ts'
+import { StagedTransaction } from './staged-transaction.ts'
+
+const bufferBytes = 1 << 20
+
+export interface CopiedRecord {
+  readonly oid: Oid
+  readonly data: Uint8Array | null
+}
+
+export class PackWriter {
+  readonly path: string
+  readonly file: number
+  readonly seed: number
+  readonly #files: FileSystem
+  readonly #index: PositionIndex
+  readonly #counters: MutableCounters
+  readonly #buffer = Buffer.allocUnsafeSlow(bufferBytes)
+  #buffered = 0
+  #written = fileHeaderBytes
+
+  constructor(
+    files: FileSystem,
+    path: string,
+    index: PositionIndex,
+    counters: MutableCounters,
+    fileHeader: FileHeader,
+  ) {
+    this.#files = files
+    this.#index = index
+    this.#counters = counters
+    this.path = path
+    this.seed = checksumSeed(fileHeader.fileId)
+    if (files.exists(path)) files.remove(path)
+    this.file = files.open(path, 'create')
+    const header = encodeFileHeader(fileHeader)
+    writeFully(files, this.file, header, 0, header.length, 0)
+    counters.bytesWritten += header.length
+  }
+
+  /** End of what was added so far. */
+  get end(): number {
+    return this.#written + this.#buffered
+  }
+
+  /** Adds a transaction with the records of it that stay. */
+  add(read: ScannedTransaction, records: readonly CopiedRecord[], isPacked: boolean): void {
+    const { tid, flags } = read.header
+    const staged = new StagedTransaction(
+      encodeMetadata(read.metadata),
+      records,
+      isPacked ? flags | flagPacked : flags,
+    )
+    const position = this.end
+    // The new log is flushed as a whole before anybody uses it: everything before this counts as confirmed.
+    const bytes = staged.complete(position, tid, position, this.seed, this.#index)
+    for (const { oid, offset } of staged.entries) this.#index.set(oid, position + offset, tid)
+    if (this.#buffered + bytes.length > bufferBytes) this.write()
+    if (bytes.length > bufferBytes) {
+      writeFully(this.#files, this.file, bytes, 0, bytes.length, position)
+      this.#counters.bytesWritten += bytes.length
+      this.#written += bytes.length
+      return
+    }
+    bytes.copy(this.#buffer, this.#buffered)
+    this.#buffered += bytes.length
+  }
+
+  /** Hands everything added so far to the system. */
+  write(): void {
+    writeFully(this.#files, this.file, this.#buffer, 0, this.#buffered, this.#written)
+    this.#counters.bytesWritten += this.#buffered
+    this.#written += this.#buffered
+    this.#buffered = 0
+  }
+
+  /** Gives the new file up. */
+  discard(): void {
+    this.#files.close(this.file)
+    this.#files.remove(this.path)
+  }
+}
