@@ -53,7 +53,10 @@ export interface ScenarioContext {
    * A body should return a promise only if it has to wait: plain values are not awaited.
    */
   time(operations: number, body: (operation: number) => Awaitable<void>): Promise<void>
-  /** Adds to a count that is reported and audited: `attempts`, `retried`. */
+  /**
+   * Adds to a count that is reported and audited: `attempts`, `retried`. Counts during measured batches, inside `time`
+   * and outside; what warm-ups tally is dropped.
+   */
   tally(name: string, amount: number): void
 }
 
