@@ -5,14 +5,18 @@
 
 import type { BatchOrder } from './live-fork.ts'
 
-/** A batch of the slowest contender shall last this long… */
-const targetNs = 60e6
-/** …or up to this long, where the fastest would otherwise be over before it can be timed well. */
-const slowestNsMax = 180e6
+/** How long things shall last for the slowest contender of a setting, ns. */
+export interface Durations {
+  /** One batch. */
+  readonly batchNs: number
+  /** All warm-up batches together. */
+  readonly warmupNs: number
+}
+
+/** Where the fastest would be over before it can be timed well, the batch of the slowest may last this much longer. */
+const stretchMax = 3
 /** What a batch of the fastest contender should last. */
 const fastestNs = 2e6
-/** All warm-up batches of the slowest contender together. */
-const warmupNsMax = 250e6
 const warmupBatchesMax = 30
 /** Reading the clock costs some 50 ns: for a lap of this length that is 0.25 %. */
 const lapNs = 20_000
@@ -34,21 +38,21 @@ export interface Probe {
  * The next probing batch after these, or undefined when they tell enough: at least three batches of the wanted length,
  * the last two of which agree. The first alone would not do; much of it is spent before the code is compiled.
  */
-export function nextProbe(probes: readonly Probe[]): number | undefined {
+export function nextProbe(probes: readonly Probe[], { batchNs }: Durations): number | undefined {
   const last = probes.at(-1)
   if (last === undefined) return 1
   if (probes.length >= probesMax) return undefined
-  if (last.durationNs < targetNs / 2) {
+  if (last.durationNs < batchNs / 2) {
     if (last.operations >= operationsMax) return undefined
-    const factor = Math.min(growthMax, Math.max(2, targetNs / Math.max(1, last.durationNs)))
+    const factor = Math.min(growthMax, Math.max(2, batchNs / Math.max(1, last.durationNs)))
     return Math.min(operationsMax, Math.ceil(last.operations * factor))
   }
-  const long = probes.filter((probe) => probe.durationNs >= targetNs / 4)
+  const long = probes.filter((probe) => probe.durationNs >= batchNs / 4)
   if (long.length >= longProbesMin) {
     const change = perOperation(last) / perOperation(long.at(-2)!)
     if (change > 1 / agreement && change < agreement) return undefined
   }
-  return Math.min(operationsMax, Math.max(1, Math.round(targetNs / perOperation(last))))
+  return Math.min(operationsMax, Math.max(1, Math.round(batchNs / perOperation(last))))
 }
 
 /** What the probes say one operation costs, ns. */
@@ -68,16 +72,19 @@ export interface Calibration {
  * @param perOperationNs per contender that could be probed, as one worker sees it; not empty
  * @param sharers workers that share one event loop, so that an operation lasts through the turns of all of them
  */
-export function calibrate(perOperationNs: ReadonlyMap<string, number>, sharers: number): Calibration {
+export function calibrate(
+  perOperationNs: ReadonlyMap<string, number>,
+  sharers: number,
+  { batchNs, warmupNs }: Durations,
+): Calibration {
   const costs = [...perOperationNs.values()]
   const slowest = Math.max(...costs)
   const fastest = Math.min(...costs)
-  const wanted = Math.max(targetNs / slowest, Math.min(fastestNs / fastest, slowestNsMax / slowest))
+  const wanted = Math.max(batchNs / slowest, Math.min(fastestNs / fastest, (stretchMax * batchNs) / slowest))
   const operations = Math.min(operationsMax, Math.max(1, Math.round(wanted)))
-  const batchNs = operations * slowest
   return {
     operations,
-    warmups: Math.min(warmupBatchesMax, Math.max(2, Math.floor(warmupNsMax / batchNs))),
+    warmups: Math.min(warmupBatchesMax, Math.max(2, Math.floor(warmupNs / (operations * slowest)))),
     operationsPerLap: new Map(
       [...perOperationNs].map(([label, costNs]) => [
         label,

@@ -15,12 +15,20 @@ import type { CompletedFork, EndLine, FailedFork, ForkId, ForksLine } from '../r
 import type { ScenarioModule } from '../scenarios/scenario.ts'
 import type { Capabilities, ProvisionedStore } from '../storages/storage.ts'
 import type { Assignment } from './assignment.ts'
-import { batchOrder, type Calibration, calibrate, nextProbe, type Probe, perOperation } from './calibrate.ts'
+import {
+  batchOrder,
+  type Calibration,
+  calibrate,
+  type Durations,
+  nextProbe,
+  type Probe,
+  perOperation,
+} from './calibrate.ts'
 import { ChildProcesses } from './concurrency/processes.ts'
 import { LiveFork, stillborn } from './live-fork.ts'
 import type { Plan, PlannedSetting } from './plan.ts'
 import { cellKey, forkKey, type Past, timePerOperation } from './resume.ts'
-import { forkLadder, forksForPrecision, forksWithin, pilotForks } from './stages.ts'
+import { durationsWithin, forkLadder, forksForPrecision, forksWithin, pilotForks } from './stages.ts'
 
 /** A contender that is provisioned and can make stores. */
 export interface RunningContender {
@@ -78,6 +86,7 @@ class Coordinator {
   readonly #settingNs = new Map<PlannedSetting, number>()
   /** Time per operation of every completed fork, by cell. */
   readonly #times: Map<string, number[]>
+  readonly #durations: Durations
   /** Forks that each setting gets. */
   #forks: number[]
   #live: LiveFork[] = []
@@ -92,6 +101,9 @@ class Coordinator {
     this.#done = past?.done ?? new Set()
     this.#failed = new Set(past?.failed)
     this.#times = new Map(past?.times)
+    const settings = plan.settings.filter(({ contenders }) => contenders.length > 0)
+    const cells = settings.reduce((count, { contenders }) => count + contenders.length, 0)
+    this.#durations = durationsWithin(parts.budgetNs, settings.length, cells, plan.batches)
     this.#forks = [...(past?.decision?.forks ?? plan.settings.map(() => plan.forks))]
     signal.addEventListener('abort', () => void this.#stopAll(), { once: true })
   }
@@ -165,7 +177,9 @@ class Coordinator {
     for (const fork of await this.#startForks(planned, block)) {
       await this.#guard(fork, async () => {
         const probes: Probe[] = []
-        for (let operations = nextProbe(probes); operations !== undefined; operations = nextProbe(probes)) {
+        for (;;) {
+          const operations = nextProbe(probes, this.#durations)
+          if (operations === undefined) break
           const order = { operations, operationsPerLap: Math.ceil(operations / lapsOfProbe) }
           probes.push({ operations, durationNs: await fork.warmUp(order) })
         }
@@ -175,7 +189,7 @@ class Coordinator {
     await this.#stopAll()
     if (perOperationNs.size === 0) return undefined
     const { kind, workers } = planned.setting.concurrency
-    return calibrate(perOperationNs, kind === 'async' ? workers : 1)
+    return calibrate(perOperationNs, kind === 'async' ? workers : 1, this.#durations)
   }
 
   /** Starts a fork of every contender that is still to be measured. What fails now is reported; the others are live. */

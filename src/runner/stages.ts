@@ -4,6 +4,8 @@
  * an interval looks narrow enough would make it too narrow.
  */
 
+import type { Durations } from './calibrate.ts'
+
 /**
  * Numbers of forks for which the order-statistic interval of the median has a level only just above 95 %. Others,
  * such as 8 or 10, pay for a fork without getting a narrower interval.
@@ -29,6 +31,34 @@ const pilotT = 2.571
  */
 export function forksWithin(blockNs: number, leftNs: number, most: number): number | undefined {
   return forkLadder.filter((forks) => forks <= most && (forks - 1) * blockNs <= leftNs).at(-1)
+}
+
+/** What a measured cell takes in one fork when nothing presses: warm-ups and batches together. */
+const cellNs = 550e6
+/** With a tight budget, the least. */
+const cellNsMin = 60e6
+/** Starting processes, filling stores, verifying, for one setting. */
+const overheadNs = 400e6
+/** Share of the budget that is planned; the rest is for calibration and surprises. */
+const plannedShare = 0.75
+/** Share of a cell's time that goes into warming up. */
+const warmupShare = 0.4
+
+/**
+ * How long batches may last, so that the fewest forks that give an interval fit into the budget.
+ * @param settings with contenders, and the cells of all of them together
+ */
+export function durationsWithin(
+  budgetNs: number | undefined,
+  settings: number,
+  cells: number,
+  batches: number,
+): Durations {
+  const blockNs =
+    budgetNs === undefined ? Number.POSITIVE_INFINITY : (plannedShare * budgetNs) / forkLadder[0]!
+  const affordableNs = (blockNs - settings * overheadNs) / Math.max(1, cells)
+  const chosenNs = Math.min(cellNs, Math.max(cellNsMin, affordableNs))
+  return { warmupNs: chosenNs * warmupShare, batchNs: (chosenNs * (1 - warmupShare)) / batches }
 }
 
 /**

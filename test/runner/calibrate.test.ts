@@ -2,10 +2,12 @@ import { expect, test } from 'vitest'
 import { calibrate, nextProbe, type Probe, perOperation } from '../../src/runner/calibrate.ts'
 
 /** @param costNs of the n-th operation ever performed: it falls while the code is being compiled */
+const durations = { batchNs: 60e6, warmupNs: 250e6 }
+
 function probeAll(costNs: (done: number) => number): Probe[] {
   const probes: Probe[] = []
   let done = 0
-  for (let next = nextProbe(probes); next !== undefined; next = nextProbe(probes)) {
+  for (let next = nextProbe(probes, durations); next !== undefined; next = nextProbe(probes, durations)) {
     probes.push({ operations: next, durationNs: next * costNs(done) })
     done += next
   }
@@ -39,6 +41,7 @@ test('all contenders get the same operations, enough for the slowest', () => {
       ['sqlite', 150_000],
     ]),
     1,
+    durations,
   )
   expect(operations).toBe(200)
 })
@@ -50,12 +53,13 @@ test('a fast contender beside a slow one gets a longer batch, within limits', ()
       ['file', 300_000],
     ]),
     1,
+    durations,
   )
   expect(operations).toBe(600)
 })
 
 test('an operation of seconds is still measured, one at a time', () => {
-  const { operations, warmups } = calibrate(new Map([['slow', 3e9]]), 1)
+  const { operations, warmups } = calibrate(new Map([['slow', 3e9]]), 1, durations)
   expect([operations, warmups]).toEqual([1, 2])
 })
 
@@ -64,10 +68,10 @@ test('the clock is read seldom where operations are short, and each time where t
     ['memory', 100],
     ['file', 300_000],
   ])
-  expect([...calibrate(costs, 1).operationsPerLap]).toEqual([
+  expect([...calibrate(costs, 1, durations).operationsPerLap]).toEqual([
     ['memory', 200],
     ['file', 1],
   ])
   // Five workers in turns: each operation takes five times as long as the work it does.
-  expect(calibrate(new Map([['memory', 500]]), 5).operationsPerLap.get('memory')).toBe(200)
+  expect(calibrate(new Map([['memory', 500]]), 5, durations).operationsPerLap.get('memory')).toBe(200)
 })

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Random } from '../../src/core/random.ts'
-import { forkLadder, forksForPrecision, forksWithin } from '../../src/runner/stages.ts'
+import { durationsWithin, forkLadder, forksForPrecision, forksWithin } from '../../src/runner/stages.ts'
 
 test('a budget buys the most forks of the ladder that fit, the first being paid for', () => {
   expect(forksWithin(10, 50, 20)).toBe(6)
@@ -19,6 +19,17 @@ test('every rung has a level just above 95 %, and one fork less has not a narrow
     // One fork less reaches less deep into the sample for the same level.
     expect(depthOf(n - 1)).toBe(depth - 1)
   }
+})
+
+test('a tight budget shortens batches, down to a limit, so that the fewest forks fit', () => {
+  const total = ({ batchNs, warmupNs }: { batchNs: number; warmupNs: number }) => warmupNs + 5 * batchNs
+  const unhurried = durationsWithin(undefined, 40, 100, 5)
+  expect(total(unhurried)).toBeCloseTo(550e6)
+  expect(durationsWithin(3600e9, 40, 100, 5)).toEqual(unhurried)
+  const hurried = durationsWithin(240e9, 38, 84, 5)
+  expect(total(hurried)).toBeLessThan(200e6)
+  expect(6 * (84 * total(hurried) + 38 * 400e6)).toBeLessThanOrEqual(0.75 * 240e9 * 1.001)
+  expect(total(durationsWithin(1e9, 38, 84, 5))).toBeCloseTo(60e6)
 })
 
 test('a quiet cell needs the fewest forks, a noisy one more, none without limit', () => {
