@@ -61,6 +61,7 @@ export async function writeCheckpoint(log: Log, durable: boolean): Promise<void>
   const target = files.open(unfinished, 'create')
   let position = headerBytes
   let pages = 0
+  let isWhole = false
   try {
     const batch = Buffer.alloc(pageBytes * pagesPerTurn)
     const starts = log.index.pageStarts()
@@ -87,8 +88,10 @@ export async function writeCheckpoint(log: Log, durable: boolean): Promise<void>
       await files.syncLater(target)
       log.counters.syncs++
     }
+    isWhole = true
   } finally {
     files.close(target)
+    if (!isWhole) files.remove(unfinished)
   }
   log.locked(() => {
     if (generation !== log.generation || log.numbers.lastTid < state.lastTid) return

@@ -29,6 +29,8 @@ export class PackWriter {
   readonly path: string
   readonly file: number
   readonly seed: number
+  /** The new log has the name of the old one. */
+  isInPlace = false
   readonly #files: FileSystem
   readonly #index: PositionIndex
   readonly #counters: MutableCounters
@@ -94,6 +96,6 @@ export class PackWriter {
   /** Gives the new file up. */
   discard(): void {
     this.#files.close(this.file)
-    this.#files.remove(this.path)
+    if (!this.isInPlace) this.#files.remove(this.path)
   }
 }

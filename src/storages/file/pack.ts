@@ -90,9 +90,8 @@ async function packOnce(
       writer.write()
       if (copy.isDisturbed) return undefined
       const before = log.numbers.tail
-      putInPlace(log, writer, () => {
-        isSwitched = true
-      })
+      putInPlace(log, writer)
+      isSwitched = true
       return before
     })
     if (bytesBefore === undefined) return undefined

@@ -7,29 +7,34 @@ import { word } from './shared-state.ts'
 
 /**
  * Puts the new log in the place of the old one. The mutex is held, the new log and the spare index are complete.
- * @param onSwitch called when the new log has the name: from then on it must not be discarded
+ * @throws when the new log is not in place, and the old one is as it was; or, with the log marked as failed, when it
+ * is not certain which of the two the name will mean after a loss of power
  */
-export function putInPlace(log: Log, writer: PackWriter, onSwitch: () => void): void {
+export function putInPlace(log: Log, writer: PackWriter): void {
   const { files, path, numbers, words } = log
   files.sync(writer.file)
+  log.counters.syncs++
   files.rename(writer.path, path)
-  onSwitch()
+  writer.isInPlace = true
   try {
     files.syncFolder(dirname(path))
-  } catch (error) {
-    // Both logs hold every confirmed transaction, but which of them the name will mean is not certain.
-    Atomics.store(words, word.failed, 1)
-    throw error
-  } finally {
     log.counters.syncs++
-    if (Atomics.load(words, word.votes) > 0) log.spareIndex.copyClaims(log.index)
-    numbers.tail = writer.end
-    numbers.durableEnd = writer.end
-    numbers.lastTid = numbers.tailTid
-    numbers.checkpointEnd = 0
-    numbers.checkpointBytes = 0
-    Atomics.store(words, word.file, writer.file)
-    Atomics.store(words, word.seed, writer.seed | 0)
-    Atomics.add(words, word.generation, 1)
+  } catch (error) {
+    // Both logs hold every confirmed transaction. Those that wait for the disk are only in the new one: they fail, and
+    // no other is taken before opening the log has shown which it is.
+    const rollback = Atomics.load(words, word.rollbacks) + 1
+    numbers.noteRollback(rollback, numbers.lastTid, numbers.tailTid)
+    Atomics.store(words, word.failed, 1)
+    Atomics.store(words, word.rollbacks, rollback)
+    throw error
   }
+  if (Atomics.load(words, word.votes) > 0) log.spareIndex.copyClaims(log.index)
+  numbers.tail = writer.end
+  numbers.durableEnd = writer.end
+  numbers.lastTid = numbers.tailTid
+  numbers.checkpointEnd = 0
+  numbers.checkpointBytes = 0
+  Atomics.store(words, word.file, writer.file)
+  Atomics.store(words, word.seed, writer.seed | 0)
+  Atomics.add(words, word.generation, 1)
 }

@@ -113,7 +113,7 @@ export class FileStorage implements Storage {
       this.assertOpen()
       const cutoff = this.#packCutoff(before)
       const done = await pack(this.log, { before: cutoff, ...(references && { references }) }, pause)
-      if (done.removedRevisions > 0) await writeCheckpoint(this.log, this.durability !== 'none')
+      if (done.removedRevisions > 0) await this.#checkpoint()
       return done
     })
     onProgress?.(1)
@@ -263,15 +263,20 @@ export class FileStorage implements Storage {
       return
     if (Atomics.compareExchange(words, word.checkpointing, 0, 1) !== 0) return
     this.#checkpointing = true
-    writeCheckpoint(this.log, true)
-      .catch((error: unknown) => {
-        this.#report(`${this.log.path}: no checkpoint was written: ${describeError(error)}`)
-      })
-      .finally(() => {
-        Atomics.store(words, word.checkpointing, 0)
-        this.#checkpointing = false
-        this.#wakeCloser()
-      })
+    void this.#checkpoint().then(() => {
+      Atomics.store(words, word.checkpointing, 0)
+      this.#checkpointing = false
+      this.#wakeCloser()
+    })
+  }
+
+  /** The store is right without it; what keeps one from being written is for a person to know. */
+  async #checkpoint(): Promise<void> {
+    try {
+      await writeCheckpoint(this.log, this.durability !== 'none')
+    } catch (error) {
+      this.#report(`${this.log.path}: no checkpoint was written: ${describeError(error)}`)
+    }
   }
 
   async #close(): Promise<void> {

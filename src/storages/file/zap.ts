@@ -21,9 +21,8 @@ export function zap(log: Log, clock: Clock): void {
     const writer = new PackWriter(files, unfinishedPackPath(path), log.spareIndex, log.counters, header)
     let isSwitched = false
     try {
-      putInPlace(log, writer, () => {
-        isSwitched = true
-      })
+      putInPlace(log, writer)
+      isSwitched = true
     } finally {
       if (!isSwitched) writer.discard()
     }
