@@ -136,7 +136,7 @@ export function environmentSentence({ suite: { environment } }: Analysis): strin
   const { node, platform, kernel, cpus, cpuModel, memoryBytes, folder, fileSystem, load } = environment
   return [
     `shootout ${environment.shootout}${environment.gitCommit === undefined ? '' : ` (${environment.gitCommit.slice(0, 12)})`}`,
-    `Node ${node}`,
+    `Node ${node.replace(/^v/, '')}`,
     `${platform} ${kernel}`,
     `${cpus} × ${cpuModel.trim()}`,
     `${formatBytes(memoryBytes)} memory`,
@@ -147,10 +147,14 @@ export function environmentSentence({ suite: { environment } }: Analysis): strin
 }
 
 /** Storage facts found at provisioning, one line per contender that has any. */
-export function factSentences({ contenders }: Analysis): readonly string[] {
+export function factSentences({ contenders, suite }: Analysis): readonly string[] {
   return contenders.flatMap(({ label, storage, options, facts }) => {
     const shown = { ...options, ...facts }
-    const list = Object.entries(shown).map(
+    // Where a store lay in the run's temporary folder is of no use to anybody once the run is over.
+    const lasting = Object.entries(shown).filter(
+      ([, value]) => !String(value).startsWith(suite.environment.folder),
+    )
+    const list = lasting.map(
       ([name, value]) => `${name} ${typeof value === 'string' ? value : JSON.stringify(value)}`,
     )
     const name = label === storage ? label : `${label} (${storage})`

@@ -6,7 +6,7 @@
 import { expect, test } from 'vitest'
 import { judge } from '../../../src/analysis/ratio.ts'
 import { medianInterval } from '../../../src/analysis/stats/median-interval.ts'
-import { median } from '../../../src/analysis/stats/quantiles.ts'
+import { mean, median } from '../../../src/analysis/stats/quantiles.ts'
 import { Random } from '../../../src/core/random.ts'
 
 const seed = 'coverage-1'
@@ -32,17 +32,20 @@ const models: Readonly<Record<string, { effect: ForkModel; spikes: boolean }>> =
   'heavy tails': { effect: (random) => (0.03 * student3(random)) / Math.sqrt(3), spikes: true },
 }
 
-/** Mean time of 20 batches: autoregressive noise of 3 %, and in one model rare long stalls. */
+/** Mean time of its batches. */
 function simulateFork(random: Random, model: { effect: ForkModel; spikes: boolean }): number {
+  return mean(simulateBatches(random, model))
+}
+
+/** Times of 20 batches: autoregressive noise of 3 %, and in one model rare long stalls. */
+function simulateBatches(random: Random, model: { effect: ForkModel; spikes: boolean }): number[] {
   const effect = model.effect(random)
   let noise = 0.03 * random.normal()
-  let total = 0
-  for (let batch = 0; batch < 20; batch++) {
+  return Array.from({ length: 20 }, () => {
     noise = 0.5 * noise + 0.03 * Math.sqrt(1 - 0.25) * random.normal()
     const spike = model.spikes && random.float() < 0.03 ? (1 - random.float()) ** (-1 / 2.5) : 1
-    total += Math.exp(effect + noise) * spike
-  }
-  return total / 20
+    return Math.exp(effect + noise) * spike
+  })
 }
 
 for (const [name, model] of Object.entries(models)) {
@@ -62,6 +65,23 @@ for (const [name, model] of Object.entries(models)) {
     }
   })
 }
+
+test(`batches taken for independent values make intervals that mostly miss (seed ${seed})`, () => {
+  for (const [name, model] of Object.entries(models)) {
+    const root = new Random(seed).split('pooled', name)
+    const population = root.split('truth')
+    const truth = mean(Array.from({ length: 40_000 }, () => simulateFork(population, model)))
+    const random = root.split('runs')
+    let covered = 0
+    for (let replica = 0; replica < replicas; replica++) {
+      const pooled = Array.from({ length: 10 }, () => simulateBatches(random, model)).flat()
+      const center = mean(pooled)
+      const variance = pooled.reduce((sum, value) => sum + (value - center) ** 2, 0) / (pooled.length - 1)
+      if (Math.abs(center - truth) <= 1.96 * Math.sqrt(variance / pooled.length)) covered++
+    }
+    expect(covered / replicas, `${name}, seed ${seed}`).toBeLessThan(0.8)
+  }
+})
 
 test(`a difference of the size called detectable is seen about 8 of 10 times (seed ${seed})`, () => {
   const random = new Random(seed).split('detectable')
