@@ -38,10 +38,14 @@ export function registerRun(program: Command): void {
   program
     .command('run')
     .description('measure storages and print a comparison')
-    .option('-s, --storage <list>', 'contenders: [LABEL=]NAME|./module.js[?option=value&…], comma-separated')
-    .option('-b, --scenario <list>', 'scenarios: names, headline, all, or ./module.js')
-    .option('-n, --objects <list>', 'objects per operation')
-    .option('-c, --concurrency <list>', 'KIND:WORKERS; kinds are async, threads, processes')
+    .option(
+      '-s, --storage <list>',
+      'contenders: [LABEL=]NAME|./module.js[?option=value&…], comma-separated',
+      joinLists,
+    )
+    .option('-b, --scenario <list>', 'scenarios: names, headline, all, or ./module.js', joinLists)
+    .option('-n, --objects <list>', 'objects per operation', joinLists)
+    .option('-c, --concurrency <list>', 'KIND:WORKERS; kinds are async, threads, processes', joinLists)
     .option('--preset <name>', `a grid to start from: ${Object.keys(presets).join(', ')}`)
     .option('--forks <n>', 'forks per cell: fresh workers and a fresh store each; the n of every interval')
     .option('--quick', '6 forks per cell')
@@ -78,6 +82,11 @@ Examples:
     .action(async (flags: RunFlags, command: Command) => {
       process.exitCode = flags.resume === undefined ? await run(flags, command) : await resume(flags, command)
     })
+}
+
+/** A list may be given at once, separated by commas, or by repeating the flag. */
+function joinLists(value: string, previous: string | undefined): string {
+  return previous === undefined ? value : `${previous},${value}`
 }
 
 async function run(flags: RunFlags, command: Command): Promise<number> {
@@ -246,7 +255,7 @@ function configFlags(flags: RunFlags, command: Command): Flags {
 }
 
 /** `headline` and `all` stand for lists; every scenario enters once. */
-async function resolveScenarios(
+export async function resolveScenarios(
   wanted: readonly string[],
   baseFolder: string,
 ): Promise<readonly PlannedScenario[]> {
