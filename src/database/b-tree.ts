@@ -15,7 +15,7 @@ import { BTreeBucket } from './b-tree-bucket.ts'
 import { compareKeys, countBefore } from './b-tree-keys.ts'
 import { type BTreeChild, BTreeNode } from './b-tree-node.ts'
 import { notLoaded, Persistent, type Value } from './persistent.ts'
-import { isMapKey, type MapKey } from './persistent-map.ts'
+import { type MapKey, mustBeKey } from './persistent-map.ts'
 
 /** Entries of a bucket: some kilobytes with small values, so that a change writes little. */
 const bucketEntriesMax = 64
@@ -55,7 +55,7 @@ export class BTree<V extends Value = Value> extends Persistent {
 
   /** @throws TypeError for a key that is neither a string nor a safe integer */
   set(key: MapKey, value: V): Awaitable<void> {
-    if (!isMapKey(key)) throw new TypeError(`${String(key)} is not a string or a safe integer`)
+    mustBeKey(key)
     const path = this.#find(key)
     if (isPromise(path)) return path.then((found) => this.#setAt(found, key, value))
     this.#setAt(path, key, value)

@@ -5,7 +5,7 @@
  * of the connection is changed here except that new objects get their oids; after an error the connection aborts.
  */
 
-import { describeError, isTransient, ShootoutError } from '../core/errors.ts'
+import { describeError, isTransient, ShootoutError, UsageError } from '../core/errors.ts'
 import type { Oid, Tid } from '../core/ids.ts'
 import type {
   StorageInstance,
@@ -14,6 +14,7 @@ import type {
   VotedTransaction,
 } from '../storages/storage.ts'
 import { isPromise } from './awaitable.ts'
+import { type ClassRegistry, GenericObject } from './class-registry.ts'
 import type { ObjectOwner, Persistent } from './persistent.ts'
 import { completeRecord, draftRecord, type RecordDraft } from './record-encoder.ts'
 
@@ -38,11 +39,12 @@ export interface CommitOutcome {
 export async function carryOutCommit(
   instance: StorageInstance,
   owner: ObjectOwner,
+  classes: ClassRegistry,
   metadata: TransactionMetadata,
   changed: Set<Persistent>,
   readCurrent: ReadonlySet<Persistent>,
 ): Promise<CommitOutcome> {
-  const drafts = draftAll(owner, changed)
+  const drafts = draftAll(owner, classes, changed)
   await giveOids(instance, drafts)
 
   const transaction = instance.begin(metadata)
@@ -79,10 +81,11 @@ interface Drafted {
 }
 
 /** Drafts the records of all changed objects, and of the new objects found on the way. */
-function draftAll(owner: ObjectOwner, changed: Set<Persistent>): Drafted[] {
+function draftAll(owner: ObjectOwner, classes: ClassRegistry, changed: Set<Persistent>): Drafted[] {
   const drafts: Drafted[] = []
   // A set that grows while it is walked is walked to its new end.
   for (const object of changed) {
+    if (object.status === 'new') mustBeKnown(object, classes)
     const draft = draftRecord(object.className, object.getState())
     drafts.push({ object, draft })
     for (const target of draft.targets) {
@@ -93,6 +96,17 @@ function draftAll(owner: ObjectOwner, changed: Set<Persistent>): Drafted[] {
     }
   }
   return drafts
+}
+
+/** An object of an unknown class could be stored, but would come back as another thing than it was. */
+function mustBeKnown(object: Persistent, classes: ClassRegistry): void {
+  if (object.constructor === classes.find(object.className) || object instanceof GenericObject) return
+  throw new UsageError(
+    'class-name',
+    `class ${object.constructor.name} is not registered, so its objects could not be read again; ` +
+      'call registerClass with it where it is defined',
+    { details: { className: object.className } },
+  )
 }
 
 async function giveOids(instance: StorageInstance, drafts: readonly Drafted[]): Promise<void> {

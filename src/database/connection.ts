@@ -60,6 +60,8 @@ export class Connection implements ObjectOwner {
   #transaction = 0
   readonly #changed = new Set<Persistent>()
   readonly #readCurrent = new Set<Persistent>()
+  /** What went wrong after the last commit was done; the next `begin` throws it. */
+  #lateError: unknown
   #loads = 0
   #stores = 0
   readonly #refer = (oid: Oid, className: string): Persistent =>
@@ -182,6 +184,11 @@ export class Connection implements ObjectOwner {
    */
   begin(): Awaitable<void> {
     if (this.#phase !== 'idle') this.#wrongPhase('begin')
+    const lateError = this.#lateError
+    if (lateError !== undefined) {
+      this.#lateError = undefined
+      throw lateError
+    }
     this.#transaction++
     const invalidations = this.#instance.pollInvalidations()
     if (isPromise(invalidations)) return invalidations.then((arrived) => this.#beginWith(arrived))
@@ -227,8 +234,14 @@ export class Connection implements ObjectOwner {
     this.#phase = 'committing'
     let tid: Tid
     try {
-      const { changed, readCurrent } = { changed: this.#changed, readCurrent: this.#readCurrent }
-      const outcome = await carryOutCommit(this.#instance, this, metadata, changed, readCurrent)
+      const outcome = await carryOutCommit(
+        this.#instance,
+        this,
+        this.#setup.classes,
+        metadata,
+        this.#changed,
+        this.#readCurrent,
+      )
       tid = outcome.tid
       for (const { object, oid, recordBytes } of outcome.written) {
         object.serial = tid
@@ -241,8 +254,13 @@ export class Connection implements ObjectOwner {
       this.#forgetConflicting(error)
       throw error
     }
-    const ended = this.#end()
-    if (isPromise(ended)) await ended
+    try {
+      const ended = this.#end()
+      if (isPromise(ended)) await ended
+    } catch (error) {
+      // The transaction is committed. Thrown here, the error would say that it is not, and the work would be repeated.
+      this.#lateError = error
+    }
     return tid
   }
 

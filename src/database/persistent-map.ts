@@ -13,6 +13,11 @@ export function isMapKey(value: unknown): value is MapKey {
   return typeof value === 'string' || Number.isSafeInteger(value)
 }
 
+/** @throws TypeError */
+export function mustBeKey(value: unknown): void {
+  if (!isMapKey(value)) throw new TypeError(`${String(value)} is not a string or a safe integer`)
+}
+
 export class PersistentMap<V extends Value = Value> extends Persistent {
   static readonly className: string = 'shootout.Map'
 
@@ -21,6 +26,7 @@ export class PersistentMap<V extends Value = Value> extends Persistent {
   constructor(entries?: Iterable<readonly [MapKey, V]>) {
     super()
     this.#entries = new Map(entries)
+    for (const key of this.#entries.keys()) mustBeKey(key)
   }
 
   get size(): number {
@@ -36,7 +42,7 @@ export class PersistentMap<V extends Value = Value> extends Persistent {
   }
 
   set(key: MapKey, value: V): this {
-    if (!isMapKey(key)) throw new TypeError(`${String(key)} is not a string or a safe integer`)
+    mustBeKey(key)
     const entries = this.#loaded()
     this.willChange()
     entries.set(key, value)

@@ -5,7 +5,7 @@
 
 import { CorruptDataError } from '../core/errors.ts'
 import { notLoaded, Persistent, type Value } from './persistent.ts'
-import { isMapKey, type MapKey } from './persistent-map.ts'
+import { isMapKey, type MapKey, mustBeKey } from './persistent-map.ts'
 
 export class PersistentSet extends Persistent {
   static readonly className: string = 'shootout.Set'
@@ -15,6 +15,7 @@ export class PersistentSet extends Persistent {
   constructor(members?: Iterable<MapKey>) {
     super()
     this.#members = new Set(members)
+    for (const member of this.#members) mustBeKey(member)
   }
 
   get size(): number {
@@ -26,7 +27,7 @@ export class PersistentSet extends Persistent {
   }
 
   add(member: MapKey): this {
-    if (!isMapKey(member)) throw new TypeError(`${String(member)} is not a string or a safe integer`)
+    mustBeKey(member)
     const members = this.#loaded()
     if (members.has(member)) return this
     this.willChange()

@@ -7,7 +7,7 @@
  * boundary. Reading the state of a ghost throws; it never waits and never guesses.
  */
 
-import { ShootoutError } from '../core/errors.ts'
+import { ShootoutError, UsageError } from '../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../core/ids.ts'
 import type { Awaitable } from '../storages/storage.ts'
 
@@ -66,9 +66,18 @@ export abstract class Persistent {
   /** Made once, when the object first becomes a ghost. */
   weakReference: WeakRef<Persistent> | undefined = undefined
 
-  /** The name in this object's record. */
+  /** The name in this object's record. @throws UsageError `class-name` when its class has none */
   get className(): string {
-    return (this.constructor as unknown as PersistentClass).className
+    const { className, name } = this.constructor as unknown as Partial<PersistentClass> & {
+      readonly name: string
+    }
+    if (className === undefined) {
+      throw new UsageError(
+        'class-name',
+        `class ${name} has no static className; give it one, such as "bank.Account", and register it with registerClass`,
+      )
+    }
+    return className
   }
 
   /** The whole state, for the record. Called on commit. */

@@ -18,6 +18,9 @@ export interface RecordDraft {
   readonly targets: readonly Persistent[]
 }
 
+/** The length of bytes has four bytes. */
+const bytesLengthMax = 0xff_ff_ff_ff
+
 const body = new ByteWriter()
 const noTargets: readonly Persistent[] = []
 
@@ -80,6 +83,7 @@ class Encoder {
 
   #object(value: object, depth: number): void {
     if (value instanceof Uint8Array) {
+      if (value.length > bytesLengthMax) throw this.#notStorable(`${value.length} bytes in one piece`)
       body.byte(tag.bytes)
       body.blob(value)
     } else if (value instanceof Persistent) {

@@ -18,8 +18,8 @@ import { standardClasses } from './standard-classes.ts'
 export function conflictResolver(classes: ClassRegistry): ConflictResolver {
   return (_oid, base, committed, mine) => {
     const className = classNameOf(mine)
-    const merge = classes.find(className)?.resolveConflict
-    if (merge === undefined) return undefined
+    const found = classes.find(className)
+    if (found?.resolveConflict === undefined) return undefined
     // One handle per oid, so that equal references are identical in all three states.
     const handles = new Map<Oid, Persistent>()
     const refer = (oid: Oid, targetClass: string): Persistent => {
@@ -34,7 +34,7 @@ export function conflictResolver(classes: ClassRegistry): ConflictResolver {
     }
     const states = [base, committed, mine].map((data) => decodeRecord(data, refer))
     if (states.some((record) => record.className !== className)) return undefined
-    const merged = merge(states[0]!.state, states[1]!.state, states[2]!.state)
+    const merged = found.resolveConflict(states[0]!.state, states[1]!.state, states[2]!.state)
     return merged === undefined ? undefined : encodeRecord(className, merged)
   }
 }

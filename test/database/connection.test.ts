@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import {
   ConflictError,
   CorruptDataError,
+  DisconnectedError,
   ObjectNotFoundError,
   ReadConflictError,
 } from '../../src/core/errors.ts'
@@ -449,4 +450,41 @@ test('two databases that open an empty store at once make one root', async () =>
   )
   expect(roots.map((root) => root.oid)).toStrictEqual([0, 0, 0])
   expect(storage.revisions.get(rootOid)).toHaveLength(1)
+})
+
+test('an error after the commit is done does not make it look undone; the next transaction reports it', async () => {
+  const storage = new TestStorage()
+  const database = await withNote(storage)
+  const connection = await begun(database)
+  const note = await noteOf(connection)
+  note.state = 'second'
+  const lost = new DisconnectedError('the line was cut after the commit')
+  const answer = storage.answer.bind(storage)
+  storage.answer = (value) => {
+    if (storage.calls.at(-1) === 'afterCompletion') {
+      storage.answer = answer
+      throw lost
+    }
+    return answer(value)
+  }
+  expect(await connection.commit()).toBe(storage.lastTid)
+  expect(() => connection.begin()).toThrow(lost)
+  await connection.begin()
+  expect((await noteOf(connection)).state).toBe('second')
+})
+
+test('an object of a class that was never registered is refused before it is stored', async () => {
+  class Stranger extends Note {}
+  class Nameless extends PersistentObject<string> {
+    protected override checkState(): string {
+      return ''
+    }
+  }
+  const database = await withNote()
+  for (const object of [new Stranger('x'), new Nameless('x')]) {
+    const work = database.transact(async (connection) => {
+      ;(await connection.root).set('new', object)
+    })
+    await expect(work).rejects.toMatchObject({ code: 'class-name' })
+  }
 })
