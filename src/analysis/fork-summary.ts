@@ -43,6 +43,8 @@ export function summariseFork(line: CompletedFork): ForkSummary | undefined {
     imbalance: median(
       line.batches.map((batch) => Math.max(...batch.workersNs) / (mean(batch.workersNs) || 1) || 1),
     ),
+    gcPerOperationNs: line.gcNs / operations,
+    loopDelayNsMax: line.loopDelayNsMax,
     residentBytesMax: line.residentBytesMax,
   }
 }

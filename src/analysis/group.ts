@@ -79,6 +79,8 @@ function measured(contender: string, forks: readonly ForkSummary[]): Omit<Measur
     cpuPerOperationNs: estimate(forks.map((fork) => fork.cpuPerOperationNs)),
     countersPerOperation: medians(forks.map((fork) => fork.countersPerOperation)),
     talliesPerOperation: medians(forks.map((fork) => fork.talliesPerOperation)),
+    gcPerOperationNs: median(forks.map((fork) => fork.gcPerOperationNs)),
+    loopDelayNsMax: Math.max(...forks.map((fork) => fork.loopDelayNsMax)),
     residentBytesMax: Math.max(...forks.map((fork) => fork.residentBytesMax)),
   }
 }

@@ -43,6 +43,10 @@ export interface MeasuredCell {
   /** Median over forks, of each counter and each tally that is not always 0. */
   readonly countersPerOperation: Readonly<Record<string, number>>
   readonly talliesPerOperation: Readonly<Record<string, number>>
+  /** Pauses for garbage collection, median over forks. */
+  readonly gcPerOperationNs: number
+  /** Longest delay of a worker's event loop in any fork. */
+  readonly loopDelayNsMax: number
   readonly residentBytesMax: number
   readonly ratio: Ratio
   /** Fastest of the contenders of its durability tier, and proven to be: no other is within its interval. */
@@ -92,6 +96,8 @@ export interface ForkSummary {
   readonly overlapShare: number
   /** Time of the slowest worker over that of the mean worker, median over batches. */
   readonly imbalance: number
+  readonly gcPerOperationNs: number
+  readonly loopDelayNsMax: number
   readonly residentBytesMax: number
 }
 

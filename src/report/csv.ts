@@ -32,6 +32,8 @@ const columns: readonly (readonly [string, (row: Row) => Value])[] = [
     ({ measured }) => measured?.latencies.find((one) => one.share === share)?.estimate?.median,
   ]),
   ['cpu_per_operation_ns', ({ measured }) => measured?.cpuPerOperationNs.median],
+  ['gc_per_operation_ns', ({ measured }) => measured?.gcPerOperationNs],
+  ['loop_delay_max_ns', ({ measured }) => measured?.loopDelayNsMax],
   ['resident_bytes_max', ({ measured }) => measured?.residentBytesMax],
 ]
 

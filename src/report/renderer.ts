@@ -10,6 +10,8 @@ export interface RenderOptions {
   readonly width: number
   /** ANSI colours. Only the terminal table looks at it. */
   readonly color: boolean
+  /** Also what an operation cost: latencies, processor time, counters. */
+  readonly details?: boolean
 }
 
 export type Renderer = (analysis: Analysis, options: RenderOptions) => string | Promise<string>

@@ -4,6 +4,7 @@
  */
 
 import type { Analysis, Cell, MeasuredCell } from '../analysis/model.ts'
+import { costsLegend, costsOf } from './costs.ts'
 import { renderGrids } from './grid.ts'
 import { reasonText } from './phrases.ts'
 import {
@@ -15,7 +16,7 @@ import {
   tierSentence,
 } from './prose.ts'
 import type { RenderOptions } from './renderer.ts'
-import { type Paint, padEnd, painter, wrap } from './terminal.ts'
+import { type Paint, padEnd, padStart, painter, visibleWidth, wrap } from './terminal.ts'
 
 /** Below this, lines are as wide as they must be. */
 const widthMin = 40
@@ -25,6 +26,7 @@ export function renderTable(analysis: Analysis, options: RenderOptions): string 
   const paint = painter(options.color)
   const sections = [
     ...tables(analysis, width, paint),
+    ...(options.details === true ? costs(analysis, width, paint) : []),
     summary(analysis, width, paint),
     conditions(analysis, width, paint),
     warnings(analysis, width, paint),
@@ -64,6 +66,39 @@ function tables(analysis: Analysis, width: number, paint: Paint): string[][] {
   ]
   const notes = reasons.map((text, index) => wrap(`[${index + 1}] ${text}`, width, 4))
   return [...grids, [...legend.map((line) => paint('dim', wrap(line, width))), ...notes]]
+}
+
+/** A line per measured cell where that fits, else as running text. */
+function costs({ groups }: Analysis, width: number, paint: Paint): string[][] {
+  const scenarios = [...new Set(groups.map(({ setting }) => setting.scenario))]
+  const tables = scenarios.flatMap((scenario) => {
+    const { names, rows } = costsOf(groups.filter(({ setting }) => setting.scenario === scenario))
+    if (rows.length === 0) return []
+    const heading = paint('bold', `${scenario}: what an operation cost`)
+    const cells = [
+      ['', '', ...names],
+      ...rows.map(({ setting, contender, values }) => [
+        setting,
+        contender,
+        ...values.map((value) => value ?? '–'),
+      ]),
+    ]
+    const widths = cells[0]!.map((_, column) => Math.max(...cells.map((row) => visibleWidth(row[column]!))))
+    const lines = cells.map((row) =>
+      row
+        .map((text, column) => (column < 2 ? padEnd(text, widths[column]!) : padStart(text, widths[column]!)))
+        .join('  '),
+    )
+    if (lines.every((line) => visibleWidth(line) <= width)) return [[heading, ...lines]]
+    const listed = rows.map(({ setting, contender, values }) => {
+      const known = values.flatMap((value, index) =>
+        value === undefined ? [] : [`${names[index]} ${value}`],
+      )
+      return wrap(`${setting}, ${contender}: ${known.join(' · ')}`, width, 2)
+    })
+    return [[heading, ...listed]]
+  })
+  return [...tables, [paint('dim', wrap(costsLegend, width))]]
 }
 
 function summary(analysis: Analysis, width: number, paint: Paint): string[] {

@@ -64,6 +64,7 @@ describe('a cell', () => {
     fork.counters = { syncs: 20, loads: 0 }
     fork.tallies = { retried: 4 }
     fork.cpuNs = { user: 300, system: 100 }
+    fork.gcNs = 80
     delete fork.latencies
   })
   const file = measured(two, 'file')
@@ -80,6 +81,7 @@ describe('a cell', () => {
     expect(file.countersPerOperation).toEqual({ syncs: 0.5 })
     expect(file.talliesPerOperation).toEqual({ retried: 0.1 })
     expect(file.cpuPerOperationNs.median).toBe(10)
+    expect(file.gcPerOperationNs).toBe(2)
   })
 
   test('skew, overlap and imbalance are those of its batches', () => {

@@ -49,6 +49,11 @@ describe('golden', () => {
     await expect(text).toMatchFileSnapshot(golden('table-many-contenders.txt'))
   })
 
+  test.each([80, 200])('details at %i columns', async (width) => {
+    const text = renderTable(sample(normal), { width, color: false, details: true })
+    await expect(text).toMatchFileSnapshot(golden(`table-details-${width}.txt`))
+  })
+
   test('Markdown', async () => {
     await expect(renderMarkdown(sample(normal))).toMatchFileSnapshot(golden('report.md'))
   })
@@ -63,7 +68,7 @@ describe('the table', () => {
     for (const options of [normal, few, many]) {
       const analysis = sample(options)
       for (const width of [80, 100, 120, 160, 200]) {
-        const lines = renderTable(analysis, { width, color: false }).split('\n')
+        const lines = renderTable(analysis, { width, color: false, details: true }).split('\n')
         const widest = Math.max(...lines.map((line) => [...line].length))
         expect(widest, `${width} columns`).toBeLessThanOrEqual(width)
       }

@@ -4,6 +4,7 @@
  */
 
 import type { Analysis } from '../../analysis/model.ts'
+import { costsLegend } from '../costs.ts'
 import { reasonText } from '../phrases.ts'
 import {
   environmentSentence,
@@ -108,7 +109,7 @@ ${result}
 </details>
 <details><summary>What an operation cost</summary>
 ${costTable(groups)}
-<p class="soft">Medians over forks. p50, p95, p99: of single operations, closed loop, where every fork has enough of them. Counters are per operation.</p>
+<p class="soft">${escapeHtml(costsLegend)}</p>
 </details>
 </section>`
 }

@@ -1,8 +1,9 @@
 /** The tables of the page. Every text that comes from elsewhere is escaped here. */
 
 import type { Analysis, Cell, Group, MeasuredCell } from '../../analysis/model.ts'
-import { formatBytes, formatDuration, formatRate, significant } from '../../core/units.ts'
-import { concurrencyText, objectsText, ratioText, timeText } from '../phrases.ts'
+import { formatRate } from '../../core/units.ts'
+import { costsOf } from '../costs.ts'
+import { concurrencyText, ratioText, timeText } from '../phrases.ts'
 import { escapeHtml } from './escape.ts'
 
 export type Footnote = (cell: Exclude<Cell, MeasuredCell>) => number
@@ -33,50 +34,27 @@ function resultCell(cell: Cell, footnote: Footnote): string {
   return `<td><span${cell.fastest ? ' class="fastest"' : ''}>${time}</span> <span class="soft">${[rate, ratio].filter((text) => text !== '').join(' · ')}</span></td>`
 }
 
-/** What an operation cost: latencies of single operations, CPU time, counters. One line per measured cell. */
+/** What an operation cost. One line per measured cell. */
 export function costTable(groups: readonly Group[]): string {
-  const measured = groups.flatMap(({ setting, cells }) =>
-    cells.flatMap((cell) => (cell.status === 'measured' ? [{ setting, cell }] : [])),
-  )
-  if (measured.length === 0) return ''
-  const names = [
-    ...new Set(
-      measured.flatMap(({ cell }) => [
-        ...Object.keys(cell.countersPerOperation),
-        ...Object.keys(cell.talliesPerOperation),
-      ]),
-    ),
-  ]
-  const numeric = ['p50', 'p95', 'p99', 'CPU', ...names, 'memory, at most']
+  const { names, rows } = costsOf(groups)
+  if (rows.length === 0) return ''
   const head = [
     '<th>setting</th>',
     '<th>contender</th>',
-    ...numeric.map((name) => `<th class="number">${escapeHtml(name)}</th>`),
+    ...names.map((name) => `<th class="number">${escapeHtml(name)}</th>`),
   ]
-  const rows = measured.map(({ setting, cell }) => [
-    `<td>${concurrencyText(setting.concurrency)}, ${objectsText(setting.objects)}</td>`,
-    `<td>${escapeHtml(cell.contender)}</td>`,
-    ...[
-      ...[0.5, 0.95, 0.99].map((share) => latency(cell, share)),
-      formatDuration(cell.cpuPerOperationNs.median),
-      ...names.map((name) => count(cell.countersPerOperation[name] ?? cell.talliesPerOperation[name])),
-      formatBytes(cell.residentBytesMax),
-    ].map((text) => `<td class="number">${text}</td>`),
-  ])
-  return table(head, rows)
-}
-
-function latency({ latencies }: MeasuredCell, share: number): string {
-  const found = latencies.find((one) => one.share === share)
-  if (found === undefined) return '<span class="none">–</span>'
-  return found.estimate === undefined
-    ? `<span class="none" title="needs ${found.operationsMin} operations per fork">–</span>`
-    : formatDuration(found.estimate.median)
-}
-
-function count(value: number | undefined): string {
-  if (value === undefined || value === 0) return '<span class="none">0</span>'
-  return Number.isInteger(value) ? String(value) : significant(value)
+  return table(
+    head,
+    rows.map(({ setting, contender, values }) => [
+      `<td>${setting}</td>`,
+      `<td>${escapeHtml(contender)}</td>`,
+      ...values.map((value) =>
+        value === undefined || value === '0'
+          ? `<td class="number none">${value ?? '–'}</td>`
+          : `<td class="number">${value}</td>`,
+      ),
+    ]),
+  )
 }
 
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
