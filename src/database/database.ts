@@ -26,6 +26,17 @@ export interface DatabaseOptions {
   readonly classes?: ClassRegistry
 }
 
+/** Transactions run by `transact`. */
+export interface TransactionCounts {
+  readonly committed: number
+  /** Runs of the work. */
+  readonly attempts: number
+  /** Runs after the first, of transactions that were committed in the end. */
+  readonly repeated: number
+  /** Runs that failed, for whatever reason. */
+  readonly failed: number
+}
+
 /** Retries of `transact`, unless said otherwise: with doubling waits about a third of a second. */
 const retriesDefault = 12
 
@@ -39,6 +50,7 @@ export class Database {
   #ready: Promise<void> | undefined
   /** Of connections that are gone. */
   #transfers: TransferCounts = { loads: 0, stores: 0 }
+  readonly #transactions = { committed: 0, attempts: 0, repeated: 0, failed: 0 }
   #closed = false
 
   constructor(storage: Storage, options: DatabaseOptions = {}) {
@@ -86,17 +98,30 @@ export class Database {
     const connection = await this.openConnection()
     try {
       const { retries = retriesDefault, random = this.#random } = options
+      const counts = this.#transactions
       const attempt = async (): Promise<T> => {
+        counts.attempts++
         await connection.begin()
         const value = await work(connection)
         await connection.commit()
         return value
       }
-      const outcome = await withRetries({ retries, random }, attempt, () => connection.abort())
+      const recover = (): Awaitable<void> => {
+        counts.failed++
+        return connection.abort()
+      }
+      const outcome = await withRetries({ retries, random }, attempt, recover)
+      counts.committed++
+      counts.repeated += outcome.attempts - 1
       return outcome.value
     } finally {
       await connection.close()
     }
+  }
+
+  /** What `transact` has done so far. */
+  transactionCounts(): TransactionCounts {
+    return { ...this.#transactions }
   }
 
   /** Objects that all connections together loaded from, and stored into, the storage. */

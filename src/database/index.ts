@@ -4,7 +4,7 @@ export { isPromise } from './awaitable.ts'
 export { BTree, type BTreeRange } from './b-tree.ts'
 export { ClassRegistry, GenericObject } from './class-registry.ts'
 export { Connection, type TransferCounts } from './connection.ts'
-export { Database, type DatabaseOptions } from './database.ts'
+export { Database, type DatabaseOptions, type TransactionCounts } from './database.ts'
 export {
   type ObjectStatus,
   Persistent,

@@ -38,6 +38,11 @@ export class ObjectCache {
     return this.#bytes
   }
 
+  /** Objects known without state, those that nobody holds any more included until they are looked for. */
+  get ghosts(): number {
+    return this.#ghosts.size
+  }
+
   find(oid: Oid): Persistent | undefined {
     return this.#loaded.get(oid) ?? this.#ghosts.get(oid)?.deref()
   }
