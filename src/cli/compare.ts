@@ -7,7 +7,7 @@ import { describeError, ShootoutError } from '../core/errors.ts'
 import { renderComparison, renderComparisonMarkdown } from '../report/comparison.ts'
 import { readResults } from '../results/reader.ts'
 import { exitCodes } from './exit-codes.ts'
-import { useColor } from './run.ts'
+import { useColor } from './report.ts'
 
 interface CompareFlags {
   readonly format: 'table' | 'md' | 'json'

@@ -1,0 +1,193 @@
+/** From two contenders to a report: provisions both, finds the cells that both can do, and runs the session. */
+
+import type { Policy } from '../analysis/gate/policy.ts'
+import { type GateReport, overallVerdict } from '../analysis/gate/report-model.ts'
+import { ShootoutError } from '../core/errors.ts'
+import type { GateLive } from '../report/gate-live.ts'
+import type { GateJournal } from '../results/gate-journal.ts'
+import { type GateFailure, type GateSkip, gateSchemaVersion, type Side } from '../results/gate-schema.ts'
+import { settingKey } from '../results/reader.ts'
+import { readEnvironment } from '../runner/environment.ts'
+import { PairEngine } from '../runner/gate/pair-engine.ts'
+import { cannot, ForkFactory, type GateTask } from '../runner/gate/side.ts'
+import { makePlan, type Plan, type PlannedContender, type PlannedScenario } from '../runner/plan.ts'
+import { openWorkspace } from '../runner/workspace.ts'
+import type { RunConfig } from './config.ts'
+import { provisionAll, type ResolvedContender } from './contenders.ts'
+import { runSession } from './gate-session.ts'
+
+export interface GateJob {
+  /** Labelled `baseline` and `candidate`. */
+  readonly contenders: readonly ResolvedContender[]
+  /** As the user wrote them. */
+  readonly names: Readonly<Record<Side, string>>
+  readonly scenarios: readonly PlannedScenario[]
+  readonly config: Pick<
+    RunConfig,
+    'objects' | 'concurrency' | 'recordBytes' | 'compressibility' | 'folder' | 'timeout' | 'budget'
+  >
+  readonly seed: string
+  readonly policy: Policy
+  readonly rounds: number
+  readonly tolerances: Readonly<Record<string, number>> | undefined
+  readonly allowUnequalDurability: boolean
+  /** The command that does it again. */
+  readonly again: string
+  /** Path of the journal, for the report. */
+  readonly out: string
+}
+
+/**
+ * @throws ShootoutError `baseline-missing`, `not-comparable`, `nothing-to-measure`. Whatever happens afterwards is in
+ *   the report
+ */
+export async function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive): Promise<GateReport> {
+  const { config, policy, seed, rounds, names } = job
+  const warn = (message: string) => process.stderr.write(`${message}\n`)
+  const workspace = await openWorkspace(config.folder, warn)
+  const stopping = new AbortController()
+  const stop = () => stopping.abort()
+  process.once('SIGINT', stop).once('SIGTERM', stop)
+  try {
+    const provisioned = await provisionAll(job.contenders, workspace, warn)
+    try {
+      const [baseline, candidate] = provisioned.planned as [PlannedContender, PlannedContender]
+      checkSides(job, baseline, candidate)
+      const plan = makePlan({
+        contenders: provisioned.planned,
+        scenarios: job.scenarios,
+        objects: config.objects,
+        concurrency: config.concurrency,
+        dataset: { recordBytes: config.recordBytes, compressibility: config.compressibility },
+        seed,
+        forks: 1,
+        batches: rounds,
+      })
+      const { tasks, failures, skips } = cellsOf(plan, job.scenarios)
+      if (tasks.length === 0) {
+        const reasons = [...new Set(skips.map(({ reason }) => reason))]
+        throw new ShootoutError('nothing-to-measure', `no cell can be measured: ${reasons.join('; ')}`)
+      }
+      const factory = new ForkFactory({
+        seed,
+        dataset: plan.dataset,
+        contenders: {
+          baseline: provisioned.running.get('baseline')!,
+          candidate: provisioned.running.get('candidate')!,
+        },
+        stepLimitNs: config.timeout,
+      })
+      stopping.signal.addEventListener('abort', () => void factory.stopAll(), { once: true })
+      journal.append({
+        type: 'gate',
+        schema: gateSchemaVersion,
+        startedAt: new Date().toISOString(),
+        seed,
+        baseline: baseline.record,
+        candidate: candidate.record,
+        settings: tasks.map(({ setting }) => setting),
+        dataset: plan.dataset,
+        environment: readEnvironment(workspace.folder),
+        rounds,
+        budgetNs: config.budget,
+        policy,
+      })
+      for (const skip of skips) journal.append(skip)
+      for (const failure of failures.values()) journal.append(failure)
+      const { cells, drift, elapsedNs } = await runSession({
+        tasks,
+        failures,
+        engine: new PairEngine(factory, seed, rounds),
+        policy,
+        budgetNs: config.budget,
+        seed,
+        tolerances: job.tolerances,
+        journal,
+        signal: stopping.signal,
+        progress: {
+          counted: ({ setting }, comparison) => live.counted(setting, comparison),
+          block: (wants, pairs, remainingNs) => live.block(wants, pairs, remainingNs),
+          failed: ({ setting }, failure) => live.failed(setting, failure),
+        },
+      })
+      const report: GateReport = {
+        format: 1,
+        ...names,
+        verdict: overallVerdict(cells, drift),
+        cells,
+        skips,
+        ...(drift === undefined ? {} : { drift }),
+        policy,
+        seed,
+        again: job.again,
+        journal: job.out,
+        elapsedNs,
+        interrupted: stopping.signal.aborted,
+      }
+      for (const { setting, verdict, ground } of cells) {
+        const { scenario, objects, concurrency } = setting
+        journal.append({ type: 'verdict', scenario, objects, concurrency, verdict, reason: ground })
+      }
+      return report
+    } finally {
+      await provisioned.dispose()
+    }
+  } finally {
+    process.off('SIGINT', stop).off('SIGTERM', stop)
+    await workspace.remove()
+  }
+}
+
+/** Both must be there, and promise the same. */
+function checkSides(job: GateJob, baseline: PlannedContender, candidate: PlannedContender): void {
+  if (baseline.unavailable !== undefined) {
+    throw new ShootoutError(
+      'baseline-missing',
+      `the baseline ${job.names.baseline} cannot be used here: ${baseline.unavailable}`,
+    )
+  }
+  if (candidate.unavailable !== undefined) {
+    throw new ShootoutError(
+      'nothing-to-measure',
+      `the candidate ${job.names.candidate} cannot be used here: ${candidate.unavailable}`,
+    )
+  }
+  const [before, after] = [baseline.record.durability, candidate.record.durability]
+  if (before !== after && !job.allowUnequalDurability) {
+    throw new ShootoutError(
+      'not-comparable',
+      `${job.names.baseline} has durability "${before}" and ${job.names.candidate} "${after}": being faster by promising less is no improvement. Make them equal by their options, or add --allow-mismatch durability`,
+    )
+  }
+}
+
+interface Cells {
+  readonly tasks: readonly GateTask[]
+  /** Cells that the baseline can do and the candidate cannot, or the other way round. */
+  readonly failures: ReadonlyMap<GateTask, GateFailure>
+  /** Cells that neither can do. */
+  readonly skips: readonly GateSkip[]
+}
+
+function cellsOf(plan: Plan, scenarios: readonly PlannedScenario[]): Cells {
+  const tasks: GateTask[] = []
+  const failures = new Map<GateTask, GateFailure>()
+  const modules = new Map(scenarios.map(({ url, module }) => [url, module]))
+  const reasons = new Map(plan.skips.map((skip) => [`${skip.contender}/${settingKey(skip)}`, skip.reason]))
+  for (const { setting, scenarioUrl, contenders } of plan.settings) {
+    if (contenders.length === 0) continue
+    const task: GateTask = { setting, scenarioUrl, scenario: modules.get(scenarioUrl)! }
+    tasks.push(task)
+    for (const side of ['baseline', 'candidate'] as const) {
+      if (contenders.includes(side)) continue
+      failures.set(task, cannot(side, setting, reasons.get(`${side}/${settingKey(setting)}`)!))
+    }
+  }
+  const done = new Set(tasks.map(({ setting }) => settingKey(setting)))
+  const skips = new Map<string, GateSkip>()
+  for (const { scenario, objects, concurrency, reason } of plan.skips) {
+    const key = settingKey({ scenario, objects, concurrency })
+    if (!done.has(key)) skips.set(key, { type: 'skip', scenario, objects, concurrency, reason })
+  }
+  return { tasks, failures, skips: [...skips.values()] }
+}

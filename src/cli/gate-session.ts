@@ -1,0 +1,208 @@
+/**
+ * Carries out a gate: counts work, calibrates, then measures whatever pairs the decision asks for, block by block, until
+ * every cell has its verdict or the time is up. Each block visits its cells in random order.
+ */
+
+import { type CounterComparison, compareCounters } from '../analysis/gate/counters.ts'
+import type { Drift } from '../analysis/gate/drift.ts'
+import { pairValues } from '../analysis/gate/pair-values.ts'
+import type { Policy } from '../analysis/gate/policy.ts'
+import type { ReportedCell } from '../analysis/gate/report-model.ts'
+import { type Assessment, assess, type GateCell, type Want } from '../analysis/gate/suite.ts'
+import { systemClock } from '../core/clock.ts'
+import { Random } from '../core/random.ts'
+import type { GateJournal } from '../results/gate-journal.ts'
+import type { CountersLine, GateFailure } from '../results/gate-schema.ts'
+import type { GateOrder, PairEngine } from '../runner/gate/pair-engine.ts'
+import { type GateTask, SideFailure } from '../runner/gate/side.ts'
+
+export interface SessionParts {
+  readonly tasks: readonly GateTask[]
+  /** Cells that one side cannot do, found before anything ran; in the order of `tasks`. */
+  readonly failures: ReadonlyMap<GateTask, GateFailure>
+  readonly engine: PairEngine
+  readonly policy: Policy
+  readonly budgetNs: number
+  readonly seed: string
+  /** What counters may grow by; undefined where the two storages are different things and counters are only shown. */
+  readonly tolerances: Readonly<Record<string, number>> | undefined
+  readonly journal: GateJournal
+  readonly signal: AbortSignal
+  readonly progress: SessionProgress
+}
+
+/** Told between measurements. */
+export interface SessionProgress {
+  counted(task: GateTask, comparison: CounterComparison): void
+  /** A block begins: `pairs` is how many there are, `remainingNs` what the budget leaves. */
+  block(wants: readonly Want[], pairs: number, remainingNs: number): void
+  failed(task: GateTask, failure: GateFailure): void
+}
+
+export interface SessionOutcome {
+  readonly cells: readonly ReportedCell[]
+  readonly drift: Drift | undefined
+  readonly elapsedNs: number
+}
+
+export async function runSession(parts: SessionParts): Promise<SessionOutcome> {
+  return new Session(parts).run()
+}
+
+interface MutableCell {
+  pilot: GateCell['pilot']
+  screen: GateCell['screen']
+  confirm: GateCell['confirm']
+  cpuIsValid: boolean
+  counters?: CounterComparison
+  failure?: GateFailure
+  order?: GateOrder
+  /** Wall time of its latest pair. */
+  pairNs: number
+}
+
+class Session {
+  readonly #parts: SessionParts
+  readonly #startNs = systemClock.monotonicNs()
+  readonly #random: Random
+  readonly #cells: readonly MutableCell[]
+
+  constructor(parts: SessionParts) {
+    this.#parts = parts
+    this.#random = new Random(parts.seed).split('blocks')
+    this.#cells = parts.tasks.map((task) => {
+      const failure = parts.failures.get(task)
+      const none = { pilot: [], screen: [], confirm: [], cpuIsValid: false, pairNs: 0 }
+      return failure === undefined ? none : { ...none, failure }
+    })
+  }
+
+  async run(): Promise<SessionOutcome> {
+    await this.#eachOpen((index) => this.#count(index))
+    await this.#eachOpen((index) => this.#calibrate(index))
+    let assessment = this.#assess()
+    while (assessment.wants.length > 0) {
+      const { wants } = assessment
+      this.#parts.progress.block(wants, this.#pairs(), this.#remainingNs())
+      for (const want of this.#random.shuffled(wants)) {
+        if (this.#timeIsUp()) break
+        await this.#pair(want)
+      }
+      assessment = this.#assess()
+    }
+    return {
+      cells: this.#cells.map((cell, index) => this.#report(cell, index, assessment)),
+      drift: assessment.drift,
+      elapsedNs: Math.round(systemClock.monotonicNs() - this.#startNs),
+    }
+  }
+
+  async #eachOpen(action: (index: number) => Promise<void>): Promise<void> {
+    for (const index of this.#cells.keys()) {
+      if (this.#timeIsUp()) return
+      const isDecided = this.#assess().cells[index]!.verdict !== undefined
+      if (!isDecided) await this.#guard(index, () => action(index))
+    }
+  }
+
+  async #count(index: number): Promise<void> {
+    const { engine, journal, tolerances, progress } = this.#parts
+    const task = this.#parts.tasks[index]!
+    const cell = this.#cells[index]!
+    const line = await engine.countWork(task)
+    journal.append(line)
+    const found = compareCounters(line, tolerances ?? {})
+    cell.counters =
+      tolerances === undefined
+        ? { ...found, changes: found.changes.map((change) => ({ ...change, gates: false })) }
+        : found
+    cell.cpuIsValid = task.setting.concurrency.workers === 1 && onlyComputes(line)
+    progress.counted(task, cell.counters)
+  }
+
+  async #calibrate(index: number): Promise<void> {
+    const { engine, tasks } = this.#parts
+    this.#cells[index]!.order = await engine.calibrate(tasks[index]!)
+  }
+
+  async #pair({ cell: index, stage }: Want): Promise<void> {
+    const cell = this.#cells[index]!
+    // A cell that failed in this very block is still on the list.
+    if (cell.failure !== undefined) return
+    await this.#guard(index, async () => {
+      const startNs = systemClock.monotonicNs()
+      const { engine, tasks, journal } = this.#parts
+      const line = await engine.measurePair(tasks[index]!, cell.order!, stage, cell[stage].length)
+      cell.pairNs = systemClock.monotonicNs() - startNs
+      journal.append(line)
+      cell[stage] = [...cell[stage], pairValues(line)]
+    })
+  }
+
+  /** A side that fails ends its cell; what an interruption cut short is nobody's failure. */
+  async #guard(index: number, action: () => Promise<void>): Promise<void> {
+    try {
+      await action()
+    } catch (error) {
+      if (this.#parts.signal.aborted) return
+      if (!(error instanceof SideFailure)) throw error
+      const failure = error.journalLine
+      this.#cells[index]!.failure = failure
+      this.#parts.journal.append(failure)
+      this.#parts.progress.failed(this.#parts.tasks[index]!, failure)
+    }
+  }
+
+  #assess(): Assessment {
+    const cells = this.#cells.map(
+      ({ pilot, screen, confirm, cpuIsValid, counters, failure }): GateCell => ({
+        pilot,
+        screen,
+        confirm,
+        cpuIsValid,
+        ...(counters === undefined ? {} : { counters }),
+        ...(failure === undefined ? {} : { failure: failure.error.message }),
+      }),
+    )
+    const blockNs = this.#cells.reduce((sum, { pairNs }) => sum + pairNs, 0)
+    return assess(cells, this.#parts.policy, {
+      isUp: this.#timeIsUp(),
+      ...(blockNs === 0 ? {} : { affordablePairs: Math.floor(this.#remainingNs() / blockNs) }),
+    })
+  }
+
+  #report(cell: MutableCell, index: number, { cells }: Assessment): ReportedCell {
+    const { verdict, ground, ...state } = cells[index]!
+    return {
+      setting: this.#parts.tasks[index]!.setting,
+      verdict: verdict!,
+      ground: ground!,
+      ...state,
+      ...(cell.counters === undefined ? {} : { counters: cell.counters }),
+      ...(cell.failure === undefined ? {} : { failure: cell.failure }),
+      pairs: cell.screen.length + cell.confirm.length,
+    }
+  }
+
+  #pairs(): number {
+    return this.#cells.reduce(
+      (sum, { pilot, screen, confirm }) => sum + pilot.length + screen.length + confirm.length,
+      0,
+    )
+  }
+
+  #remainingNs(): number {
+    return this.#parts.budgetNs - (systemClock.monotonicNs() - this.#startNs)
+  }
+
+  #timeIsUp(): boolean {
+    return this.#parts.signal.aborted || this.#remainingNs() <= 0
+  }
+}
+
+/** Neither side waits for a disk or for another process. */
+function onlyComputes({ baseline, candidate }: CountersLine): boolean {
+  return [...baseline, ...candidate].every(
+    (counts) => (counts['syncs'] ?? 0) === 0 && (counts['roundTrips'] ?? 0) === 0,
+  )
+}

@@ -1,0 +1,285 @@
+/** `shootout gate`: is the candidate slower than the baseline? Both are measured now, taking turns. */
+
+import { randomBytes } from 'node:crypto'
+import { appendFile, writeFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import { defaultPolicy, withLimits } from '../analysis/gate/policy.ts'
+import type { GateReport, OverallVerdict } from '../analysis/gate/report-model.ts'
+import { closestName, describeError, ShootoutError, UsageError } from '../core/errors.ts'
+import { renderAnnotations } from '../report/annotations.ts'
+import { gateLive } from '../report/gate-live.ts'
+import { renderGateMarkdown } from '../report/gate-markdown.ts'
+import { renderGateTable } from '../report/gate-table.ts'
+import { renderJunit } from '../report/junit.ts'
+import { openGateJournal } from '../results/gate-journal.ts'
+import { counterNames } from '../storages/storage.ts'
+import { type Flags, loadConfig } from './config.ts'
+import { parseContender, resolveContenders } from './contenders.ts'
+import { exitCodes } from './exit-codes.ts'
+import { carryOutGate, type GateJob } from './gate-job.ts'
+import { useColor } from './report.ts'
+import { resolveScenarios } from './run.ts'
+
+interface GateFlags {
+  readonly baseline: string
+  readonly candidate: string
+  readonly tau: string
+  readonly delta: string
+  readonly rounds: string
+  readonly tolerance: readonly string[]
+  readonly counters?: 'gate' | 'report'
+  readonly allowMismatch: readonly string[]
+  readonly onInconclusive: 'fail' | 'pass'
+  readonly format: 'table' | 'md' | 'json'
+  readonly markdown?: string
+  readonly junit?: string
+  readonly annotations?: boolean
+  readonly force?: boolean
+  readonly config?: string
+  readonly [flag: string]: unknown
+}
+
+/** A required check must be quick: the headline scenarios with one client. */
+const gateDefaults = { concurrency: 'async:1', budget: '10m' } as const
+
+export function registerGate(program: Command): void {
+  const repeated = (value: string, others: readonly string[]) => [...others, ...value.split(',')]
+  program
+    .command('gate')
+    .description('prove that a candidate is not slower than a baseline, or that it is')
+    .requiredOption('--baseline <contender>', '[LABEL=]NAME|./module.js[?option=value&…]')
+    .requiredOption('--candidate <contender>', 'the same for what shall not be slower')
+    .option('-b, --scenario <list>', 'scenarios: names, headline, all, or ./module.js (default: headline)')
+    .option('-n, --objects <list>', 'objects per operation (default: 1,20)')
+    .option('-c, --concurrency <list>', `KIND:WORKERS (default: ${gateDefaults.concurrency})`)
+    .option('--budget <duration>', `what the gate may take (default: ${gateDefaults.budget})`)
+    .option('--tau <share>', 'slowdowns below this do not matter', '2%')
+    .option('--delta <share>', 'the slowdown that must be excluded for a pass', '5%')
+    .option('--rounds <n>', 'rounds per pair', '15')
+    .option('--tolerance <counter=share>', 'what a work counter may grow by; may be repeated', repeated, [])
+    .addOption(
+      new Option(
+        '--counters <use>',
+        'whether more counted work fails the gate (default: gate, but report for two different bundled storages)',
+      ).choices(['gate', 'report']),
+    )
+    .option('--allow-mismatch <field>', 'compare although the sides differ in this: durability', repeated, [])
+    .addOption(
+      new Option('--on-inconclusive <do>', 'exit code where some cells could not be told: 3, or 0')
+        .choices(['fail', 'pass'])
+        .default('fail'),
+    )
+    .option('--record-bytes <size>', 'exact size of each record')
+    .option('--compressibility <share>', 'share of a record that a compressor can remove, 0 to 1')
+    .option('--seed <text>', 'seed of data, order and everything else random')
+    .option('--folder <path>', 'where stores are made: the disk to measure')
+    .option('--timeout <duration>', 'a step of a fork that takes longer is taken for a hang')
+    .addOption(new Option('-f, --format <form>', 'form').choices(['table', 'md', 'json']).default('table'))
+    .option('--markdown <file>', 'append a summary (default in GitHub Actions: the step summary)')
+    .option('--junit <file>', 'write JUnit XML')
+    .option('--annotations', 'print GitHub annotations (default in GitHub Actions)')
+    .option('-o, --out <file>', 'journal (default: results/gate-<time>.jsonl)')
+    .option('--force', 'overwrite the journal')
+    .option('--config <file>', 'config file (default: shootout.config.js or .json, if there is one)')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  shootout gate --baseline sqlite --candidate "sqlite?cacheBytesLimit=1mb" --scenario cached-read
+  shootout gate --baseline ./base/dist/my-storage.js --candidate ./head/dist/my-storage.js --budget 5m
+
+Exit codes: 0 proven not slower, 1 a regression is proven, 3 could not tell, 4 cells failed or nothing was measured,
+5 the sides cannot be compared.`,
+    )
+    .action(async (flags: GateFlags, command: Command) => {
+      process.exitCode = await gate(flags, command)
+    })
+}
+
+async function gate(flags: GateFlags, command: Command): Promise<number> {
+  const job = await prepare(flags, command)
+  const journal = openGateJournal(job.out, { force: flags.force === true })
+  const live = gateLive(process.stderr, {
+    tty: process.stderr.isTTY === true,
+    color: useColor(process.stderr),
+  })
+  try {
+    const report = await carryOutGate(job, journal, live)
+    live.close()
+    const code = exitCodeOf(report, flags.onInconclusive)
+    journal.append({
+      type: 'end',
+      endedAt: new Date().toISOString(),
+      outcome: report.interrupted ? 'interrupted' : 'completed',
+      exitCode: code,
+      elapsedNs: report.elapsedNs,
+    })
+    await print(report, flags)
+    return code
+  } catch (error) {
+    live.close()
+    const code = error instanceof ShootoutError ? refusals[error.code] : undefined
+    if (code === undefined) throw error
+    process.stderr.write(`shootout: ${describeError(error)}\n`)
+    return code
+  } finally {
+    journal.close()
+  }
+}
+
+/** Errors that say something else than "wrong usage". */
+const refusals: Readonly<Record<string, number>> = {
+  'not-comparable': exitCodes.baseline,
+  'baseline-missing': exitCodes.baseline,
+  'nothing-to-measure': exitCodes.incomplete,
+}
+
+async function prepare(flags: GateFlags, command: Command): Promise<GateJob> {
+  const loaded = await loadConfig(withDefaults(flags, command), flags.config)
+  const { config } = loaded
+  const contenders = await resolveContenders(
+    [
+      { ...parseContender(flags.baseline), label: 'baseline' },
+      { ...parseContender(flags.candidate), label: 'candidate' },
+    ],
+    process.cwd(),
+  )
+  const policy = withLimits(defaultPolicy, {
+    tau: share('--tau', flags.tau),
+    delta: share('--delta', flags.delta),
+  })
+  const [baseline, candidate] = contenders
+  const areDifferent =
+    baseline!.storage !== candidate!.storage &&
+    baseline!.source === baseline!.storage &&
+    candidate!.source === candidate!.storage
+  const counters = flags.counters ?? (areDifferent ? 'report' : 'gate')
+  for (const field of flags.allowMismatch) {
+    if (field !== 'durability')
+      throw new UsageError(
+        'unknown-field',
+        `--allow-mismatch: "${field}" is not compared; only durability is`,
+      )
+  }
+  const seed = config.seed ?? randomBytes(6).toString('hex')
+  return {
+    contenders,
+    names: { baseline: flags.baseline, candidate: flags.candidate },
+    scenarios: await resolveScenarios(config.scenarios, loaded.baseFolder),
+    config,
+    seed,
+    policy,
+    rounds: wholeNumber('--rounds', flags.rounds),
+    tolerances: counters === 'gate' ? tolerancesOf(flags.tolerance) : undefined,
+    allowUnequalDurability: flags.allowMismatch.includes('durability'),
+    again: commandAgain(seed),
+    out:
+      config.out ??
+      resolve('results', `gate-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.jsonl`),
+  }
+}
+
+/** Flags that were given; where nobody said anything, not even the config file, the gate's own defaults. */
+function withDefaults(flags: GateFlags, command: Command): Flags {
+  const given = (name: string) => (command.getOptionValueSource(name) === 'cli' ? flags[name] : undefined)
+  return {
+    scenarios: given('scenario'),
+    objects: given('objects'),
+    concurrency: given('concurrency') ?? gateDefaults.concurrency,
+    budget: given('budget') ?? gateDefaults.budget,
+    recordBytes: given('recordBytes'),
+    compressibility: given('compressibility'),
+    seed: given('seed'),
+    folder: given('folder'),
+    timeout: given('timeout'),
+    out: given('out'),
+  }
+}
+
+/** The whole command once more, with the seed in it. */
+function commandAgain(seed: string): string {
+  const given = process.argv.slice(2)
+  const quoted = given.map((word) =>
+    /^[\w./:=,%@+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
+  )
+  return `shootout ${quoted.join(' ')}${given.includes('--seed') ? '' : ` --seed ${seed}`}`
+}
+
+function share(flag: string, text: string): number {
+  const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text)
+  if (text.trim() === '' || !(value >= 0 && value < 10)) {
+    throw new UsageError('bad-value', `${flag}: "${text}" is not a share; write it 5% or 0.05`)
+  }
+  return value
+}
+
+function wholeNumber(flag: string, text: string): number {
+  const value = Number(text)
+  if (!Number.isSafeInteger(value) || value < 1 || value > 1000) {
+    throw new UsageError('bad-value', `${flag}: "${text}" is not an integer from 1 to 1000`)
+  }
+  return value
+}
+
+function tolerancesOf(given: readonly string[]): Readonly<Record<string, number>> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [name = '', value = ''] = text.split('=')
+      if (!(counterNames as readonly string[]).includes(name)) {
+        const closest = closestName(name, counterNames)
+        throw new UsageError(
+          'bad-value',
+          `--tolerance: there is no counter "${name}"; ${closest === undefined ? `there are ${counterNames.join(', ')}` : `did you mean "${closest}"?`}`,
+        )
+      }
+      return [name, share('--tolerance', value)]
+    }),
+  )
+}
+
+const codes: Readonly<Record<OverallVerdict, number>> = {
+  pass: exitCodes.pass,
+  fail: exitCodes.regression,
+  inconclusive: exitCodes.inconclusive,
+  failed: exitCodes.incomplete,
+  nothing: exitCodes.incomplete,
+}
+
+/** What could not be told passes only where it was asked for, and never when nothing at all has passed. */
+export function exitCodeOf(report: GateReport, onInconclusive: 'fail' | 'pass'): number {
+  if (report.verdict === 'fail') return exitCodes.regression
+  if (report.interrupted) return exitCodes.interrupted
+  const hasPassed = report.cells.some(({ verdict }) => verdict === 'pass')
+  if (report.verdict === 'inconclusive' && onInconclusive === 'pass' && hasPassed) return exitCodes.pass
+  return codes[report.verdict]
+}
+
+async function print(report: GateReport, flags: GateFlags): Promise<void> {
+  const { env, stdout } = process
+  if (flags.format === 'json') stdout.write(`${JSON.stringify(report, null, 2)}\n`)
+  else if (flags.format === 'md') stdout.write(renderGateMarkdown(report))
+  else stdout.write(renderGateTable(report, { width: stdout.columns ?? 120, color: useColor(stdout) }))
+
+  const isAction = env['GITHUB_ACTIONS'] === 'true'
+  // Annotations are commands on standard output; in the other forms they would spoil the document.
+  if (flags.annotations ?? (isAction && flags.format === 'table')) stdout.write(renderAnnotations(report))
+  const summary = flags.markdown ?? (isAction ? env['GITHUB_STEP_SUMMARY'] : undefined)
+  if (summary !== undefined) await write(summary, () => appendFile(summary, renderGateMarkdown(report)))
+  const junit = flags.junit
+  if (junit !== undefined) await write(junit, () => writeFile(junit, renderJunit(report)))
+}
+
+async function write(path: string, action: () => Promise<void>): Promise<void> {
+  try {
+    await action()
+  } catch (cause) {
+    throw new UsageError(
+      'report-unwritable',
+      `the report cannot be written to ${path}: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    )
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Shows a gate as it goes: on a terminal one line redrawn in place, elsewhere a line now and then. It writes only when
+ * it is told something, which is between measurements.
+ */
+
+import type { CounterComparison } from '../analysis/gate/counters.ts'
+import type { Want } from '../analysis/gate/suite.ts'
+import { formatWait } from '../core/units.ts'
+import type { GateFailure } from '../results/gate-schema.ts'
+import type { Setting } from '../results/schema.ts'
+import { counterText, gateCellText } from './gate-phrases.ts'
+import type { LiveOptions, LiveStream } from './live.ts'
+import { painter } from './terminal.ts'
+
+const stageWords = {
+  pilot: 'comparing the baseline with itself',
+  screen: 'screening',
+  confirm: 'confirming',
+} as const
+
+/** Without a terminal, this many pairs between two lines. */
+const pairsPerLine = 50
+
+export interface GateLive {
+  counted(setting: Setting, comparison: CounterComparison): void
+  block(wants: readonly Want[], pairs: number, remainingNs: number): void
+  failed(setting: Setting, failure: GateFailure): void
+  /** Removes the line, so that the report can be printed. */
+  close(): void
+}
+
+export function gateLive(stream: LiveStream, { tty, color }: LiveOptions): GateLive {
+  const paint = painter(color)
+  let drawn = false
+  let lastStage = ''
+  let lastPairs = 0
+
+  const erase = () => {
+    if (drawn) stream.write('\r\u001b[2K')
+    drawn = false
+  }
+  const say = (text: string) => {
+    erase()
+    stream.write(`${text}\n`)
+  }
+  return {
+    counted(setting, { changes, equal }) {
+      const grown = changes.filter(({ gates }) => gates)
+      if (grown.length > 0) {
+        say(`${paint('red', 'FAIL')}   ${gateCellText({ setting })}: ${grown.map(counterText).join('; ')}`)
+      } else if (!tty) {
+        say(
+          `${gateCellText({ setting })}: ${equal} counters equal${changes.length === 0 ? '' : `, ${changes.map(counterText).join('; ')}`}`,
+        )
+      }
+    },
+    block(wants, pairs, remainingNs) {
+      const stage = wants[0]!.stage
+      const text = `${stageWords[stage]}: ${wants.length} ${wants.length === 1 ? 'cell' : 'cells'}, up to ${wants[0]!.upTo} pairs each; ${pairs} pairs so far, at most ${formatWait(remainingNs)} to go`
+      if (tty) {
+        erase()
+        stream.write(text.slice(0, (stream.columns ?? 80) - 1))
+        drawn = true
+      } else if (stage !== lastStage || pairs - lastPairs >= pairsPerLine) {
+        say(text)
+        lastStage = stage
+        lastPairs = pairs
+      }
+    },
+    failed(setting, { side, step, error }) {
+      say(
+        `${paint('red', 'ERROR')}  ${gateCellText({ setting })}: ${side}: ${error.message} (${step}, ${error.code})`,
+      )
+    },
+    close: erase,
+  }
+}

@@ -1,0 +1,110 @@
+/** The verdicts of a gate in sentences that all its outputs share. No colours, no layout. */
+
+import type { CounterChange } from '../analysis/gate/counters.ts'
+import type { Drift } from '../analysis/gate/drift.ts'
+import type { Policy } from '../analysis/gate/policy.ts'
+import { pairsMax } from '../analysis/gate/policy.ts'
+import type { GateReport, OverallVerdict, ReportedCell } from '../analysis/gate/report-model.ts'
+import { formatWait } from '../core/units.ts'
+import { percentText, rangeText, settingText } from './phrases.ts'
+
+/** `add, async 1, 20 objects`. */
+export function gateCellText({ setting }: Pick<ReportedCell, 'setting'>): string {
+  return `${setting.scenario}, ${settingText(setting)}`
+}
+
+/** `1.052 (1.041–1.060)`, or nothing where there are no pairs. */
+export function gateRatioText({ evidence }: Pick<ReportedCell, 'evidence'>): string {
+  if (evidence === undefined) return ''
+  const { ratio, interval } = evidence
+  return interval === undefined
+    ? ratio.toFixed(3)
+    : `${ratio.toFixed(3)} (${interval.low.toFixed(3)}–${interval.high.toFixed(3)})`
+}
+
+/** Why the cell has its verdict, as a sentence. */
+export function reasonOf(cell: ReportedCell, policy: Policy): string {
+  const { ground, verdict, evidence, failure, counters, guards, metric } = cell
+  switch (ground) {
+    case 'failure':
+      return `${failure!.side} failed: ${failure!.error.message} (${failure!.step}, ${failure!.error.code})`
+    case 'counters':
+      return `more work per operation: ${counters!.changes
+        .filter(({ gates }) => gates)
+        .map(counterText)
+        .join('; ')}`
+    case 'guard':
+      return `${guards
+        .map(({ guard, ratio }) => `${guardNames[guard.name]} grew by ${percentText(ratio - 1)}`)
+        .join(' and ')}, in ${evidence!.pairs} pairs; the typical time did not`
+    case 'budget':
+      return evidence === undefined
+        ? 'the budget ended before it was measured; give a larger --budget or fewer cells'
+        : `the budget ended after ${evidence.pairs} pairs; give a larger --budget or fewer cells`
+    case 'noise':
+      return evidence === undefined
+        ? `too noisy to begin with: the baseline differs from itself by ${percentText(metric!.sigma)} from pair to pair, so some ${cell.pairsNeeded} pairs would be needed and ${pairsMax(policy)} is the most; use a quieter machine or raise --delta`
+        : `could not tell after ${evidence.pairs} pairs; use a quieter machine or raise --delta`
+    case 'time':
+      if (verdict === 'fail') {
+        const { interval, ratio, pairs } = evidence!
+        const range = interval === undefined ? '' : ` (${rangeText(interval.low, interval.high)})`
+        return `slower by ${percentText(ratio - 1)}${range}, proven by ${pairs} pairs of ${metricNames[metric!.metric]}`
+      }
+      return `${cell.isFaster ? `faster by ${percentText(1 - evidence!.ratio)}; ` : ''}slower than ${percentText(policy.delta)} is excluded; ${evidence!.pairs} pairs${seen(evidence!.detectable)}`
+  }
+}
+
+function seen(detectable: number | undefined): string {
+  return detectable === undefined ? '' : ` could have seen ${percentText(detectable)}`
+}
+
+const metricNames = { wall: 'wall time', floor: 'wall time (first quartile)', cpu: 'CPU time' } as const
+const guardNames = { mean: 'the mean time', p99: 'the 99th percentile', memory: 'memory' } as const
+
+/** `syncs 1 → 2`. Exact, unlike times: a thousandth of a byte per operation is a change. */
+export function counterText({ name, baseline, candidate }: CounterChange): string {
+  const text = (value: number) => String(Number(value.toFixed(3)))
+  return `${name} ${text(baseline)} → ${text(candidate)}`
+}
+
+/** Changes that do not gate, for a note. */
+export function countersNote({ counters }: Pick<ReportedCell, 'counters'>): string | undefined {
+  const changes = counters?.changes.filter(({ gates }) => !gates) ?? []
+  return changes.length === 0 ? undefined : `work per operation: ${changes.map(counterText).join('; ')}`
+}
+
+export const overallWords: Readonly<Record<OverallVerdict, string>> = {
+  pass: 'PASS',
+  fail: 'FAIL',
+  inconclusive: 'INCONCLUSIVE',
+  failed: 'INCOMPLETE',
+  nothing: 'NOTHING MEASURED',
+}
+
+/** What the gate as a whole found. */
+export function overallText(report: GateReport): string {
+  const { cells, policy, verdict } = report
+  const count = (wanted: string) => cells.filter((cell) => cell.verdict === wanted).length
+  const pairs = cells.reduce((sum, cell) => sum + cell.pairs, 0)
+  const counts = [
+    [count('fail'), 'slower'],
+    [count('failed'), 'failed'],
+    [count('inconclusive'), 'undecided'],
+    [count('pass'), 'not slower'],
+  ].flatMap(([number, word]) => (number === 0 ? [] : [`${number} ${word}`]))
+  const meaning: Readonly<Record<OverallVerdict, string>> = {
+    pass: `no cell is slower by ${percentText(policy.delta)} or more`,
+    fail: 'a regression is proven',
+    inconclusive: 'it could not be told for every cell',
+    failed: 'some cells could not be measured',
+    nothing: 'no cell could be measured',
+  }
+  return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} pairs, ${formatWait(report.elapsedNs)}.${report.interrupted ? ' The gate was interrupted.' : ''}`
+}
+
+export function driftText({ evidence, cells, isSlower }: Drift): string {
+  const { ratio, interval, pairs } = evidence
+  const range = interval === undefined ? '' : ` (${interval.low.toFixed(3)}–${interval.high.toFixed(3)})`
+  return `All ${cells} cells together, geometric mean over ${pairs} blocks: ${ratio.toFixed(3)}${range}${isSlower ? '; the suite as a whole became slower' : ''}.`
+}

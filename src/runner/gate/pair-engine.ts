@@ -1,0 +1,240 @@
+/**
+ * Measures one pair: four forks alive at once, two per side, each on a fresh store of its own, taking turns.
+ *
+ * One round is four batches, A on one store, B, B, A on the other store; who is A is drawn anew in each round, and the
+ * stores change places. Slow drift cancels inside a round; luck in where a store lies on the disk, and in how a process
+ * was compiled and placed in memory, is averaged over two forks per side and then over pairs. Warming up is not
+ * measured, so it happens at once in all forks.
+ *
+ * The two sides never open the same store: the caches of one would hear of the commits of the other.
+ */
+
+import { Histogram } from '../../core/histogram.ts'
+import { Random } from '../../core/random.ts'
+import type {
+  CountersLine,
+  PairLine,
+  RoundRecord,
+  Side,
+  SideRecord,
+  Stage,
+} from '../../results/gate-schema.ts'
+import type { BatchRecord, CompletedFork } from '../../results/schema.ts'
+import type { ForkFactory, GateTask, SideFork } from './side.ts'
+
+/** Operations and laps of every batch of a cell, equal on both sides. */
+export interface GateOrder {
+  readonly operations: number
+  readonly operationsPerLap: number
+  readonly warmups: number
+}
+
+/** How long a batch of the slower side shall last: short, so that whatever slows the machine down hits both sides. */
+const batchNs = 10e6
+/** Where each operation waits for the disk, a batch should hold several. */
+const operationsMin = 5
+/** All warm-up batches of a fork together: most code is compiled by then. */
+const warmupNs = 250e6
+const warmupsMax = 50
+/** Batches of each length while probing, and how much longer the next may be. */
+const probesPerLength = 4
+const growthMax = 8
+/** While probing it is not known yet how short an operation is, so the clock is read this often at most. */
+const lapsOfProbe = 50
+const operationsMax = 10_000_000
+/** Reading the clock costs some 50 ns: a lap of this length makes that at most 0.5 %. */
+const lapNs = 10_000
+/** Operations per worker and batch while work is counted. */
+const countedOperations = 25
+const countedBatches = 2
+/** Fewer operations have no 99th percentile. */
+const operationsForP99 = 1000
+
+export class PairEngine {
+  readonly #factory: ForkFactory
+  readonly #seed: string
+  readonly #rounds: number
+
+  constructor(factory: ForkFactory, seed: string, rounds: number) {
+    this.#factory = factory
+    this.#seed = seed
+    this.#rounds = rounds
+  }
+
+  /** Counts the work of a fixed number of operations, twice per side. Takes a second or two. @throws SideFailure */
+  countWork(task: GateTask): Promise<CountersLine> {
+    const sides: readonly Side[] = ['baseline', 'baseline', 'candidate', 'candidate']
+    return this.#factory.withForks(
+      sides.map((side) => this.#factory.make(side, task, 'count', countedBatches)),
+      async (forks) => {
+        const counted = await settled(
+          forks.map(async (fork) => {
+            await fork.warmUp(countedOperations, countedOperations)
+            for (let batch = 0; batch < countedBatches; batch++) {
+              await fork.measure(countedOperations, countedOperations, 0)
+            }
+            return (await fork.complete()).counters
+          }),
+        )
+        return {
+          type: 'counters',
+          ...cellId(task),
+          operations: countedOperations * countedBatches * task.setting.concurrency.workers,
+          baseline: counted.slice(0, 2),
+          candidate: counted.slice(2),
+        }
+      },
+    )
+  }
+
+  /** How many operations make a batch, found on both sides. @throws SideFailure */
+  calibrate(task: GateTask): Promise<GateOrder> {
+    const sides: readonly Side[] = ['baseline', 'candidate']
+    return this.#factory.withForks(
+      sides.map((side) => this.#factory.make(side, task, 'calibrate', 1)),
+      async (forks) => {
+        const costs: number[] = []
+        for (const fork of forks) costs.push(await probe(fork))
+        return gateOrder(Math.max(...costs), Math.min(...costs))
+      },
+    )
+  }
+
+  /** One pair; in the pilot, both sides are the baseline. @throws SideFailure */
+  measurePair(task: GateTask, order: GateOrder, stage: Stage, pair: number): Promise<PairLine> {
+    const { scenario, objects, concurrency } = task.setting
+    const random = new Random(this.#seed).split(
+      stage,
+      pair,
+      scenario,
+      objects,
+      concurrency.kind,
+      concurrency.workers,
+    )
+    const second: Side = stage === 'pilot' ? 'baseline' : 'candidate'
+    // Stores and processes are made in this order, which is drawn so that neither side is always the older one.
+    const sides: readonly Side[] =
+      random.integer(2) === 0
+        ? ['baseline', 'candidate', 'candidate', 'baseline']
+        : ['candidate', 'baseline', 'baseline', 'candidate']
+    const label = `${stage}/${pair}`
+    return this.#factory.withForks(
+      sides.map((side) => this.#factory.make(side === 'baseline' ? side : second, task, label, this.#rounds)),
+      async (forks) => {
+        const of = (side: Side) => forks.filter((_, index) => sides[index] === side) as [SideFork, SideFork]
+        const forksOf = { baseline: of('baseline'), candidate: of('candidate') }
+        await settled(forks.map((fork) => warmUp(fork, order)))
+        const turns = await this.#takeTurns(forksOf, order, random)
+        const completed = {
+          baseline: await settled(forksOf.baseline.map((fork) => fork.complete())),
+          candidate: await settled(forksOf.candidate.map((fork) => fork.complete())),
+        }
+        return {
+          type: 'pair',
+          ...cellId(task),
+          stage,
+          pair,
+          operations: order.operations,
+          rounds: turns.map((turn, round) => ({
+            ...turn,
+            baselineNs: roundTimes(completed.baseline, round),
+            candidateNs: roundTimes(completed.candidate, round),
+          })),
+          baseline: sideRecord(completed.baseline),
+          candidate: sideRecord(completed.candidate),
+        }
+      },
+    )
+  }
+
+  async #takeTurns(
+    forks: Readonly<Record<Side, readonly [SideFork, SideFork]>>,
+    { operations, operationsPerLap }: GateOrder,
+    random: Random,
+  ): Promise<readonly Pick<RoundRecord, 'first' | 'store'>[]> {
+    const start = random.integer(2)
+    const turns: Pick<RoundRecord, 'first' | 'store'>[] = []
+    for (let round = 0; round < this.#rounds; round++) {
+      const first: Side = random.integer(2) === 0 ? 'baseline' : 'candidate'
+      const [a, b] = [forks[first], forks[first === 'baseline' ? 'candidate' : 'baseline']]
+      const store = ((start + round) % 2) as 0 | 1
+      const other = (1 - store) as 0 | 1
+      const sequence = [a[store], b[other], b[store], a[other]]
+      for (const [position, fork] of sequence.entries())
+        await fork.measure(operations, operationsPerLap, position)
+      turns.push({ first, store })
+    }
+    return turns
+  }
+}
+
+/**
+ * @param slowestNs of an operation, on the slower side
+ * @param fastestNs the same on the faster one
+ */
+export function gateOrder(slowestNs: number, fastestNs: number): GateOrder {
+  const operations = Math.min(operationsMax, Math.max(operationsMin, Math.round(batchNs / slowestNs)))
+  return {
+    operations,
+    operationsPerLap: Math.max(1, Math.ceil(lapNs / fastestNs)),
+    warmups: Math.min(warmupsMax, Math.max(2, Math.round(warmupNs / (operations * slowestNs)))),
+  }
+}
+
+/**
+ * What one operation costs, ns: the quickest of a few batches of the wanted length. Whatever else the machine does makes
+ * a batch longer, never shorter; and cost taken for more than it is would leave batches short and forks cold.
+ */
+async function probe(fork: SideFork): Promise<number> {
+  for (let operations = 1; ; ) {
+    const times: number[] = []
+    for (let batch = 0; batch < probesPerLength; batch++) {
+      times.push(await fork.warmUp(operations, Math.ceil(operations / lapsOfProbe)))
+    }
+    const costNs = Math.max(1, Math.min(...times) / operations)
+    const wanted = Math.min(operationsMax, Math.max(1, batchNs / costNs))
+    if (wanted <= 1.25 * operations) return costNs
+    operations = Math.ceil(Math.min(wanted, growthMax * operations))
+  }
+}
+
+async function warmUp(fork: SideFork, { operations, operationsPerLap, warmups }: GateOrder): Promise<void> {
+  for (let batch = 0; batch < warmups; batch++) await fork.warmUp(operations, operationsPerLap)
+}
+
+/** As Promise.all, but only once none is under way any more: forks must not be ended in the middle of a step. */
+async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  const results = await Promise.allSettled(promises)
+  return results.map((one) => {
+    if (one.status === 'rejected') throw one.reason
+    return one.value
+  })
+}
+
+function cellId({ setting: { scenario, objects, concurrency } }: GateTask) {
+  return { scenario, objects, concurrency }
+}
+
+function roundTimes(forks: readonly CompletedFork[], round: number): readonly [number, number] {
+  return [batchTime(forks[0]!.batches[round]!), batchTime(forks[1]!.batches[round]!)]
+}
+
+function batchTime({ workersNs }: BatchRecord): number {
+  return Math.round(workersNs.reduce((sum, ns) => sum + ns, 0) / workersNs.length)
+}
+
+function sideRecord(forks: readonly CompletedFork[]): SideRecord {
+  const sum = (value: (fork: CompletedFork) => number) =>
+    forks.reduce((total, fork) => total + value(fork), 0)
+  const latencies = new Histogram()
+  for (const { buckets, maxNs } of forks.flatMap((fork) => fork.latencies ?? [])) {
+    for (let index = 0; index < buckets.length; index += 2)
+      latencies.add(buckets[index]!, buckets[index + 1]!)
+    latencies.raiseMax(maxNs)
+  }
+  return {
+    cpuNs: sum(({ cpuNs }) => cpuNs.user + cpuNs.system),
+    residentBytesMax: Math.round(sum(({ residentBytesMax }) => residentBytesMax) / forks.length),
+    ...(latencies.count >= operationsForP99 ? { p99Ns: Math.round(latencies.quantileNs(0.99)) } : {}),
+  }
+}

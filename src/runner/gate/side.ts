@@ -1,0 +1,169 @@
+/** Starts forks for the gate: one side, one store. Shared by counting, calibrating and measuring. */
+
+import { ShootoutError, toPlainError } from '../../core/errors.ts'
+import type { GateFailure, Side } from '../../results/gate-schema.ts'
+import type { CompletedFork, DatasetRecord, FailedFork, Setting } from '../../results/schema.ts'
+import type { ScenarioModule } from '../../scenarios/scenario.ts'
+import type { Assignment } from '../assignment.ts'
+import { ChildProcesses } from '../concurrency/processes.ts'
+import type { RunningContender } from '../coordinator.ts'
+import { LiveFork, stillborn } from '../live-fork.ts'
+
+/** One cell of the gate, as it is measured. */
+export interface GateTask {
+  readonly setting: Setting
+  readonly scenarioUrl: string
+  readonly scenario: ScenarioModule
+}
+
+export interface ForkFactoryParts {
+  readonly seed: string
+  readonly dataset: DatasetRecord
+  readonly contenders: Readonly<Record<Side, RunningContender>>
+  /** A step of a fork that takes longer is taken for a hang. */
+  readonly stepLimitNs: number
+}
+
+/** A side could not do what it was asked. It ends the cell, never the gate. */
+export class SideFailure extends Error {
+  readonly side: Side
+  readonly line: FailedFork
+
+  constructor(side: Side, line: FailedFork) {
+    super(`${side}: ${line.error.message}`)
+    this.name = 'SideFailure'
+    this.side = side
+    this.line = line
+  }
+
+  get journalLine(): GateFailure {
+    const { scenario, objects, concurrency, step, error } = this.line
+    return { type: 'failure', scenario, objects, concurrency, side: this.side, step, error }
+  }
+}
+
+/** A fork with its side, so that what it throws can be laid at the right door. */
+export class SideFork {
+  readonly side: Side
+  readonly #fork: LiveFork
+
+  constructor(side: Side, fork: LiveFork) {
+    this.side = side
+    this.#fork = fork
+  }
+
+  start(): Promise<void> {
+    return this.#guard(this.#fork.start())
+  }
+
+  /** @returns how long the slowest worker took, ns */
+  warmUp(operations: number, operationsPerLap: number): Promise<number> {
+    return this.#guard(this.#fork.warmUp({ operations, operationsPerLap }))
+  }
+
+  measure(operations: number, operationsPerLap: number, position: number): Promise<void> {
+    return this.#guard(this.#fork.measure({ operations, operationsPerLap }, position))
+  }
+
+  complete(): Promise<CompletedFork> {
+    return this.#guard(this.#fork.complete())
+  }
+
+  stop(): Promise<void> {
+    return this.#fork.stop()
+  }
+
+  async #guard<T>(step: Promise<T>): Promise<T> {
+    try {
+      return await step
+    } catch (error) {
+      throw new SideFailure(this.side, this.#fork.failed(error))
+    }
+  }
+}
+
+export class ForkFactory {
+  readonly #parts: ForkFactoryParts
+  readonly #live = new Set<SideFork>()
+  #stores = 0
+
+  constructor(parts: ForkFactoryParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * A fork that is not started yet. Equal `dataLabel`s give equal data on both sides.
+   * @param batches that will be measured
+   * @throws SideFailure
+   */
+  async make(side: Side, task: GateTask, dataLabel: string, batches: number): Promise<SideFork> {
+    const { seed, dataset, contenders, stepLimitNs } = this.#parts
+    const { setting, scenarioUrl, scenario } = task
+    const contender = contenders[side]
+    const id = {
+      contender: side,
+      scenario: setting.scenario,
+      objects: setting.objects,
+      concurrency: setting.concurrency,
+      fork: 0,
+    }
+    try {
+      const store = await contender.newStore(`s${this.#stores++}`)
+      const assignment: Assignment = {
+        storageUrl: contender.url,
+        storageOptions: store.options,
+        capabilities: contender.capabilities,
+        scenarioUrl,
+        parameters: {
+          objectsPerTransaction: setting.objects,
+          workers: setting.concurrency.workers,
+          dataset: { recordBytes: dataset.recordBytes, compressibility: dataset.compressibility },
+        },
+        kind: setting.concurrency.kind,
+        seed: `${seed}/data/${setting.scenario}/${setting.objects}/${dataLabel}`,
+        batches,
+      }
+      const workforce = new ChildProcesses(assignment, stepLimitNs)
+      const fork = new SideFork(side, new LiveFork({ id, assignment, scenario, store, workforce }))
+      this.#live.add(fork)
+      return fork
+    } catch (error) {
+      throw new SideFailure(side, stillborn(id, error))
+    }
+  }
+
+  /** Does something with forks, and ends them afterwards whatever happened. */
+  async withForks<T>(
+    forks: readonly Promise<SideFork>[],
+    use: (forks: readonly SideFork[]) => Promise<T>,
+  ): Promise<T> {
+    const made = await Promise.allSettled(forks)
+    const alive = made.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    try {
+      for (const one of made) if (one.status === 'rejected') throw one.reason
+      // All are awaited even if one fails, so that none is stopped while it still starts.
+      const started = await Promise.allSettled(alive.map((fork) => fork.start()))
+      for (const one of started) if (one.status === 'rejected') throw one.reason
+      return await use(alive)
+    } finally {
+      await Promise.all(alive.map((fork) => this.#end(fork)))
+    }
+  }
+
+  /** Ends whatever is alive; what waits for it fails. */
+  async stopAll(): Promise<void> {
+    await Promise.all([...this.#live].map((fork) => this.#end(fork)))
+  }
+
+  async #end(fork: SideFork): Promise<void> {
+    this.#live.delete(fork)
+    await fork.stop()
+  }
+}
+
+/** The failure of a cell that one side cannot even begin. */
+export function cannot(side: Side, setting: Setting, reason: string): GateFailure {
+  const { scenario, objects, concurrency } = setting
+  const error = toPlainError(new ShootoutError('unavailable', reason))
+  return { type: 'failure', scenario, objects, concurrency, side, step: 'start', error }
+}
