@@ -9,7 +9,6 @@ import {
   existsSync,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readFileSync,
   unlinkSync,
@@ -17,6 +16,7 @@ import {
 } from 'node:fs'
 import { dirname } from 'node:path'
 import { ShootoutError, toPlainError, UsageError } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import type { Reporter } from './reporter.ts'
 import type { EndLine, ForkLine, ForksLine, ResultLine, SkipLine, SuiteLine } from './schema.ts'
 
@@ -85,7 +85,7 @@ function open(path: string, options: ResultsWriterOptions): number {
   const { O_RDWR, O_CREAT, O_EXCL } = constants
   const mode = options.append === true ? 0 : options.force === true ? O_CREAT : O_CREAT | O_EXCL
   try {
-    if (options.append !== true) createFolder(dirname(path))
+    if (options.append !== true) makeFolder(dirname(path))
     return openSync(path, O_RDWR | mode, 0o666)
   } catch (error) {
     const { code } = toPlainError(error)
@@ -102,11 +102,4 @@ function open(path: string, options: ResultsWriterOptions): number {
       { cause: error, details: { path } },
     )
   }
-}
-
-/** Not `mkdir` with `recursive`: in Node 20 it never returns where the system says ENOENT for ever, as under /proc. */
-function createFolder(path: string): void {
-  if (existsSync(path)) return
-  createFolder(dirname(path))
-  mkdirSync(path)
 }

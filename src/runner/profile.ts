@@ -3,9 +3,10 @@
  * profiler itself costs time.
  */
 
-import { mkdir, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { Session } from 'node:inspector/promises'
 import { join } from 'node:path'
+import { makeFolder } from '../core/make-folder.ts'
 
 export interface Profiling {
   /** Ends profiling and writes the file. */
@@ -22,7 +23,7 @@ export async function startProfiling(folder: string, file: string): Promise<Prof
     async finish() {
       const { profile } = await session.post('Profiler.stop')
       session.disconnect()
-      await mkdir(folder, { recursive: true })
+      makeFolder(folder)
       await writeFile(join(folder, `${file}.cpuprofile`), JSON.stringify(profile))
     },
   }

@@ -6,6 +6,7 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { UsageError } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 
 const prefix = 'shootout-'
 const ownerFile = 'owner.json'
@@ -29,7 +30,7 @@ export interface Workspace {
 export async function openWorkspace(parent: string, log: (message: string) => void): Promise<Workspace> {
   let folder: string
   try {
-    await mkdir(parent, { recursive: true })
+    makeFolder(parent)
     await removeOrphans(parent, log)
     folder = await mkdtemp(join(parent, prefix))
     await writeFile(
