@@ -63,6 +63,11 @@ export async function carryOutCommit(
       const checked = transaction.readCurrent(object.oid!, object.serial)
       if (isPromise(checked)) await checked
     }
+    if (transaction.commit !== undefined) {
+      const committing = transaction.commit()
+      const committed = isPromise(committing) ? await committing : committing
+      return { tid: committed.tid, written, resolvedOids: committed.resolvedOids }
+    }
     const vote = transaction.vote()
     const voted: VotedTransaction = isPromise(vote) ? await vote : vote
     stage = voted

@@ -10,6 +10,7 @@ import { type StorageModule, storageModuleProblem } from './storage.ts'
 const urls: Readonly<Record<string, string>> = {
   memory: siblingModule(import.meta.url, './memory'),
   file: siblingModule(import.meta.url, './file/index'),
+  zeo: siblingModule(import.meta.url, './zeo/index'),
   sqlite: siblingModule(import.meta.url, './sql/sqlite/index'),
   postgres: siblingModule(import.meta.url, './sql/postgres/index'),
 }

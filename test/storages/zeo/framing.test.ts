@@ -60,7 +60,7 @@ const shown = (messages: readonly Message[]) =>
 const same = (a: readonly Message[], b: readonly Message[]) => shown(a).join() === shown(b).join()
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex')
-const message = (type: number, id: number, view: number, body = new Uint8Array(0)): Message => ({
+const message = (type: number, id: number, view: number, body: Uint8Array = new Uint8Array(0)): Message => ({
   type,
   id,
   view,

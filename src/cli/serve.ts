@@ -1,0 +1,107 @@
+/** `shootout serve`: a storage for other processes, until Ctrl-C. */
+
+import { readFileSync } from 'node:fs'
+import type { Command } from 'commander'
+import { UsageError } from '../core/errors.ts'
+import { siblingModule } from '../core/load-module.ts'
+import { loadStorageModule, storageUrl } from '../storages/registry.ts'
+import { formatAddress, parseAddress } from '../storages/zeo/address.ts'
+import { type ServedStore, serveStore } from '../storages/zeo/serve-store.ts'
+import { parseContender } from './contenders.ts'
+
+export interface ServeFlags {
+  /** `unix:/path`, `host:port` or `tls:host:port`. */
+  readonly listen: string
+  readonly tokenFile?: string
+  readonly tlsCert?: string
+  readonly tlsKey?: string
+  readonly readOnly?: boolean
+}
+
+export function registerServe(program: Command): void {
+  program
+    .command('serve')
+    .description('serve a storage to other processes and machines')
+    .argument('<storage>', 'NAME:path, NAME or ./module.js, with ?option=value&…')
+    .requiredOption('--listen <address>', 'unix:/path, host:port or tls:host:port')
+    .option('--token-file <file>', 'what clients must know; the first line of this file')
+    .option('--tls-cert <file>', 'certificate, PEM')
+    .option('--tls-key <file>', 'its key, PEM')
+    .option('--read-only', 'refuse all writing')
+    .action(async (storage: string, flags: ServeFlags) => {
+      const served = await serve(storage, flags, (message) => process.stderr.write(`${message}\n`))
+      process.stdout.write(`serving ${storage} at ${formatAddress(served.listener.address)}\n`)
+      await untilToldToStop()
+      await served.close()
+    })
+}
+
+/**
+ * Opens the storage and listens.
+ * @param storage as on the command line: `file:./data.log`, `sqlite?path=./data.sqlite&history=true`
+ * @throws UsageError `bad-contender`, `unknown-storage`, `bad-options`, `bad-address`, `insecure-address`, `address-in-use`
+ */
+export async function serve(
+  storage: string,
+  flags: ServeFlags,
+  log: (message: string) => void,
+): Promise<ServedStore> {
+  const address = parseAddress(flags.listen)
+  const { name, options } = parseServed(storage)
+  const moduleUrl = storageUrl(name)
+  const module = await loadStorageModule(moduleUrl)
+  // A store that would be gone, or somebody else's, is no use to serve: the path must be said where there is one.
+  if ('path' in module.options && (options['path'] ?? '') === '') {
+    throw new UsageError('missing-option', `${module.name}: say which store to serve: ${module.name}:./path`)
+  }
+  return await serveStore(
+    {
+      moduleUrl,
+      options,
+      address,
+      token: readToken(flags.tokenFile),
+      readOnly: flags.readOnly ?? false,
+      resolverUrl: siblingModule(import.meta.url, '../database/resolve-conflict'),
+      ...tlsOf(flags),
+    },
+    log,
+  )
+}
+
+/** `file:./data.log` is short for `file?path=./data.log`. */
+function parseServed(text: string): { name: string; options: Readonly<Record<string, unknown>> } {
+  const short = /^([a-z][a-z0-9-]*):([^?]+)(\?.*)?$/.exec(text)
+  const { storage, options = {} } = parseContender(short === null ? text : `${short[1]}${short[3] ?? ''}`)
+  return { name: storage, options: short === null ? options : { ...options, path: short[2]! } }
+}
+
+/** The first line of the file; empty without a file. @throws UsageError `token-file` */
+export function readToken(file: string | undefined): string {
+  if (file === undefined) return ''
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (cause) {
+    throw new UsageError('token-file', `the token file ${file} cannot be read: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+  const token = text.split('\n')[0]!.trim()
+  if (token === '')
+    throw new UsageError('token-file', `the token file ${file} is empty; its first line is the token`)
+  return token
+}
+
+function tlsOf({ tlsCert, tlsKey }: ServeFlags) {
+  if (tlsCert === undefined && tlsKey === undefined) return {}
+  if (tlsCert === undefined || tlsKey === undefined) {
+    throw new UsageError('tls-files', 'TLS needs both --tls-cert and --tls-key')
+  }
+  return { tls: { certificate: tlsCert, key: tlsKey } }
+}
+
+function untilToldToStop(): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+  })
+}

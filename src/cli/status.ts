@@ -1,0 +1,61 @@
+/** `shootout status`: what a server is doing, as JSON or as Prometheus reads it. */
+
+import type { Command } from 'commander'
+import { Option } from 'commander'
+import type { ServerStatus } from '../storages/zeo/server.ts'
+import { requestStatus } from '../storages/zeo/status-client.ts'
+import { readToken } from './serve.ts'
+
+export interface StatusFlags {
+  readonly format: 'json' | 'prometheus'
+  readonly tokenFile?: string
+  readonly caFile?: string
+}
+
+export function registerStatus(program: Command): void {
+  program
+    .command('status')
+    .description('show what a server is doing')
+    .argument('<address>', 'unix:/path, host:port or tls:host:port')
+    .addOption(
+      new Option('--format <format>', 'of the output').choices(['json', 'prometheus']).default('json'),
+    )
+    .option('--token-file <file>', 'the token of the server, where it wants one')
+    .option('--ca-file <file>', 'certificates to trust, PEM')
+    .action(async (address: string, flags: StatusFlags) => {
+      process.stdout.write(await status(address, flags))
+    })
+}
+
+/** The text to print. @throws DisconnectedError, ShootoutError `wrong-token`, UsageError `bad-address` */
+export async function status(address: string, flags: StatusFlags): Promise<string> {
+  const found = await requestStatus(address, {
+    token: readToken(flags.tokenFile),
+    caFile: flags.caFile ?? '',
+  })
+  return flags.format === 'json' ? `${JSON.stringify(found, null, 2)}\n` : prometheus(found)
+}
+
+/** Name of the metric, its type, what it means. */
+const metrics: readonly (readonly [keyof ServerStatus, string, 'counter' | 'gauge', string])[] = [
+  ['uptimeSeconds', 'uptime_seconds', 'gauge', 'Time since the server started.'],
+  ['lastTid', 'last_tid', 'gauge', 'Newest transaction, microseconds since 1970.'],
+  ['connections', 'connections', 'gauge', 'Clients connected now.'],
+  ['connectionsTotal', 'connections_total', 'counter', 'Connections accepted.'],
+  ['dropped', 'dropped_total', 'counter', 'Connections that ended with an error.'],
+  ['loads', 'loads_total', 'counter', 'Revisions sent to clients.'],
+  ['commits', 'commits_total', 'counter', 'Transactions committed.'],
+  ['conflicts', 'conflicts_total', 'counter', 'Transactions refused for a conflict.'],
+  ['errors', 'errors_total', 'counter', 'Requests that failed unexpectedly.'],
+  ['residentBytes', 'resident_bytes', 'gauge', 'Memory of the server process.'],
+]
+
+export function prometheus(found: ServerStatus): string {
+  const labels = `{storage="${found.storage}",durability="${found.durability}"}`
+  const lines = metrics.flatMap(([field, name, type, help]) => [
+    `# HELP shootout_${name} ${help}`,
+    `# TYPE shootout_${name} ${type}`,
+    `shootout_${name}${labels} ${found[field]}`,
+  ])
+  return `${lines.join('\n')}\n`
+}

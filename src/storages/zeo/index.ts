@@ -1,0 +1,152 @@
+/**
+ * `zeo`: a client of a server, which serves any storage to any number of processes and machines.
+ *
+ * A run starts servers of its own, one process for each store, so that every fork begins with a fresh server too. To
+ * use a server that exists, give its address to `openStorage`; a run never touches such a store.
+ */
+
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { UsageError } from '../../core/errors.ts'
+import { siblingModule } from '../../core/load-module.ts'
+import { type OptionsOf, option } from '../../core/options.ts'
+import { type Capabilities, defineStorage } from '../storage.ts'
+import { formatAddress, parseAddress } from './address.ts'
+import { openClient } from './client-storage.ts'
+import { dial } from './dial.ts'
+import { startServer } from './server-process.ts'
+
+const options = {
+  address: option.string({
+    default: '',
+    summary: 'the server to use: unix:/path, host:port or tls:host:port; a run starts servers of its own',
+  }),
+  serve: option.choice({
+    choices: ['file', 'sqlite', 'memory'],
+    default: 'file',
+    summary: 'what the servers of a run serve',
+  }),
+  durability: option.choice({
+    choices: ['full', 'os'],
+    default: 'full',
+    summary: 'of what the servers of a run serve; memory has none',
+  }),
+  history: option.boolean({
+    default: false,
+    summary: 'the servers of a run keep every revision; file always does',
+  }),
+  token: option.string({ default: '', summary: 'what the server asks for, where it asks' }),
+  caFile: option.path({
+    default: '',
+    summary: 'certificates to trust, PEM (default: those of the system); for addresses with tls:',
+  }),
+  wait: option.duration({ default: 30e9, summary: 'how long a call waits for a connection' }),
+  alwaysAsk: option.boolean({
+    default: false,
+    summary: 'every snapshot asks the server; else one may lack what others committed a moment ago',
+  }),
+}
+
+type Options = OptionsOf<typeof options>
+
+const moduleNames = { file: '../file/index', sqlite: '../sql/sqlite/index', memory: '../memory' } as const
+
+export default defineStorage({
+  name: 'zeo',
+  summary: 'a server process, over a unix socket or TCP, that serves a file, SQLite or any other storage',
+  options,
+  capabilities,
+
+  provision(given, context) {
+    if (given.address !== '') {
+      throw new UsageError(
+        'bad-options',
+        `zeo: a run makes fresh stores on servers of its own and would not touch ${given.address}; leave address out`,
+      )
+    }
+    return {
+      available: true,
+      facts: { serves: given.serve, transport: 'unix socket' },
+      async newStore() {
+        const folder = await mkdtemp(join(context.folder, 'store-'))
+        // Not in `folder`: the path of a socket must be short, whatever folder the run was given.
+        const socketFolder = await mkdtemp(join(tmpdir(), 'shootout-zeo-'))
+        const removeFolders = async () => {
+          await rm(socketFolder, { recursive: true, force: true })
+          await rm(folder, { recursive: true, force: true })
+        }
+        try {
+          const server = await startServer(
+            {
+              moduleUrl: siblingModule(import.meta.url, moduleNames[given.serve]),
+              options: servedOptions(given),
+              folder,
+              socketFolder,
+              address: parseAddress(`unix:${join(socketFolder, 'socket')}`),
+              token: given.token,
+              resolverUrl: siblingModule(import.meta.url, '../../database/resolve-conflict'),
+            },
+            (message) => context.log(message),
+          )
+          return {
+            options: { ...given, address: formatAddress(server.address) },
+            async dispose() {
+              await server.stop()
+              await removeFolders()
+            },
+          }
+        } catch (error) {
+          await removeFolders()
+          throw error
+        }
+      },
+      dispose() {},
+    }
+  },
+
+  open(given, context) {
+    if (given.address === '') {
+      throw new UsageError(
+        'missing-option',
+        'zeo: say where the server is, with address=unix:/path or host:port',
+      )
+    }
+    const address = parseAddress(given.address)
+    const { token, caFile, alwaysAsk } = given
+    return openClient(
+      {
+        address: given.address,
+        dial: () => dial(address, { token, caFile }),
+        token,
+        waitMs: given.wait / 1e6,
+        alwaysAsk,
+      },
+      context,
+    )
+  },
+})
+
+/** What a client can do of what is served. A server that exists may serve something else; its clients find out. */
+function capabilities({ serve, durability, history }: Options): Capabilities {
+  const keepsHistory = serve === 'file' || history
+  return {
+    reach: 'network',
+    durability: serve === 'memory' ? 'memory' : durability,
+    // As long as the server lives, for memory.
+    persistent: true,
+    blocking: false,
+    history: keepsHistory,
+    conflictResolution: true,
+    deletion: true,
+    undo: keepsHistory,
+    iteration: keepsHistory || serve === 'memory',
+    pack: false,
+    prefetch: true,
+  }
+}
+
+function servedOptions({ serve, durability, history }: Options): Record<string, unknown> {
+  if (serve === 'file') return { durability }
+  return serve === 'sqlite' ? { durability, history } : { history }
+}

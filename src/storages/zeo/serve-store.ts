@@ -1,0 +1,115 @@
+/**
+ * Opens a store of any storage module and serves it: what `shootout serve` does, and what a server process of a run
+ * does. Ends in the opposite order.
+ */
+
+import { rmSync } from 'node:fs'
+import { ShootoutError } from '../../core/errors.ts'
+import { loadDefault } from '../../core/load-module.ts'
+import { parseOptions } from '../../core/options.ts'
+import { openStorage } from '../open.ts'
+import {
+  type ConflictResolver,
+  type OpenContext,
+  type StorageModule,
+  storageModuleProblem,
+} from '../storage.ts'
+import { type Address, checkSecurity } from './address.ts'
+import type { ServerLimits } from './limits.ts'
+import { type Listener, listen, type TlsFiles } from './listener.ts'
+import { ZeoServer } from './server.ts'
+
+export interface ServeRequest {
+  /** URL of the storage module. */
+  readonly moduleUrl: string
+  /** Its options, as a person gives them. */
+  readonly options: Readonly<Record<string, unknown>>
+  /** A fresh store is made in this folder, and removed at the end. Without it the options name the store. */
+  readonly folder?: string
+  /** Made for the socket alone, and removed with it. */
+  readonly socketFolder?: string
+  readonly address: Address
+  readonly token: string
+  readonly tls?: TlsFiles
+  /** URL of a module that exports `resolveConflict`; without it conflicts are left to the clients. */
+  readonly resolverUrl?: string
+  readonly readOnly?: boolean
+  readonly limits?: Partial<ServerLimits>
+}
+
+export interface ServedStore {
+  readonly server: ZeoServer
+  readonly listener: Listener
+  /** Lets go of the clients, waits for commits under way, closes the store. Closing twice is fine. */
+  close(): Promise<void>
+}
+
+/** @throws what loading, opening or listening throws; nothing is left open then */
+export async function serveStore(
+  request: ServeRequest,
+  log: (message: string) => void,
+): Promise<ServedStore> {
+  const { address, token, tls, moduleUrl } = request
+  // Before anything is opened: a refusal must not leave a trace.
+  checkSecurity(address, token)
+  const closers: (() => unknown)[] = []
+  const { socketFolder } = request
+  if (socketFolder !== undefined) closers.push(() => rmSync(socketFolder, { recursive: true, force: true }))
+  const closeAll = async () => {
+    for (const close of closers.splice(0).reverse()) await close()
+  }
+  try {
+    const module = await loadDefault<StorageModule>(moduleUrl, 'storage', storageModuleProblem)
+    let options = parseOptions(`storage ${module.name}`, module.options, request.options)
+    if (request.folder !== undefined && module.provision !== undefined) {
+      const provision = await module.provision(options, { folder: request.folder, log })
+      if (!provision.available) throw new ShootoutError('storage-unavailable', provision.reason)
+      closers.push(() => provision.dispose())
+      const store = await provision.newStore('served')
+      closers.push(() => store.dispose())
+      options = store.options
+    }
+    const resolveConflict =
+      request.resolverUrl === undefined ? undefined : await loadResolver(request.resolverUrl)
+    const context: Partial<OpenContext> = {
+      log,
+      readOnly: request.readOnly ?? false,
+      ...(resolveConflict === undefined ? {} : { resolveConflict }),
+    }
+    const storage = await openStorage(module, options, context)
+    closers.push(() => storage.close())
+    const server = new ZeoServer({
+      storage,
+      capabilities: module.capabilities(options),
+      name: module.name,
+      log,
+      ...(token === '' ? {} : { token }),
+      ...(request.limits === undefined ? {} : { limits: request.limits }),
+    })
+    const listener = await listen(server, address, tls)
+    let closing: Promise<void> | undefined
+    closers.push(async () => {
+      const closed = listener.close()
+      await server.close()
+      await closed
+    })
+    return {
+      server,
+      listener,
+      close() {
+        closing ??= closeAll()
+        return closing
+      },
+    }
+  } catch (error) {
+    await closeAll()
+    throw error
+  }
+}
+
+/** @throws ShootoutError `module-broken` */
+async function loadResolver(url: string): Promise<ConflictResolver> {
+  const { resolveConflict } = (await import(url)) as { resolveConflict?: unknown }
+  if (typeof resolveConflict === 'function') return resolveConflict as ConflictResolver
+  throw new ShootoutError('module-broken', `${url} exports no function resolveConflict`, { details: { url } })
+}
