@@ -18,6 +18,7 @@ import { canonicalScenarioName } from '../scenarios/registry.ts'
 
 interface ReportFlags {
   readonly format: 'table' | 'md' | 'csv' | 'json'
+  readonly details?: boolean
   readonly html?: string
   readonly storage?: string
   readonly scenario?: string
@@ -35,6 +36,7 @@ export function registerReport(program: Command): void {
     .addOption(
       new Option('-f, --format <form>', 'form').choices(['table', 'md', 'csv', 'json']).default('table'),
     )
+    .option('--details', 'with latencies, processor time and work counters (table only)')
     .option('--html <file>', 'write a report with charts')
     .option('-s, --storage <labels>', 'only these contenders')
     .option('-b, --scenario <list>', 'only these scenarios')
@@ -54,7 +56,7 @@ export function registerReport(program: Command): void {
         ...(flags.reference === undefined ? {} : { reference: flags.reference }),
       })
       if (flags.html !== undefined) await writeHtml(analysis, resolve(flags.html))
-      if (flags.format === 'table') printTable(analysis)
+      if (flags.format === 'table') printTable(analysis, flags.details === true)
       else {
         const render = { md: renderMarkdown, csv: renderCsv, json: renderJson }[flags.format]
         process.stdout.write(render(analysis))
@@ -72,9 +74,9 @@ function numbers(flag: string, text: string): number[] {
   })
 }
 
-export function printTable(analysis: Analysis): void {
+export function printTable(analysis: Analysis, details = false): void {
   const width = process.stdout.columns ?? (Number(process.env['COLUMNS']) || 120)
-  process.stdout.write(renderTable(analysis, { width, color: useColor(process.stdout) }))
+  process.stdout.write(renderTable(analysis, { width, color: useColor(process.stdout), details }))
 }
 
 export async function writeHtml(analysis: Analysis, path: string): Promise<void> {
