@@ -30,7 +30,7 @@ const options = {
     summary: 'how long a vote waits for another transaction that voted for the same objects',
   }),
   indexBytes: option.bytes({
-    default: 1024 ** 3,
+    default: 256 * 1024 ** 2,
     summary: 'address space for the index, 18 bytes per object; memory is used only as objects come',
   }),
   checkpointBytes: option.bytes({

@@ -54,6 +54,8 @@ export class Log {
   readonly #clock: Clock
   readonly #scratch = Buffer.allocUnsafeSlow(firstReadBytes)
   readonly #log: (message: string) => void
+  #file = 0
+  #fileGeneration: number | undefined
 
   constructor(
     shared: SharedLog,
@@ -92,8 +94,39 @@ export class Log {
     return this.#indexes[(this.generation + 1) & 1]!
   }
 
+  /**
+   * Descriptor of the log of this generation. Each isolate has one of its own: Node closes what a worker thread has
+   * opened when the thread ends, so no thread can open a file for another.
+   */
   get file(): number {
-    return Atomics.load(this.words, word.file)
+    return this.#fileGeneration === this.generation ? this.#file : this.#reopen()
+  }
+
+  #reopen(): number {
+    for (;;) {
+      const { generation } = this
+      const file = this.files.open(this.path, this.shared.readOnly ? 'read' : 'write')
+      // While files change places, it cannot be told which of them was opened.
+      if (generation === this.generation && Atomics.load(this.words, word.switching) === 0) {
+        this.adopt(file, generation)
+        return file
+      }
+      this.files.close(file)
+    }
+  }
+
+  /** Uses `file` for the log of `generation`, in place of what was used before. */
+  adopt(file: number, generation: number): void {
+    this.close()
+    this.#file = file
+    this.#fileGeneration = generation
+  }
+
+  /** Closes this isolate's descriptor. */
+  close(): void {
+    if (this.#fileGeneration === undefined) return
+    this.#fileGeneration = undefined
+    this.files.close(this.#file)
   }
 
   get seed(): number {

@@ -83,7 +83,6 @@ async function packOnce(
   try {
     const copy = new Copy(log, scanner, plan, writer, references)
     await copyMost(log, copy, pause)
-    const oldFile = log.file
     const bytesBefore = log.locked(() => {
       scanner.forget()
       copy.upTo(log.numbers.tail)
@@ -95,7 +94,6 @@ async function packOnce(
       return before
     })
     if (bytesBefore === undefined) return undefined
-    files.close(oldFile)
     return {
       removedRevisions: copy.removedRevisions,
       removedObjects: copy.removedObjects,

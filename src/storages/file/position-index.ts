@@ -23,15 +23,31 @@ const headerBytes = 64
 /** In the claims of an object: a transaction has voted to write it. Lower values count those that only read it. */
 const writeClaim = 0xffff
 
-/** Address space for an index of at most `bytes`; less where the system refuses so much. */
-export function indexBuffer(bytes: number): SharedArrayBuffer {
-  for (let size = Math.max(bytes, 64 * bytesPerPage); ; size = Math.floor(size / 2)) {
+/** Regions of closed logs, empty. */
+const spareBuffers: SharedArrayBuffer[] = []
+
+/**
+ * Address space for an index of at most `bytes`; less where the system refuses so much. Given back with
+ * `releaseIndexBuffer`, it is used again: the collector of garbage does not see how large shared memory is, and hundreds
+ * of closed logs would use up what a process may reserve, so that it could not even start another one.
+ */
+export function acquireIndexBuffer(bytes: number): SharedArrayBuffer {
+  const wanted = Math.max(bytes, 64 * bytesPerPage)
+  const at = spareBuffers.findIndex((spare) => spare.byteLength === wanted)
+  if (at >= 0) return spareBuffers.splice(at, 1)[0]!
+  for (let size = wanted; ; size = Math.floor(size / 2)) {
     try {
       return new SharedArrayBuffer(size)
     } catch (error) {
       if (!(error instanceof RangeError) || size < 1 << 20) throw error
     }
   }
+}
+
+/** No thread may use it any more. */
+export function releaseIndexBuffer(buffer: SharedArrayBuffer): void {
+  new PositionIndex(buffer).clear()
+  spareBuffers.push(buffer)
 }
 
 export class PositionIndex {

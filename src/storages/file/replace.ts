@@ -14,12 +14,17 @@ export function putInPlace(log: Log, writer: PackWriter): void {
   const { files, path, numbers, words } = log
   files.sync(writer.file)
   log.counters.syncs++
-  files.rename(writer.path, path)
-  writer.isInPlace = true
+  Atomics.store(words, word.switching, 1)
   try {
+    files.rename(writer.path, path)
+    writer.isInPlace = true
     files.syncFolder(dirname(path))
     log.counters.syncs++
   } catch (error) {
+    if (!writer.isInPlace) {
+      Atomics.store(words, word.switching, 0)
+      throw error
+    }
     // Both logs hold every confirmed transaction. Those that wait for the disk are only in the new one: they fail, and
     // no other is taken before opening the log has shown which it is.
     const rollback = Atomics.load(words, word.rollbacks) + 1
@@ -34,7 +39,8 @@ export function putInPlace(log: Log, writer: PackWriter): void {
   numbers.lastTid = numbers.tailTid
   numbers.checkpointEnd = 0
   numbers.checkpointBytes = 0
-  Atomics.store(words, word.file, writer.file)
   Atomics.store(words, word.seed, writer.seed | 0)
   Atomics.add(words, word.generation, 1)
+  Atomics.store(words, word.switching, 0)
+  log.adopt(writer.file, log.generation)
 }

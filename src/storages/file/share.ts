@@ -16,7 +16,7 @@ import { checksumSeed, fileHeaderBytes } from './format.ts'
 import { acquireLock, type LockFile } from './lock-file.ts'
 import { Log } from './log.ts'
 import { unfinishedPackPath } from './pack.ts'
-import { PositionIndex } from './position-index.ts'
+import { PositionIndex, releaseIndexBuffer } from './position-index.ts'
 import { type LogState, readLog, setTailAside } from './recovery.ts'
 import { newSharedLog, type SharedLog, SharedNumbers, word } from './shared-state.ts'
 import type { FileDurability } from './storage.ts'
@@ -44,6 +44,7 @@ export async function shareLog(
   const readOnly = context.readOnly ?? false
   let lock: LockFile | undefined
   let file: number | undefined
+  let shared: SharedLog | undefined
   try {
     if (!readOnly) lock = lockFor(path, context, lockLog)
     if (!files.exists(path)) {
@@ -55,23 +56,32 @@ export async function shareLog(
       createLog(files, path, context.clock)
     }
     file = openLog(files, path, readOnly)
-    const shared = newSharedLog(path, readOnly, options.indexBytes)
+    shared = newSharedLog(path, readOnly, options.indexBytes)
     recover(files, file, shared, context)
-    const opened = file
+    files.close(file)
+    file = undefined
     const ownLock = lock
+    const state = shared
+    const end = async () => {
+      try {
+        if (!readOnly) await lastCheckpoint(files, state, durability, context)
+      } finally {
+        for (const buffer of state.indexes) releaseIndexBuffer(buffer)
+        ownLock?.release()
+      }
+    }
+    let ending: Promise<void> | undefined
     return {
-      state: shared,
-      async close() {
-        try {
-          if (!readOnly) await lastCheckpoint(files, shared, durability, context)
-        } finally {
-          files.close(new Int32Array(shared.words)[word.file] ?? opened)
-          ownLock?.release()
-        }
+      state,
+      // Closing twice must not give the memory back twice.
+      close: () => {
+        ending ??= end()
+        return ending
       },
     }
   } catch (error) {
     if (file !== undefined) files.close(file)
+    for (const buffer of shared?.indexes ?? []) releaseIndexBuffer(buffer)
     lock?.release()
     throw error
   }
@@ -147,7 +157,6 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
   if (readNs > 5e9) context.log(`${path}: opened in ${formatDuration(readNs)}`)
   const words = new Int32Array(shared.words)
   const numbers = new SharedNumbers(shared)
-  words[word.file] = file
   words[word.seed] = seed | 0
   numbers.tail = state.end
   numbers.durableEnd = state.end
@@ -168,12 +177,14 @@ async function lastCheckpoint(
 ): Promise<void> {
   const log = new Log(shared, files, context.clock, zeroCounters(), context.log)
   if (Atomics.load(log.words, word.failed) !== 0) return
-  if (durability === 'os') files.sync(log.file)
   try {
+    if (durability === 'os') files.sync(log.file)
     await writeCheckpoint(log, durability !== 'none')
   } catch (error) {
     context.log(
       `${log.path}: no checkpoint was written on closing, so the next opening reads the log: ${describeError(error)}`,
     )
+  } finally {
+    log.close()
   }
 }

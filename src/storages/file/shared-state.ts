@@ -8,7 +8,7 @@
 
 import type { Oid, Tid } from '../../core/ids.ts'
 import { changesBytes } from './changes.ts'
-import { indexBuffer } from './position-index.ts'
+import { acquireIndexBuffer } from './position-index.ts'
 
 export interface SharedLog {
   readonly path: string
@@ -36,8 +36,8 @@ export const word = {
   failed: 5,
   /** Counts the files that took each other's place (pack, zap). Its lowest bit says which index is in use. */
   generation: 6,
-  /** Descriptor of the log of this generation. */
-  file: 7,
+  /** 1 while a new log gets the name of the old one: which of them an `open` finds is not certain. */
+  switching: 7,
   /** 1 while a pack or a zap is at work. */
   packing: 8,
   /** 1 while a checkpoint is being written. */
@@ -77,7 +77,7 @@ export function newSharedLog(path: string, readOnly: boolean, indexBytes: number
     numbers: new SharedArrayBuffer(numberCount * 8),
     changes: new SharedArrayBuffer(changesBytes),
     snapshots: new SharedArrayBuffer(snapshotSlots * 8),
-    indexes: [indexBuffer(indexBytes), indexBuffer(indexBytes)],
+    indexes: [acquireIndexBuffer(indexBytes), acquireIndexBuffer(indexBytes)],
   }
 }
 

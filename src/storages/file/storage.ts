@@ -292,5 +292,6 @@ export class FileStorage implements Storage {
     }
     this.#state = 'closed'
     for (const instance of [...this.#instances]) instance.release()
+    this.log.close()
   }
 }

@@ -13,7 +13,6 @@ import { putInPlace } from './replace.ts'
 /** Call it with the `packing` and `checkpointing` words held. */
 export function zap(log: Log, clock: Clock): void {
   const { files, numbers, path } = log
-  const oldFile = log.file
   const header = newFileHeader(clock)
   log.locked(() => {
     log.assertWritable()
@@ -29,7 +28,6 @@ export function zap(log: Log, clock: Clock): void {
     numbers.nextOid = header.nextOid
     numbers.lastTid = noTid
   })
-  files.close(oldFile)
   // It belongs to the old log, as its file id tells.
   if (!files.exists(checkpointPath(path))) return
   files.remove(checkpointPath(path))

@@ -1,0 +1,69 @@
+/** A committing process is killed at any moment, again and again; whatever it was told is committed is there. */
+
+import { spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { expect, test } from 'vitest'
+import { Random } from '../../src/core/random.ts'
+import { current, openFile } from '../storages/file/support.ts'
+
+const worker = fileURLToPath(new URL('./file-worker.js', import.meta.url))
+const dist = process.env['SHOOTOUT_DIST'] ?? new URL('../../dist/', import.meta.url).href
+
+const rounds = Number(process.env['SHOOTOUT_KILL_ROUNDS'] ?? (process.env['CI'] === undefined ? 25 : 200))
+const tasks = 3
+
+/** Runs the process until it has confirmed a few commits and a random time has passed. Returns what it said. */
+async function runAndKill(path: string, threads: number, random: Random): Promise<string> {
+  const job = { dist, path, threads, tasks, task: 'confirm' }
+  const child = spawn(process.execPath, [worker, JSON.stringify(job)], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  let complaints = ''
+  child.stderr.on('data', (chunk: Buffer) => {
+    complaints += chunk.toString()
+  })
+  await new Promise<void>((resolve, reject) => {
+    child.stdout.on('data', (chunk: Buffer) => {
+      said += chunk.toString()
+      resolve()
+    })
+    child.once('exit', () => reject(new Error(`the process ended by itself: ${complaints}`)))
+  })
+  const ended = new Promise<void>((resolve) => child.once('close', () => resolve()))
+  await wait(random.integer(40))
+  child.kill('SIGKILL')
+  await ended
+  expect(complaints).toBe('')
+  return said
+}
+
+test(`nothing that was confirmed is lost in ${rounds} rounds of kill -9`, async () => {
+  const seed = 'kill'
+  const folder = mkdtempSync(join(tmpdir(), 'shootout-file-kill-'))
+  const path = join(folder, 'data.log')
+  const confirmed = new Map<number, number>()
+  try {
+    for (let round = 0; round < rounds; round++) {
+      const random = new Random(`${seed}/${round}`)
+      const said = await runAndKill(path, round % 4 === 3 ? 2 : 0, random)
+      for (const line of said.split('\n').slice(0, -1)) {
+        const [oid, value] = line.split(' ').map(Number)
+        confirmed.set(oid!, value!)
+      }
+      const storage = await openFile(path)
+      for (const [oid, value] of confirmed) {
+        const found = Number((await current(storage, oid))?.trimEnd())
+        // The last one may have been committed without the process living to say so.
+        expect([value, value + 1], `object ${oid}, seed ${seed}/${round}`).toContain(found)
+        confirmed.set(oid, found)
+      }
+      await storage.close()
+    }
+    expect(Math.max(...confirmed.values())).toBeGreaterThan(rounds)
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}, 900_000)
