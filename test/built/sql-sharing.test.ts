@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { noTid, type Oid, type Tid } from '../../src/core/ids.ts'
 import { type OptionsOf, type OptionsSpec, parseOptions } from '../../src/core/options.ts'
 import { openStorage } from '../../src/storages/open.ts'
+import mysql from '../../src/storages/sql/mysql/index.ts'
 import postgres from '../../src/storages/sql/postgres/index.ts'
 import sqlite from '../../src/storages/sql/sqlite/index.ts'
 import type { Provision, ProvisionedStore, Storage, StorageModule } from '../../src/storages/storage.ts'
@@ -34,6 +35,8 @@ const cases = [
   { name: 'sqlite', module: sqlite, history: true },
   { name: 'postgres', module: postgres, history: false },
   { name: 'postgres', module: postgres, history: true },
+  { name: 'mysql', module: mysql, history: false },
+  { name: 'mysql', module: mysql, history: true },
 ] as const
 
 describe.each(cases)('$name, history $history', ({ name, module: given, history }) => {

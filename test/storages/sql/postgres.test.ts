@@ -187,6 +187,26 @@ describe.skipIf(server === undefined)('postgres', () => {
       expect(await commit()).toBe(2)
     })
 
+    test('a commit of many and of large objects is one transaction', async () => {
+      const [storage] = await open(1, { history })
+      const writer = await polled(storage!)
+      const reader = await polled(storage!)
+      const oids = await writer.newOids(2503)
+      const transaction = writer.begin()
+      for (const oid of oids.slice(0, 2500)) await transaction.store(oid, noTid, toBytes(`object ${oid}`))
+      for (const oid of oids.slice(2500)) await transaction.store(oid, noTid, new Uint8Array(12e6).fill(oid))
+      await transaction.readCurrent(0 as Oid, noTid)
+      const tid = await (await transaction.vote()).finish()
+      const changed = await reader.pollInvalidations()
+      expect(changed).toEqual(new Set(oids))
+      const revisions = await reader.loadMany(oids)
+      expect(new Set(revisions.map((revision) => revision?.serial))).toEqual(new Set([tid]))
+      expect(toText(revisions[2499]!.data)).toBe(`object ${oids[2499]}`)
+      const last = revisions[2502]!.data
+      expect([last.length, last[0], last.at(-1)]).toEqual([12e6, oids[2502]! % 256, oids[2502]! % 256])
+      expect(await reader.loadMany([0 as Oid])).toEqual([undefined])
+    })
+
     test('loads of one tick are one round trip', async () => {
       const [storage] = await open(1, { history })
       const oids = await createAccounts(storage!, 30)

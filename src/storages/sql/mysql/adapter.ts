@@ -1,0 +1,135 @@
+/** MySQL and MariaDB as the shared storage sees them: one database, any number of sessions of any machines. */
+
+import type { Oid, Tid } from '../../../core/ids.ts'
+import type { MutableCounters, OpenContext, PackOptions, PackResult } from '../../storage.ts'
+import type { SqlAdapter } from '../adapter.ts'
+import { pack } from '../pack.ts'
+import type { MyDriver, MySession } from './driver.ts'
+import { MysqlPackSession } from './pack-session.ts'
+import { MysqlReader, readerPreparation } from './reader.ts'
+import { installSchema } from './schema.ts'
+import { calls, historyFree } from './statements.ts'
+import { MysqlWriter } from './writer.ts'
+
+export interface MysqlSettings {
+  readonly url: string
+  /** For messages; without password. */
+  readonly server: string
+  readonly database: string
+  readonly history: boolean
+  readonly lockTimeoutSeconds: number
+}
+
+/** Modes that the statements here were written for, whatever the server's are. */
+const sqlMode = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+
+export class MysqlAdapter implements SqlAdapter {
+  readonly title: string
+  readonly keepsHistory: boolean
+  readonly oidGroup = 1
+  readonly #driver: MyDriver
+  readonly #settings: MysqlSettings
+  readonly #context: OpenContext
+  readonly #counters: MutableCounters
+  /** For what concerns the whole store. Opened when it is first needed. */
+  #control: Promise<MySession> | undefined
+  #messageBytesMax = 0
+  #leasedOidMax = -1
+
+  constructor(driver: MyDriver, settings: MysqlSettings, context: OpenContext, counters: MutableCounters) {
+    this.title = `mysql ${settings.server} database ${settings.database}`
+    this.keepsHistory = settings.history
+    this.#driver = driver
+    this.#settings = settings
+    this.#context = context
+    this.#counters = counters
+  }
+
+  /** Makes the database where it is missing, and checks it elsewhere. */
+  async install(): Promise<void> {
+    const session = await this.#connect([], undefined)
+    this.#control = Promise.resolve(session)
+    const { database, history } = this.#settings
+    const readOnly = this.#context.readOnly === true
+    await installSchema(session, { title: this.title, database, history, readOnly })
+    const [row] = await session.query('SELECT @@max_allowed_packet AS bytes')
+    // Half is for the data, so that their table of contents and the rest have room, and large messages stay moderate.
+    this.#messageBytesMax = Math.min(Number(row!['bytes']) / 2, 16 * 1024 * 1024)
+  }
+
+  #connect(preparation: readonly string[], database?: string): Promise<MySession> {
+    const { url, lockTimeoutSeconds } = this.#settings
+    return this.#driver.connect(url, {
+      title: this.title,
+      counters: this.#counters,
+      ...(database === undefined ? {} : { database }),
+      prepare: [
+        sqlMode,
+        `SET SESSION innodb_lock_wait_timeout = ${lockTimeoutSeconds}, lock_wait_timeout = ${lockTimeoutSeconds}`,
+        ...preparation,
+      ],
+    })
+  }
+
+  #session(preparation: readonly string[]): Promise<MySession> {
+    return this.#connect(preparation, this.#settings.database)
+  }
+
+  /** No gaps are locked, only rows: objects beside those of a commit stay free. */
+  #writing(): Promise<MySession> {
+    return this.#session(['SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'])
+  }
+
+  async #controlSession(): Promise<MySession> {
+    const control = await this.#control?.catch(() => undefined)
+    if (control !== undefined && !control.isBroken) return control
+    this.#control = this.#session([])
+    return this.#control
+  }
+
+  async openReader(): Promise<MysqlReader> {
+    return new MysqlReader(await this.#session(readerPreparation), this.keepsHistory)
+  }
+
+  async openWriter(): Promise<MysqlWriter> {
+    return new MysqlWriter(await this.#writing(), {
+      clock: this.#context.clock,
+      messageBytesMax: this.#messageBytesMax,
+      leasedOidMax: () => this.#leasedOidMax,
+      cancel: async (threadId) => {
+        await (await this.#controlSession()).query(`KILL QUERY ${Math.trunc(threadId)}`)
+      },
+    })
+  }
+
+  async leaseOids(count: number): Promise<Oid> {
+    const session = await this.#controlSession()
+    const first = (await session.number(calls.lease, count)) as Oid
+    this.#leasedOidMax = Math.max(this.#leasedOidMax, first + count - 1)
+    return first
+  }
+
+  async lastTid(): Promise<Tid> {
+    const [row] = await (await this.#controlSession()).rows(historyFree.state)
+    return row!['tid'] as Tid
+  }
+
+  async zap(): Promise<void> {
+    const session = await this.#controlSession()
+    const tables = this.keepsHistory ? ['revision', 'current_object', 'transaction_log'] : ['object_state']
+    // Whoever has seen anything of before must drop it, and TRUNCATE cannot be part of a transaction: so it is said
+    // before, for whoever looks meanwhile, and after. Tids and oids go on, so that none ever means two things.
+    await session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1')
+    for (const table of tables) await session.query(`TRUNCATE TABLE ${table}`)
+    await session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1, tid = 0, packed = 0')
+  }
+
+  async pack(options: PackOptions): Promise<PackResult> {
+    return pack(new MysqlPackSession(await this.#writing(), this.keepsHistory), options)
+  }
+
+  async close(): Promise<void> {
+    const control = await this.#control?.catch(() => undefined)
+    await control?.close()
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * The schema of a MySQL or MariaDB store: one database holds everything, so dropping it removes the store and nothing
+ * else. Made when the database is missing or empty; a database that holds something else is left as it is.
+ */
+
+import { ShootoutError } from '../../../core/errors.ts'
+import type { MySession } from './driver.ts'
+import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
+
+/** Counted up when tables or procedures change. */
+const schemaVersion = 1
+
+/** A table by which databases that a run made are known. */
+export const markTable = 'shootout_run'
+
+const tableOptions = 'ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin'
+
+const freeTables = [
+  `CREATE TABLE object_state (
+    oid BIGINT NOT NULL PRIMARY KEY, tid BIGINT NOT NULL, data LONGBLOB, KEY object_state_tid (tid)) ${tableOptions}`,
+]
+
+const historyTables = [
+  `CREATE TABLE revision (
+    oid BIGINT NOT NULL, tid BIGINT NOT NULL, data LONGBLOB,
+    PRIMARY KEY (oid, tid), KEY revision_tid (tid, oid)) ${tableOptions}`,
+  // The rows that votes lock.
+  `CREATE TABLE current_object (oid BIGINT NOT NULL PRIMARY KEY, tid BIGINT NOT NULL) ${tableOptions}`,
+  `CREATE TABLE transaction_log (
+    tid BIGINT NOT NULL PRIMARY KEY, user_name MEDIUMTEXT NOT NULL, description MEDIUMTEXT NOT NULL,
+    extension MEDIUMBLOB NOT NULL) ${tableOptions}`,
+]
+
+/** Last, so that a store is either whole or not there. */
+const stateTables = (history: boolean): readonly string[] => [
+  `CREATE TABLE oid_state (next_oid BIGINT NOT NULL) ${tableOptions}`,
+  'INSERT INTO oid_state VALUES (1)',
+  `CREATE TABLE store_state (
+    version INT NOT NULL, history INT NOT NULL, tid BIGINT NOT NULL, horizon BIGINT NOT NULL, packed BIGINT NOT NULL)
+    ${tableOptions} AS SELECT ${schemaVersion} AS version, ${history ? 1 : 0} AS history,
+      0 AS tid, 0 AS horizon, 0 AS packed`,
+]
+
+export interface SchemaWanted {
+  readonly title: string
+  readonly database: string
+  readonly history: boolean
+  readonly readOnly: boolean
+}
+
+/** Identifiers cannot be bound; ours need no quotes. @throws ShootoutError `bad-schema-name` */
+export function checkDatabaseName(database: string): void {
+  if (/^[a-z_][a-z0-9_]{0,62}$/.test(database)) return
+  throw new ShootoutError(
+    'bad-schema-name',
+    `"${database}" cannot be the database of a store: lower-case letters, digits and underscores, at most 63`,
+  )
+}
+
+/** Which of the two servers this is. @throws ShootoutError `server-too-old` */
+export async function dialectOf(session: MySession, title: string): Promise<Dialect> {
+  const [row] = await session.query('SELECT VERSION() AS version')
+  const version = String(row!['version'])
+  const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10))
+  const isMariadb = version.includes('MariaDB')
+  const isRecent = isMariadb ? major > 10 || (major === 10 && minor >= 6) : major >= 8
+  if (isRecent) return isMariadb ? mariadb : mysql
+  throw new ShootoutError(
+    'server-too-old',
+    `${title}: the server is ${version}; MariaDB 10.6 or MySQL 8.0 is needed for SKIP LOCKED and JSON_TABLE`,
+    { details: { version } },
+  )
+}
+
+/** @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`, `no-store`, `server-too-old` */
+export async function installSchema(session: MySession, wanted: SchemaWanted): Promise<void> {
+  const { title, database, history } = wanted
+  const dialect = await dialectOf(session, title)
+  if (!(await isInstalled(session, wanted))) {
+    if (wanted.readOnly) {
+      throw new ShootoutError('no-store', `${title}: there is no store; open it for writing to make one`)
+    }
+    // Whoever opens a fresh store at the same moment waits here, and then finds it made.
+    await session.query(`SELECT GET_LOCK('shootout install ${database}', 60)`)
+    try {
+      if (!(await isInstalled(session, wanted))) {
+        await session.query(
+          `CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
+        )
+        await session.query(`USE ${database}`)
+        const tables = history ? historyTables : freeTables
+        const statements = [...tables, ...procedures(history, dialect), ...stateTables(history)]
+        for (const statement of statements) await session.query(statement)
+      }
+    } finally {
+      await session.query(`SELECT RELEASE_LOCK('shootout install ${database}')`)
+    }
+  }
+  await session.query(`USE ${database}`)
+}
+
+async function isInstalled(session: MySession, { title, database, history }: SchemaWanted): Promise<boolean> {
+  const tables = await session.rows(
+    'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ? AND table_name <> ?',
+    database,
+    markTable,
+  )
+  if (tables.length === 0) return false
+  if (!tables.some(({ name }) => name === 'store_state')) {
+    throw new ShootoutError(
+      'foreign-database',
+      `${title}: the database ${database} holds something else, or a store that was not finished; nothing was changed. Name another database`,
+    )
+  }
+  const [row] = await session.query(`SELECT version, history FROM ${database}.store_state`)
+  const version = Number(row!['version'])
+  if (version !== schemaVersion) {
+    throw new ShootoutError(
+      'schema-version',
+      `${title} has schema version ${version}, this program knows version ${schemaVersion}; copy the store with the program that made it`,
+      { details: { version } },
+    )
+  }
+  const isHistory = Number(row!['history']) === 1
+  if (isHistory !== history) {
+    throw new ShootoutError(
+      'schema-history',
+      `${title} was made with history=${isHistory}; open it with the same, or copy it into a new store`,
+      { details: { history: isHistory } },
+    )
+  }
+  return true
+}

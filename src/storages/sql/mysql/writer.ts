@@ -1,0 +1,169 @@
+/**
+ * A committing session over MySQL or MariaDB: the vote is one round trip, finish is another. The data go with finish
+ * alone, in one piece; only commits that do not fit into one message take several.
+ */
+
+import type { Clock } from '../../../core/clock.ts'
+import { ReadConflictError } from '../../../core/errors.ts'
+import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
+import type { TransactionMetadata, TransactionRecord } from '../../storage.ts'
+import {
+  type Change,
+  type Committed,
+  type Expectation,
+  type Row,
+  restoreOrderError,
+  type Writer,
+} from '../adapter.ts'
+import { packRows } from '../row-pack.ts'
+import type { MyRow, MySession, MyValue } from './driver.ts'
+import { bytesOf } from './reader.ts'
+import { calls } from './statements.ts'
+
+export interface MysqlWriterSettings {
+  readonly clock: Clock
+  /** Bytes of one message that the server accepts. */
+  readonly messageBytesMax: number
+  /** Oids up to this one have been leased by this process and need not be told to the database. */
+  leasedOidMax(): number
+  /** Interrupts what the server does for another session. */
+  cancel(threadId: number): Promise<void>
+}
+
+/** Rows of one message: cutting them out takes the server longer the more there are. */
+const rowsPerMessage = 1000
+
+export class MysqlWriter implements Writer {
+  readonly #session: MySession
+  readonly #settings: MysqlWriterSettings
+  #inTransaction = false
+  /** Oids of reads that found nothing; rows made for them are removed by finish. */
+  #missing: readonly Oid[] = []
+
+  constructor(session: MySession, settings: MysqlWriterSettings) {
+    this.#session = session
+    this.#settings = settings
+  }
+
+  get isBroken(): boolean {
+    return this.#session.isBroken
+  }
+
+  async vote(changes: readonly Change[], expectations: readonly Expectation[]): Promise<readonly Row[]> {
+    this.#inTransaction = true
+    this.#missing = expectations.filter(({ serial }) => serial === noTid).map(({ oid }) => oid)
+    const [differing, shared = [], reads = []] = await this.#session.results(
+      calls.vote,
+      JSON.stringify(changes.map(({ oid, base }) => [oid, base])),
+      JSON.stringify(expectations.map(({ oid, serial }) => [oid, serial])),
+    )
+    const rows: Row[] = differing!.map(rowOf)
+    const isShared = new Set(shared.map(({ oid }) => oid))
+    for (const read of reads) {
+      const serial = read['tid'] as Tid
+      if (serial !== read['serial']) {
+        const data = Number(read['is_deleted']) === 1 ? null : new Uint8Array(0)
+        rows.push({ oid: read['oid'] as Oid, serial, data })
+      } else if (serial !== noTid && !isShared.has(read['oid']!))
+        throw lockedError(read['oid'] as Oid, serial)
+    }
+    return rows
+  }
+
+  async cancelVote(): Promise<void> {
+    // The signal may come late and hit whatever is done next, so nothing must be done next.
+    this.#session.condemn()
+    await this.#settings.cancel(this.#session.threadId)
+  }
+
+  async finish(changes: readonly Change[], metadata: TransactionMetadata): Promise<Committed> {
+    const parts = this.#split(changes)
+    const said = metadataValues(metadata)
+    const clock = this.#settings.clock.wallUs()
+    const missing = JSON.stringify(this.#missing)
+    if (parts.length <= 1) {
+      const [row] = await this.#session.rows(calls.finish, clock, ...this.#values(changes), missing, ...said)
+      this.#inTransaction = false
+      return committedOf(row!)
+    }
+    const [row] = await this.#session.rows(calls.finishBegin, clock, ...said)
+    const committed = committedOf(row!)
+    await this.#putParts(committed.tid, parts, missing)
+    return committed
+  }
+
+  async restore({ tid, metadata, records }: TransactionRecord): Promise<void> {
+    const changes = records.map(({ oid, data }) => ({ oid, base: noTid, data })).sort((a, b) => a.oid - b.oid)
+    const oids = JSON.stringify(changes.map(({ oid }) => oid))
+    this.#inTransaction = true
+    const [row] = await this.#session.rows(calls.restoreBegin, tid, oids, ...metadataValues(metadata))
+    const previous = row!['previous'] as Tid
+    if (tid <= previous) throw restoreOrderError(tid, previous)
+    await this.#putParts(tid, this.#split(changes), '[]')
+  }
+
+  async #putParts(tid: Tid, parts: readonly (readonly Change[])[], missing: string): Promise<void> {
+    for (const part of parts) await this.#session.rows(calls.putRows, tid, ...this.#values(part))
+    await this.#session.rows(calls.finishEnd, missing)
+    this.#inTransaction = false
+  }
+
+  /** What fits into one message each. */
+  #split(changes: readonly Change[]): readonly (readonly Change[])[] {
+    const parts: Change[][] = []
+    let bytes = 0
+    for (const change of changes) {
+      const size = change.data?.length ?? 0
+      const part = parts.at(-1)
+      if (
+        part === undefined ||
+        part.length >= rowsPerMessage ||
+        bytes + size > this.#settings.messageBytesMax
+      ) {
+        parts.push([change])
+        bytes = size
+      } else {
+        part.push(change)
+        bytes += size
+      }
+    }
+    return parts
+  }
+
+  #values(changes: readonly Change[]): readonly MyValue[] {
+    const { oids, starts, lengths, contents } = packRows(changes)
+    const oidMax = oids.reduce((max, oid) => Math.max(max, oid), -1)
+    const rows = oids.map((oid, index) => [oid, starts[index], lengths[index]])
+    return [JSON.stringify(rows), contents, oidMax > this.#settings.leasedOidMax() ? oidMax : null]
+  }
+
+  async abort(): Promise<void> {
+    if (!this.#inTransaction) return
+    this.#inTransaction = false
+    // A session that is closed is rolled back by the server.
+    if (!this.#session.isBroken) await this.#session.query('ROLLBACK')
+  }
+
+  close(): Promise<void> {
+    return this.#session.close()
+  }
+}
+
+function rowOf(row: MyRow): Row {
+  return { oid: row['oid'] as Oid, serial: row['tid'] as Tid, data: bytesOf(row['data']) }
+}
+
+function committedOf(row: MyRow): Committed {
+  return { tid: row['tid'] as Tid, previous: row['previous'] as Tid }
+}
+
+function metadataValues({ user, description, extension }: TransactionMetadata): readonly MyValue[] {
+  return [user, description, Buffer.from(extension)]
+}
+
+function lockedError(oid: Oid, serial: Tid): ReadConflictError {
+  return new ReadConflictError(oid, serial, serial, {
+    cause: new Error(`another transaction that changes object ${oid} has voted`),
+    details: { isLocked: true },
+  })
+}

@@ -1,0 +1,16 @@
+/** The public conformance suite over MySQL or MariaDB, both schemas, on a private server. */
+
+import { afterAll, describe, test } from 'vitest'
+import { checkStorage } from '../../../src/conformance/index.ts'
+import mysql from '../../../src/storages/sql/mysql/index.ts'
+import { startTestServer } from './servers.ts'
+
+const server = await startTestServer(mysql, { durability: 'os' })
+if (server === undefined) test.skip('there is no MySQL or MariaDB server', () => {})
+else {
+  await server.stop()
+  describe.each([{ history: false }, { history: true }])('mysql with %o', async ({ history }) => {
+    const options = { history, durability: 'os', lockTimeout: '5s' }
+    await checkStorage({ module: mysql, options }, { test, after: afterAll, skip: test.skip })
+  })
+}
