@@ -13,6 +13,7 @@ const urls: Readonly<Record<string, string>> = {
   zeo: siblingModule(import.meta.url, './zeo/index'),
   sqlite: siblingModule(import.meta.url, './sql/sqlite/index'),
   postgres: siblingModule(import.meta.url, './sql/postgres/index'),
+  mysql: siblingModule(import.meta.url, './sql/mysql/index'),
 }
 
 /** Names of the bundled storages, in the order in which reports show them. */
