@@ -54,10 +54,21 @@ test('a reader who was away longer than the log remembers is told that everythin
   const log = new InvalidationLog(noTid)
   for (let number = 1; number <= 250; number++) {
     log.append(tid(number), oids(...Array.from({ length: 1000 }, (_, index) => index)), undefined)
+    if (log.isDue) log.forget(noTid)
   }
   expect(log.since(tid(1), reader)).toBe('all')
   expect((log.since(tid(248), reader) as ReadonlySet<Oid>).size).toBe(1000)
   expect(log.since(tid(250), reader)).toEqual(new Set())
+})
+
+test('what every reader has seen is forgotten, and nothing else', () => {
+  const log = new InvalidationLog(noTid)
+  for (let number = 1; number <= 1000; number++) {
+    log.append(tid(number), oids(number), undefined)
+    if (log.isDue) log.forget(tid(number - 10))
+  }
+  expect((log.since(tid(990), reader) as ReadonlySet<Oid>).size).toBe(10)
+  expect(log.since(tid(500), reader)).toBe('all')
 })
 
 test('a storage that was opened with data tells new readers nothing of the past', () => {

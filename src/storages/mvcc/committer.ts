@@ -20,6 +20,8 @@ import { InvalidationLog } from './invalidation-log.ts'
 export interface Reader {
   /** The tid of its snapshot, whose revisions must be kept; undefined while none is open. */
   readonly oldestNeeded: Tid | undefined
+  /** Newest transaction that it has been told of; undefined before its first poll. */
+  readonly seenTid: Tid | undefined
   readonly hasTransaction: boolean
   /** The store was emptied: whatever this instance has read is out of date. */
   loseTrack(): void
@@ -101,7 +103,14 @@ export class Committer {
     } finally {
       this.log.append(tid, oids, committer)
       this.lastTid = tid
+      if (this.log.isDue) this.log.forget(this.#seenByAll())
     }
+  }
+
+  #seenByAll(): Tid {
+    let oldest = this.lastTid
+    for (const { seenTid } of this.readers) if (seenTid !== undefined && seenTid < oldest) oldest = seenTid
+    return oldest
   }
 
   /** After `zap`: as new. */

@@ -51,6 +51,10 @@ export class MvccInstance implements StorageInstance, Reader {
     return this.#seen ?? noTid
   }
 
+  get seenTid(): Tid | undefined {
+    return this.#seen
+  }
+
   get oldestNeeded(): Tid | undefined {
     return this.#before === noTid ? undefined : this.#seen
   }
