@@ -44,6 +44,9 @@ export class Channel {
   readonly #events: ChannelEvents
   readonly #settings: ChannelSettings
   #isReading = false
+  #isPaused = false
+  /** Read off the wire before it was paused, and not looked at yet. */
+  #unread: Uint8Array[] = []
   #isFlushScheduled = false
   #heardAt: number
   #cancelTimer: Cancel
@@ -125,13 +128,20 @@ export class Channel {
     })
   }
 
+  /** No more messages are handled until `resume`, not even those that have arrived already. */
   pause(): void {
+    this.#isPaused = true
+    this.parser.isHeld = true
     this.#wire.pause()
   }
 
   resume(): void {
+    if (this.#isClosed) return
     this.#heardAt = this.#settings.timers.now()
-    this.#wire.resume()
+    this.#isPaused = false
+    this.parser.isHeld = false
+    for (const chunk of this.#unread.splice(0)) this.#onData(chunk)
+    if (!this.#isPaused) this.#wire.resume()
   }
 
   /** Says what is still to be said, then closes. */
@@ -160,11 +170,16 @@ export class Channel {
 
   #onData(chunk: Uint8Array): void {
     if (this.#isClosed) return
-    this.bytesRead += chunk.length
+    if (this.#isPaused) {
+      this.#unread.push(chunk.slice())
+      return
+    }
     this.#heardAt = this.#settings.timers.now()
     this.#isReading = true
     try {
-      this.parser.push(chunk)
+      const read = this.parser.push(chunk)
+      this.bytesRead += read
+      if (read < chunk.length && this.#isPaused) this.#unread.push(chunk.slice(read))
     } catch (error) {
       this.destroy(error as Error)
     } finally {
@@ -185,6 +200,7 @@ export class Channel {
     this.#isClosed = true
     this.#cancelTimer()
     this.parser.stop()
+    this.#unread = []
     for (const resolve of this.#whenDrained.splice(0)) resolve()
     this.#events.closed(this.#reason ?? error)
   }

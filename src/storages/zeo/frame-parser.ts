@@ -52,6 +52,7 @@ export class FrameParser {
   #slab = new ArrayBuffer(slabBytes)
   #slabUsed = 0
   #stopped = false
+  #isHeld = false
 
   constructor(limits: ParserLimits, onMessage: OnMessage) {
     this.#limits = limits
@@ -74,10 +75,19 @@ export class FrameParser {
     this.#streams.clear()
   }
 
-  /** @param chunk only read during the call @throws ProtocolError */
-  push(chunk: Uint8Array): void {
+  /** After the message being delivered, `push` returns before it has read everything, until released. */
+  set isHeld(isHeld: boolean) {
+    this.#isHeld = isHeld
+  }
+
+  /**
+   * @param chunk only read during the call
+   * @returns how many of its bytes were read: all of them, unless held
+   * @throws ProtocolError
+   */
+  push(chunk: Uint8Array): number {
     let at = 0
-    while (at < chunk.length && !this.#stopped) {
+    while (at < chunk.length && !this.#stopped && !this.#isHeld) {
       if (this.#target === undefined) {
         const missing = headerBytes - this.#headerFilled
         if (missing === headerBytes && chunk.length - at >= headerBytes) {
@@ -89,7 +99,7 @@ export class FrameParser {
         this.#header.set(chunk.subarray(at, at + taken), this.#headerFilled)
         this.#headerFilled += taken
         at += taken
-        if (this.#headerFilled < headerBytes) return
+        if (this.#headerFilled < headerBytes) return at
         this.#headerFilled = 0
         this.#open(this.#header, 0)
       } else {
@@ -101,6 +111,7 @@ export class FrameParser {
         if (this.#missing === 0) this.#close()
       }
     }
+    return at
   }
 
   #open(bytes: Uint8Array, at: number): void {

@@ -1,0 +1,184 @@
+/** What a peer can do wrong, and that nobody else is harmed by it. */
+
+import { statSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { afterEach, expect, test } from 'vitest'
+import { formatAddress, parseAddress } from '../../../src/storages/zeo/address.ts'
+import { BodyWriter } from '../../../src/storages/zeo/body.ts'
+import { dial } from '../../../src/storages/zeo/dial.ts'
+import { listen } from '../../../src/storages/zeo/listener.ts'
+import { writeHello } from '../../../src/storages/zeo/messages.ts'
+import { Outbox } from '../../../src/storages/zeo/outbox.ts'
+import { magic, types } from '../../../src/storages/zeo/protocol.ts'
+import { requestStatus } from '../../../src/storages/zeo/status-client.ts'
+import { bytes, eventually, type Given, oid, read, Served, write } from './harness.ts'
+import { RecordingWire } from './test-wire.ts'
+
+let served: Served | undefined
+afterEach(async () => {
+  await served?.stop()
+  served = undefined
+})
+
+async function start(given: Given = {}): Promise<Served> {
+  served = await Served.start(given)
+  return served
+}
+
+function frame(type: number, id: number, view: number, body: Uint8Array): Uint8Array {
+  const wire = new RecordingWire()
+  const outbox = new Outbox(wire)
+  outbox.send(type, id, view, body, undefined, 0)
+  outbox.flush()
+  return wire.bytes
+}
+
+const hello = (token = '') =>
+  frame(
+    types.hello,
+    0,
+    0,
+    writeHello(new BodyWriter(), { flags: 0, session: new Uint8Array(16), token: bytes(token) }),
+  )
+
+/** A socket that says what it is told, and resolves when the server hangs up. */
+function stranger(to: Served, say: Uint8Array): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const heard: Buffer[] = []
+    const socket: Socket = connect((to.address as { path: string }).path, () => socket.write(say))
+    socket.on('data', (chunk) => heard.push(chunk))
+    socket.on('error', () => {})
+    socket.on('close', () => resolve(Buffer.concat(heard)))
+    setTimeout(() => reject(new Error('the server did not hang up')), 10_000).unref()
+  })
+}
+
+async function serves(given: Served): Promise<void> {
+  const instance = (await given.client()).newInstance()
+  await write(instance, oid(1), 'fine')
+  expect(await read(instance, oid(1))).toBe('fine')
+}
+
+const limits = { greetingMs: 100, silenceMs: 300, votedMs: 100 }
+
+test.each([
+  ['HTTP', bytes('GET / HTTP/1.1\r\nHost: example.org\r\n\r\n')],
+  ['noise', new Uint8Array(500).fill(0xa5)],
+  ['an absurd size', new Uint8Array([0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])],
+  ['a request before the handshake', frame(types.load, 1, 1, new Uint8Array(8))],
+  ['a handshake that is cut', hello().subarray(0, 20)],
+  ['nothing', new Uint8Array(0)],
+  ['a wrong magic', frame(types.hello, 0, 0, new Uint8Array(60))],
+  ['an unknown message', Buffer.concat([hello(), frame(60, 1, 0, new Uint8Array(0))])],
+  ['a body that ends too early', Buffer.concat([hello(), frame(types.load, 1, 1, new Uint8Array(3))])],
+  ['silence after the handshake', hello()],
+])('who says %s is dropped, and others are served', async (_what, say) => {
+  const given = await start({ limits })
+  await Promise.all([stranger(given, say), serves(given)])
+  await serves(given)
+})
+
+test('another version is turned away with a reason', async () => {
+  const given = await start()
+  const body = new Uint8Array([...magic, 9, ...new Uint8Array(16 + 1 + 4)])
+  const heard = await stranger(given, frame(types.hello, 0, 0, body))
+  expect(heard.toString('latin1')).toContain('protocol-version')
+})
+
+test('a wrong token is turned away with a reason, the right one is let in', async () => {
+  const given = await start({ token: 'right' })
+  expect((await stranger(given, hello('wrong'))).toString('latin1')).toContain('wrong-token')
+  expect((await stranger(given, hello())).toString('latin1')).toContain('wrong-token')
+  await serves(given)
+  const wrong = requestStatus(formatAddress(given.address), { token: 'x', caFile: '' })
+  await expect(wrong).rejects.toMatchObject({ code: 'wrong-token' })
+})
+
+test('a transaction that stays voted is aborted with its connection', async () => {
+  const given = await start({ limits: { votedMs: 50 } })
+  const holder = (await given.client()).newInstance()
+  await holder.pollInvalidations()
+  const transaction = holder.begin()
+  transaction.store(oid(1), 0 as never, bytes('held'))
+  const voted = await transaction.vote()
+  await serves(given)
+  await expect(voted.finish()).rejects.toMatchObject({ code: 'disconnected' })
+})
+
+test('a transaction that is too large is refused, and the next one works', async () => {
+  const given = await start({ limits: { transactionBytesMax: 1000 } })
+  const instance = (await given.client()).newInstance()
+  await instance.pollInvalidations()
+  const transaction = instance.begin()
+  for (let id = 1; id < 5; id++) transaction.store(oid(id), 0 as never, new Uint8Array(400))
+  await expect(transaction.vote()).rejects.toMatchObject({ code: 'transaction-too-large' })
+  transaction.abort()
+  await serves(given)
+})
+
+test('who asks and does not read has its requests left unread, and is dropped after a while', async () => {
+  const given = await start({ limits: { outputBytesMax: 1e6, silenceMs: 400 } })
+  const writer = (await given.client()).newInstance()
+  await write(writer, oid(1), 'x'.repeat(200_000))
+  const poll = frame(types.poll, 1, 1, new Uint8Array(0))
+  const load = frame(types.load, 2, 1, new BodyWriter().id(oid(1)).take())
+  const socket = connect((given.address as { path: string }).path)
+  socket.on('error', () => {})
+  socket.pause()
+  socket.write(Buffer.concat([hello(), poll, ...Array.from({ length: 2000 }, () => load)]))
+  await eventually(() => given.server.counts.dropped === 1, 'the stalled client is dropped')
+  socket.destroy()
+  // 2000 loads are 400 MB: the server stopped answering long before.
+  expect(given.server.counts.loads).toBeLessThan(400)
+  await serves(given)
+})
+
+test('more clients than the limit are turned away', async () => {
+  const given = await start({ limits: { connectionsMax: 2 } })
+  const first = await given.client()
+  await given.client()
+  await expect(given.client()).rejects.toMatchObject({ code: 'disconnected', transient: true })
+  await write(first.newInstance(), oid(1), 'fine')
+})
+
+test('the socket is for its owner only', async () => {
+  const given = await start()
+  expect(statSync((given.address as { path: string }).path).mode & 0o777).toBe(0o600)
+})
+
+test('a socket that a dead server left behind is taken over, one in use is not', async () => {
+  const given = await start()
+  await expect(listen(given.server, given.address)).rejects.toMatchObject({ code: 'address-in-use' })
+  await serves(given)
+})
+
+test('beyond this machine, TLS and a token are demanded on both sides', async () => {
+  const given = await start()
+  for (const where of ['0.0.0.0:0', '192.0.2.1:99', 'tls:example.org:99', '[::]:0']) {
+    const address = parseAddress(where)
+    await expect(listen(given.server, address)).rejects.toMatchObject({ code: 'insecure-address' })
+    const dialing = async () => dial(address, { token: '', caFile: '' })
+    await expect(dialing()).rejects.toMatchObject({ code: 'insecure-address' })
+  }
+})
+
+test('over TCP on this machine it works without', async () => {
+  const given = await start({ listen: '127.0.0.1:0' })
+  await serves(given)
+})
+
+test.each(['', 'unix:', 'localhost', 'host:99999', 'host:x', 'tls:'])('"%s" is no address', (where) => {
+  expect(() => parseAddress(where)).toThrow(/is no address/)
+})
+
+test('a path that is too long for a socket is named', () => {
+  expect(() => parseAddress(`unix:/${'x'.repeat(200)}`)).toThrow(/takes 201 bytes/)
+})
+
+test('the status counts what happened', async () => {
+  const given = await start()
+  await serves(given)
+  const found = await requestStatus(formatAddress(given.address), { token: '', caFile: '' })
+  expect(found).toMatchObject({ storage: 'memory', commits: 1, conflicts: 0, errors: 0, connections: 2 })
+  expect(found.lastTid).toBe(given.storage.lastTid)
+})
