@@ -5,11 +5,17 @@ import { type GateReport, overallVerdict } from '../analysis/gate/report-model.t
 import { ShootoutError } from '../core/errors.ts'
 import type { GateLive } from '../report/gate-live.ts'
 import type { GateJournal } from '../results/gate-journal.ts'
-import { type GateFailure, type GateSkip, gateSchemaVersion, type Side } from '../results/gate-schema.ts'
+import {
+  type GateFailure,
+  type GateHeader,
+  type GateSkip,
+  gateSchemaVersion,
+  type Side,
+} from '../results/gate-schema.ts'
 import { settingKey } from '../results/reader.ts'
 import { readEnvironment } from '../runner/environment.ts'
 import { PairEngine } from '../runner/gate/pair-engine.ts'
-import { cannot, ForkFactory, type GateTask } from '../runner/gate/side.ts'
+import { type Burden, cannot, ForkFactory, type GateTask } from '../runner/gate/side.ts'
 import { makePlan, type Plan, type PlannedContender, type PlannedScenario } from '../runner/plan.ts'
 import { openWorkspace } from '../runner/workspace.ts'
 import type { RunConfig } from './config.ts'
@@ -37,12 +43,66 @@ export interface GateJob {
   readonly out: string
 }
 
+/** Both sides provisioned and the cells found: all that pairs can be measured with. */
+export interface GateBench {
+  readonly tasks: readonly GateTask[]
+  readonly failures: ReadonlyMap<GateTask, GateFailure>
+  readonly skips: readonly GateSkip[]
+  readonly header: GateHeader
+  readonly signal: AbortSignal
+  engine(seed: string, burden?: Burden): PairEngine
+}
+
 /**
  * @throws ShootoutError `baseline-missing`, `not-comparable`, `nothing-to-measure`. Whatever happens afterwards is in
  *   the report
  */
-export async function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive): Promise<GateReport> {
-  const { config, policy, seed, rounds, names } = job
+export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive): Promise<GateReport> {
+  return withBench(job, async ({ tasks, failures, skips, header, signal, engine }) => {
+    const { policy, seed, names, config } = job
+    journal.append(header)
+    for (const skip of skips) journal.append(skip)
+    for (const failure of failures.values()) journal.append(failure)
+    const { cells, drift, elapsedNs } = await runSession({
+      tasks,
+      failures,
+      engine: engine(seed),
+      policy,
+      budgetNs: config.budget,
+      seed,
+      tolerances: job.tolerances,
+      journal,
+      signal,
+      progress: {
+        counted: ({ setting }, comparison) => live.counted(setting, comparison),
+        block: (wants, pairs, remainingNs) => live.block(wants, pairs, remainingNs),
+        failed: ({ setting }, failure) => live.failed(setting, failure),
+      },
+    })
+    for (const { setting, verdict, ground } of cells) {
+      const { scenario, objects, concurrency } = setting
+      journal.append({ type: 'verdict', scenario, objects, concurrency, verdict, reason: ground })
+    }
+    return {
+      format: 1,
+      ...names,
+      verdict: overallVerdict(cells, drift),
+      cells,
+      skips,
+      ...(drift === undefined ? {} : { drift }),
+      policy,
+      seed,
+      again: job.again,
+      journal: job.out,
+      elapsedNs,
+      interrupted: signal.aborted,
+    }
+  })
+}
+
+/** Provisions both sides, lets them be used, and removes everything again; Ctrl-C ends it in order. */
+export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Promise<T>): Promise<T> {
+  const { config, policy, seed, rounds } = job
   const warn = (message: string) => process.stderr.write(`${message}\n`)
   const workspace = await openWorkspace(config.folder, warn)
   const stopping = new AbortController()
@@ -68,67 +128,41 @@ export async function carryOutGate(job: GateJob, journal: GateJournal, live: Gat
         const reasons = [...new Set(skips.map(({ reason }) => reason))]
         throw new ShootoutError('nothing-to-measure', `no cell can be measured: ${reasons.join('; ')}`)
       }
-      const factory = new ForkFactory({
-        seed,
-        dataset: plan.dataset,
-        contenders: {
-          baseline: provisioned.running.get('baseline')!,
-          candidate: provisioned.running.get('candidate')!,
-        },
-        stepLimitNs: config.timeout,
-      })
-      stopping.signal.addEventListener('abort', () => void factory.stopAll(), { once: true })
-      journal.append({
-        type: 'gate',
-        schema: gateSchemaVersion,
-        startedAt: new Date().toISOString(),
-        seed,
-        baseline: baseline.record,
-        candidate: candidate.record,
-        settings: tasks.map(({ setting }) => setting),
-        dataset: plan.dataset,
-        environment: readEnvironment(workspace.folder),
-        rounds,
-        budgetNs: config.budget,
-        policy,
-      })
-      for (const skip of skips) journal.append(skip)
-      for (const failure of failures.values()) journal.append(failure)
-      const { cells, drift, elapsedNs } = await runSession({
+      return await use({
         tasks,
         failures,
-        engine: new PairEngine(factory, seed, rounds),
-        policy,
-        budgetNs: config.budget,
-        seed,
-        tolerances: job.tolerances,
-        journal,
+        skips,
+        header: {
+          type: 'gate',
+          schema: gateSchemaVersion,
+          startedAt: new Date().toISOString(),
+          seed,
+          baseline: baseline.record,
+          candidate: candidate.record,
+          settings: tasks.map(({ setting }) => setting),
+          dataset: plan.dataset,
+          environment: readEnvironment(workspace.folder),
+          rounds,
+          budgetNs: config.budget,
+          policy,
+        },
         signal: stopping.signal,
-        progress: {
-          counted: ({ setting }, comparison) => live.counted(setting, comparison),
-          block: (wants, pairs, remainingNs) => live.block(wants, pairs, remainingNs),
-          failed: ({ setting }, failure) => live.failed(setting, failure),
+        engine(engineSeed, burden) {
+          const factory = new ForkFactory({
+            seed: engineSeed,
+            dataset: plan.dataset,
+            contenders: {
+              baseline: provisioned.running.get('baseline')!,
+              candidate: provisioned.running.get('candidate')!,
+            },
+            stepLimitNs: config.timeout,
+            storePrefix: `e${engines++}`,
+            ...(burden === undefined ? {} : { burden }),
+          })
+          stopping.signal.addEventListener('abort', () => void factory.stopAll(), { once: true })
+          return new PairEngine(factory, engineSeed, rounds)
         },
       })
-      const report: GateReport = {
-        format: 1,
-        ...names,
-        verdict: overallVerdict(cells, drift),
-        cells,
-        skips,
-        ...(drift === undefined ? {} : { drift }),
-        policy,
-        seed,
-        again: job.again,
-        journal: job.out,
-        elapsedNs,
-        interrupted: stopping.signal.aborted,
-      }
-      for (const { setting, verdict, ground } of cells) {
-        const { scenario, objects, concurrency } = setting
-        journal.append({ type: 'verdict', scenario, objects, concurrency, verdict, reason: ground })
-      }
-      return report
     } finally {
       await provisioned.dispose()
     }
@@ -137,6 +171,9 @@ export async function carryOutGate(job: GateJob, journal: GateJournal, live: Gat
     await workspace.remove()
   }
 }
+
+/** Stores of two engines of one process must not have the same name. */
+let engines = 0
 
 /** Both must be there, and promise the same. */
 function checkSides(job: GateJob, baseline: PlannedContender, candidate: PlannedContender): void {

@@ -30,12 +30,14 @@ export interface GateOrder {
 }
 
 /** How long a batch of the slower side shall last: short, so that whatever slows the machine down hits both sides. */
-const batchNs = 10e6
+const batchNs = 5e6
 /** Where each operation waits for the disk, a batch should hold several. */
 const operationsMin = 5
+/** Batches are a multiple of this, so that the selftest can add whole operations: 5 % of 20 is one. */
+const operationsStep = 20
 /** All warm-up batches of a fork together: most code is compiled by then. */
 const warmupNs = 250e6
-const warmupsMax = 50
+const warmupsMax = 60
 /** Batches of each length while probing, and how much longer the next may be. */
 const probesPerLength = 4
 const growthMax = 8
@@ -173,7 +175,8 @@ export class PairEngine {
  * @param fastestNs the same on the faster one
  */
 export function gateOrder(slowestNs: number, fastestNs: number): GateOrder {
-  const operations = Math.min(operationsMax, Math.max(operationsMin, Math.round(batchNs / slowestNs)))
+  const wanted = Math.min(operationsMax, Math.max(operationsMin, batchNs / slowestNs))
+  const operations = Math.ceil(wanted / operationsStep) * operationsStep
   return {
     operations,
     operationsPerLap: Math.max(1, Math.ceil(lapNs / fastestNs)),
@@ -183,18 +186,21 @@ export function gateOrder(slowestNs: number, fastestNs: number): GateOrder {
 
 /**
  * What one operation costs, ns: the quickest of a few batches of the wanted length. Whatever else the machine does makes
- * a batch longer, never shorter; and cost taken for more than it is would leave batches short and forks cold.
+ * a batch longer, never shorter; and cost taken for more than it is would leave batches short and forks cold. For the
+ * same reason it goes on until the code has had time to be compiled.
  */
 async function probe(fork: SideFork): Promise<number> {
+  let spentNs = 0
   for (let operations = 1; ; ) {
     const times: number[] = []
     for (let batch = 0; batch < probesPerLength; batch++) {
       times.push(await fork.warmUp(operations, Math.ceil(operations / lapsOfProbe)))
     }
+    spentNs += times.reduce((sum, ns) => sum + ns, 0)
     const costNs = Math.max(1, Math.min(...times) / operations)
     const wanted = Math.min(operationsMax, Math.max(1, batchNs / costNs))
-    if (wanted <= 1.25 * operations) return costNs
-    operations = Math.ceil(Math.min(wanted, growthMax * operations))
+    if (wanted > 1.25 * operations) operations = Math.ceil(Math.min(wanted, growthMax * operations))
+    else if (spentNs >= warmupNs) return costNs
   }
 }
 

@@ -16,12 +16,23 @@ export interface GateTask {
   readonly scenario: ScenarioModule
 }
 
+/** Extra work for the candidate, to see whether the gate finds it: shares, 0.05 is 5 % more. Only for the selftest. */
+export interface Burden {
+  /** Operations in each batch, which is timed as if they were not more. */
+  readonly operations: number
+  /** Size of each record. */
+  readonly recordBytes: number
+}
+
 export interface ForkFactoryParts {
   readonly seed: string
   readonly dataset: DatasetRecord
   readonly contenders: Readonly<Record<Side, RunningContender>>
   /** A step of a fork that takes longer is taken for a hang. */
   readonly stepLimitNs: number
+  /** Begins the names of stores; lower-case letters and digits. */
+  readonly storePrefix: string
+  readonly burden?: Burden
 }
 
 /** A side could not do what it was asked. It ends the cell, never the gate. */
@@ -46,10 +57,13 @@ export class SideFailure extends Error {
 export class SideFork {
   readonly side: Side
   readonly #fork: LiveFork
+  readonly #work: number
 
-  constructor(side: Side, fork: LiveFork) {
+  /** @param work operations that are really done, per operation that is ordered */
+  constructor(side: Side, fork: LiveFork, work = 1) {
     this.side = side
     this.#fork = fork
+    this.#work = work
   }
 
   start(): Promise<void> {
@@ -58,11 +72,11 @@ export class SideFork {
 
   /** @returns how long the slowest worker took, ns */
   warmUp(operations: number, operationsPerLap: number): Promise<number> {
-    return this.#guard(this.#fork.warmUp({ operations, operationsPerLap }))
+    return this.#guard(this.#fork.warmUp({ operations: this.#done(operations), operationsPerLap }))
   }
 
   measure(operations: number, operationsPerLap: number, position: number): Promise<void> {
-    return this.#guard(this.#fork.measure({ operations, operationsPerLap }, position))
+    return this.#guard(this.#fork.measure({ operations: this.#done(operations), operationsPerLap }, position))
   }
 
   complete(): Promise<CompletedFork> {
@@ -71,6 +85,10 @@ export class SideFork {
 
   stop(): Promise<void> {
     return this.#fork.stop()
+  }
+
+  #done(operations: number): number {
+    return Math.round(operations * this.#work)
   }
 
   async #guard<T>(step: Promise<T>): Promise<T> {
@@ -97,9 +115,10 @@ export class ForkFactory {
    * @throws SideFailure
    */
   async make(side: Side, task: GateTask, dataLabel: string, batches: number): Promise<SideFork> {
-    const { seed, dataset, contenders, stepLimitNs } = this.#parts
+    const { seed, dataset, contenders, stepLimitNs, storePrefix } = this.#parts
     const { setting, scenarioUrl, scenario } = task
     const contender = contenders[side]
+    const burden = side === 'candidate' ? this.#parts.burden : undefined
     const id = {
       contender: side,
       scenario: setting.scenario,
@@ -108,7 +127,7 @@ export class ForkFactory {
       fork: 0,
     }
     try {
-      const store = await contender.newStore(`s${this.#stores++}`)
+      const store = await contender.newStore(`${storePrefix}_s${this.#stores++}`)
       const assignment: Assignment = {
         storageUrl: contender.url,
         storageOptions: store.options,
@@ -117,14 +136,18 @@ export class ForkFactory {
         parameters: {
           objectsPerTransaction: setting.objects,
           workers: setting.concurrency.workers,
-          dataset: { recordBytes: dataset.recordBytes, compressibility: dataset.compressibility },
+          dataset: {
+            recordBytes: Math.round(dataset.recordBytes * (1 + (burden?.recordBytes ?? 0))),
+            compressibility: dataset.compressibility,
+          },
         },
         kind: setting.concurrency.kind,
         seed: `${seed}/data/${setting.scenario}/${setting.objects}/${dataLabel}`,
         batches,
       }
       const workforce = new ChildProcesses(assignment, stepLimitNs)
-      const fork = new SideFork(side, new LiveFork({ id, assignment, scenario, store, workforce }))
+      const live = new LiveFork({ id, assignment, scenario, store, workforce })
+      const fork = new SideFork(side, live, 1 + (burden?.operations ?? 0))
       this.#live.add(fork)
       return fork
     } catch (error) {

@@ -1,0 +1,144 @@
+/** The gate as a required check would run it. What it finds by time is not asserted; that is what selftest is for. */
+
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { pairValues } from '../../src/analysis/gate/pair-values.ts'
+import { defaultPolicy, withLimits } from '../../src/analysis/gate/policy.ts'
+import type { GateReport } from '../../src/analysis/gate/report-model.ts'
+import { assess } from '../../src/analysis/gate/suite.ts'
+import { readGateJournal } from '../../src/results/gate-journal.ts'
+import type { GateLine, PairLine, Stage } from '../../src/results/gate-schema.ts'
+import { fixture, mainPath, newFolder, shootout } from './shootout.ts'
+
+const one = ['--objects', '1', '--concurrency', 'async:1']
+
+async function gate(baseline: string, candidate: string, ...more: string[]) {
+  const folder = newFolder()
+  const out = join(folder, 'gate.jsonl')
+  const args = ['gate', '--baseline', baseline, '--candidate', candidate, ...one, ...more]
+  const ran = await shootout([...args, '--format', 'json', '--out', out, '--folder', folder], folder)
+  return {
+    ...ran,
+    report: ran.stdout === '' ? undefined : (JSON.parse(ran.stdout) as GateReport),
+    journal: existsSync(out) && readFileSync(out, 'utf8') !== '' ? readGateJournal(out) : [],
+    folder,
+  }
+}
+
+function pairsOf(journal: readonly GateLine[], stage: Stage): PairLine[] {
+  return journal.filter((line) => line.type === 'pair').filter((line) => line.stage === stage)
+}
+
+test('one more sync per commit fails by counting, before a single pair', async () => {
+  const { code, report, journal } = await gate('file', fixture('extra-sync.js'), '--scenario', 'update')
+  expect(code).toBe(1)
+  expect(report!.cells).toHaveLength(1)
+  expect(report!.cells[0]).toMatchObject({ verdict: 'fail', ground: 'counters', pairs: 0 })
+  expect(report!.cells[0]!.counters!.changes).toEqual([
+    { name: 'syncs', baseline: 1, candidate: 2, effect: 'more', gates: true },
+  ])
+  expect(journal.map(({ type }) => type)).toEqual(['gate', 'counters', 'verdict', 'end'])
+})
+
+test('a declared tolerance lets the same pass to the clock', async () => {
+  const { report } = await gate(
+    'file',
+    fixture('extra-sync.js'),
+    ...['--scenario', 'update', '--tolerance', 'syncs=100%', '--budget', '1s'],
+  )
+  expect(report!.cells[0]!.ground).not.toBe('counters')
+})
+
+// Limits so wide that no machine is too noisy for them.
+const wide = { tau: 1, delta: 9 }
+
+test('equal sides are measured in pairs, and the verdict is what the journal says', async () => {
+  const { code, report, journal } = await gate(
+    'memory',
+    'memory',
+    ...['--scenario', 'live-read', '--rounds', '2', '--tau', '100%', '--delta', '900%'],
+  )
+  expect(code).toBe(0)
+  const [pilot, confirm] = [pairsOf(journal, 'pilot'), pairsOf(journal, 'confirm')]
+  expect(pilot).toHaveLength(6)
+  expect(confirm).toHaveLength(12)
+  for (const pair of [...pilot, ...confirm]) {
+    expect(pair.rounds).toHaveLength(2)
+    expect(pair.rounds[0]!.store).not.toBe(pair.rounds[1]!.store)
+    for (const { baselineNs, candidateNs } of pair.rounds) {
+      expect(Math.min(...baselineNs, ...candidateNs)).toBeGreaterThan(0)
+    }
+  }
+  const again = assess(
+    [{ pilot: pilot.map(pairValues), screen: [], confirm: confirm.map(pairValues), cpuIsValid: true }],
+    withLimits(defaultPolicy, wide),
+  )
+  expect(again.cells[0]).toMatchObject({ verdict: 'pass', evidence: report!.cells[0]!.evidence })
+  expect(journal.at(-1)).toMatchObject({ type: 'end', outcome: 'completed', exitCode: 0 })
+})
+
+test('a cell that only one side can do is an error, and never a pass', async () => {
+  const { code, report } = await gate('memory', fixture('faulty.js'), '--scenario', 'update')
+  expect(code).toBe(4)
+  expect(report!.cells[0]).toMatchObject({ verdict: 'failed', failure: { side: 'candidate' } })
+  expect(report!.cells[0]!.failure!.error.message).toContain('the fault was ordered')
+})
+
+test('sides of unequal durability are refused, and nothing is measured', async () => {
+  const { code, stderr, journal } = await gate('file', 'file?durability=os')
+  expect(code).toBe(5)
+  expect(stderr).toContain('--allow-mismatch durability')
+  expect(journal).toEqual([])
+})
+
+test('a baseline that is not there is refused, a candidate that is not there has failed', async () => {
+  const lost = await gate(fixture('absent.js'), 'memory')
+  expect([lost.code, lost.stderr]).toEqual([5, expect.stringContaining('no server answers')])
+  const missing = await gate('memory', fixture('absent.js'))
+  expect([missing.code, missing.stderr]).toEqual([4, expect.stringContaining('no server answers')])
+})
+
+test('no cell left is not a pass', async () => {
+  const { code, stderr } = await gate('memory', 'memory', '--concurrency', 'processes:2')
+  expect([code, stderr]).toEqual([4, expect.stringContaining('nothing-to-measure')])
+})
+
+test('a budget that is too small is inconclusive, also where that shall pass', async () => {
+  const { code, report } = await gate(
+    'memory',
+    'memory',
+    ...['--scenario', 'live-read', '--budget', '1s', '--on-inconclusive', 'pass'],
+  )
+  expect(code).toBe(3)
+  expect(report!.cells[0]).toMatchObject({ verdict: 'inconclusive', ground: 'budget' })
+})
+
+test.each([
+  [['--tau', '5%'], 'must be above'],
+  [['--tolerance', 'sync=1%'], 'did you mean "syncs"'],
+  [['--delta', 'much'], 'not a share'],
+  [['--baseline', 'memry'], 'did you mean "memory"'],
+])('%s is a usage error', async (flags, message) => {
+  const { code, stderr } = await gate('memory', 'memory', ...flags)
+  expect([code, stderr]).toEqual([2, expect.stringContaining(message)])
+})
+
+test('an interrupted gate says so, keeps its journal and leaves nothing behind', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'gate.jsonl')
+  const args = ['gate', '--baseline', 'memory', '--candidate', 'memory', '--scenario', 'live-read', ...one]
+  const child = spawn(process.execPath, [mainPath, ...args, '--out', out, '--folder', folder], {
+    cwd: folder,
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  // The first line on standard error comes when the work has been counted.
+  await once(child.stderr, 'data')
+  child.kill('SIGINT')
+  const [code] = (await once(child, 'close')) as [number]
+  expect(code).toBe(130)
+  expect(readGateJournal(out).at(-1)).toMatchObject({ type: 'end', outcome: 'interrupted', exitCode: 130 })
+  expect(readdirSync(folder)).toEqual(['gate.jsonl'])
+})
