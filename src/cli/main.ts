@@ -5,10 +5,15 @@ import { Command, CommanderError } from 'commander'
 import { describeError, ShootoutError, UsageError } from '../core/errors.ts'
 import { packageVersion } from '../core/version.ts'
 import { registerCheck } from './check-command.ts'
+import { registerCompare } from './compare.ts'
 import { exitCodes } from './exit-codes.ts'
+import { registerFile } from './file-command.ts'
+import { registerGate } from './gate.ts'
 import { registerList } from './list.ts'
 import { registerReport } from './report.ts'
 import { registerRun } from './run.ts'
+import { registerServe } from './serve.ts'
+import { registerStatus } from './status.ts'
 
 const program = new Command('shootout')
   .description('Benchmarks transactional object storages, so that the numbers can be trusted.')
@@ -18,7 +23,18 @@ const program = new Command('shootout')
   .showHelpAfterError('(--help shows every option)')
   .exitOverride()
 
-for (const register of [registerRun, registerReport, registerList, registerCheck]) register(program)
+const commands = [
+  registerRun,
+  registerReport,
+  registerCompare,
+  registerGate,
+  registerCheck,
+  registerList,
+  registerServe,
+  registerStatus,
+  registerFile,
+]
+for (const register of commands) register(program)
 
 program.addHelpText(
   'after',
