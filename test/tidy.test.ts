@@ -77,7 +77,8 @@ const imports: readonly Import[] = sources.flatMap((path) => {
   const lines = readFileSync(join(root, path), 'utf8').split('\n')
   return lines.flatMap((text, index): Import[] => {
     const specifier = /(?:from |import\(|^import )'([^']+)'/.exec(text)?.[1]
-    if (specifier === undefined || specifier.startsWith('node:') || text.trimStart().startsWith('*')) return []
+    if (specifier === undefined || specifier.startsWith('node:') || text.trimStart().startsWith('*'))
+      return []
     const own = specifier.startsWith('.')
     const target = own
       ? relative(join(root, 'src'), resolve(join(root, 'src'), dirname(file), specifier))

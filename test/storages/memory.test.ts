@@ -34,7 +34,7 @@ test('everything answers with plain values', async () => {
   expect(voted).not.toBeInstanceOf(Promise)
   if (voted instanceof Promise) throw new Error('vote answered with a promise')
   expect(voted.finish()).not.toBeInstanceOf(Promise)
-  instance.pollInvalidations()
+  void instance.pollInvalidations()
   expect(instance.load(oid)).not.toBeInstanceOf(Promise)
   expect(instance.loadMany([oid])).not.toBeInstanceOf(Promise)
   await storage.close()
