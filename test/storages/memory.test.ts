@@ -29,7 +29,7 @@ test('everything answers with plain values', async () => {
   const instance = storage.newInstance() as StorageInstance
   expect(instance.pollInvalidations()).not.toBeInstanceOf(Promise)
   const transaction = instance.begin()
-  transaction.store(oid, noTid, bytes('a'))
+  void transaction.store(oid, noTid, bytes('a'))
   const voted = transaction.vote()
   expect(voted).not.toBeInstanceOf(Promise)
   if (voted instanceof Promise) throw new Error('vote answered with a promise')
