@@ -35,11 +35,12 @@ export class LoadBatch {
   #send(): void {
     const waiting = this.#waiting
     this.#waiting = []
-    const rows =
-      waiting.length === 1
-        ? this.#loadOne(waiting[0]!.oid).then((row) => (row === undefined ? [] : [row]))
-        : this.#loadMany([...new Set(waiting.map(({ oid }) => oid))])
-    rows.then(
+    const [only] = waiting
+    if (waiting.length === 1) {
+      this.#loadOne(only!.oid).then(only!.resolve, only!.reject)
+      return
+    }
+    this.#loadMany([...new Set(waiting.map(({ oid }) => oid))]).then(
       (found) => {
         const byOid = new Map(found.map((row) => [row.oid, row]))
         for (const { oid, resolve } of waiting) resolve(byOid.get(oid))

@@ -98,7 +98,9 @@ export class MySession {
 
   /** A prepared statement. @returns the rows of its first result */
   async rows(statement: string, ...values: readonly MyValue[]): Promise<readonly MyRow[]> {
-    return (await this.results(statement, ...values))[0] ?? []
+    const answer = await this.#guard(() => this.#connection.execute(statement, values as MyValue[]))
+    if (!Array.isArray(answer)) return []
+    return (Array.isArray(answer[0]) ? answer[0] : answer) as readonly MyRow[]
   }
 
   /** A prepared `CALL`: the rows of each of its results. */
