@@ -5,8 +5,10 @@
 
 import {
   ConflictError,
+  DisconnectedError,
   ObjectNotFoundError,
   ReadConflictError,
+  ShootoutError,
   StorageTransactionError,
 } from '../../core/errors.ts'
 import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
@@ -226,13 +228,22 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     const writer = this.#writer!
     const committed = attempt(
       () => writer.finish(this.#ordered, this.#start.metadata),
-      (error) => this.#fail(error),
+      (error) => this.#fail(error instanceof DisconnectedError ? this.#unknown(error) : error),
     )
     if (!(committed instanceof Promise)) return this.#afterCommit(writer, this.#committed(committed, onTid))
     const told = this.#store.commitOrder.follow(committed, (commit) => this.#committed(commit, onTid))
     const first = this.#ordered[0]
     if (first !== undefined) this.#announce(told, first.oid)
     return this.#work(told.then((outcome) => this.#afterCommit(writer, outcome)))
+  }
+
+  /** The answer to a commit was lost. Repeating it might do everything twice, so nobody may do that unasked. */
+  #unknown(cause: DisconnectedError): ShootoutError {
+    return new ShootoutError(
+      'commit-unknown',
+      `${this.#store.adapter.title}: the connection was lost while committing; whether the transaction was committed must be looked up before it is repeated`,
+      { cause },
+    )
   }
 
   /** Until `finished`, no other instance may open a snapshot that shows this transaction. */

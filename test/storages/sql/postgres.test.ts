@@ -254,6 +254,24 @@ describe.skipIf(server === undefined)('postgres', () => {
     expect(toText((await b.load(oid!)).data)).toBe('b')
   })
 
+  test('a connection lost before finish is not transient: nobody can know', async () => {
+    const [storage] = await open(1)
+    const [oid] = await createAccounts(storage!, 1)
+    const instance = await polled(storage!)
+    const voted = await voteOn(instance, oid!, instance.snapshotTid, 'a')
+    await control.rows({
+      text: `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%FROM vote%'`,
+    })
+    await expect(async () => voted.finish()).rejects.toMatchObject({
+      code: 'commit-unknown',
+      transient: false,
+    })
+    await voted.abort()
+    await instance.pollInvalidations()
+    expect(toText((await instance.load(oid!)).data)).toBe('1000')
+    await (await voteOn(instance, oid!, instance.snapshotTid, 'b')).finish()
+  })
+
   test('a schema that holds something else is refused and left alone', async () => {
     await control.rows({ text: 'CREATE SCHEMA theirs; CREATE TABLE theirs.things (a int)' })
     await expect(openStorage(postgres, server!.options({ url, schema: 'theirs' }))).rejects.toMatchObject({
