@@ -171,6 +171,17 @@ export class Shard {
     }
   }
 
+  /** As `get`, but is not a request. */
+  peek(hash: number, oid: Oid, tid: Tid): Uint8Array | undefined {
+    if (!lock(this.#words, header.lock)) return undefined
+    try {
+      const at = this.#slotOf(hash, oid, tid)
+      return at < 0 ? undefined : this.#copyOut(this.#words[at]! & blockMask)
+    } finally {
+      unlock(this.#words, header.lock)
+    }
+  }
+
   /** @param generation of which the caller's knowledge is; undefined for the present one */
   add(hash: number, oid: Oid, tid: Tid, data: Uint8Array, through: Tid, generation?: number): Added {
     const blocks = blocksFor(data.length)

@@ -148,6 +148,12 @@ export class StateCache implements StorageCache {
     return this.#shardOf(hash).has(hash, oid, tid)
   }
 
+  /** A copy of exactly that revision, without counting as a request. */
+  peek(oid: Oid, tid: Tid): Uint8Array | undefined {
+    const hash = hashOid(oid)
+    return this.#shardOf(hash).peek(hash, oid, tid)
+  }
+
   // --- Writing ---
 
   /**
