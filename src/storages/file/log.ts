@@ -39,7 +39,14 @@ export interface LogRecord {
 }
 
 /** Most records come whole with the first read. Copying this much costs less than a second read. */
-const firstReadBytes = 4096
+const firstReadBytes = 2048
+
+/**
+ * Small payloads are cut from slabs of this size, because memory of its own costs each of them half a microsecond, a
+ * quarter of the whole load. Who keeps one small payload for long keeps its slab: 8 KiB, as with Node's own buffers.
+ */
+const slabBytes = 8192
+const slabPayloadBytesMax = 1024
 
 export class Log {
   readonly shared: SharedLog
@@ -54,6 +61,8 @@ export class Log {
   readonly #clock: Clock
   readonly #scratch = Buffer.allocUnsafeSlow(firstReadBytes)
   readonly #log: (message: string) => void
+  #slab = new ArrayBuffer(slabBytes)
+  #slabUsed = 0
   #file = 0
   #fileGeneration: number | undefined
 
@@ -229,8 +238,24 @@ export class Log {
       oid,
       serial: recordSerial(bytes, 0),
       previous: recordPrevious(bytes, 0),
-      data: length === deletedMark ? null : payload(bytes, total, bytes === this.#scratch),
+      data: length === deletedMark ? null : this.#payload(bytes, total),
     }
+  }
+
+  /** The payload, in memory that is never used again for anything else. */
+  #payload(bytes: Buffer, total: number): Uint8Array {
+    const length = total - recordHeaderBytes
+    const view = new Uint8Array(bytes.buffer, bytes.byteOffset + recordHeaderBytes, length)
+    if (bytes !== this.#scratch) return view
+    if (length > slabPayloadBytesMax) return view.slice()
+    if (this.#slabUsed + length > slabBytes) {
+      this.#slab = new ArrayBuffer(slabBytes)
+      this.#slabUsed = 0
+    }
+    const data = new Uint8Array(this.#slab, this.#slabUsed, length)
+    data.set(view)
+    this.#slabUsed += length
+    return data
   }
 
   /** A revision was handed to a caller. There is no cache above the file. */
@@ -299,10 +324,4 @@ export class Log {
       )
     }
   }
-}
-
-/** The payload, in memory of its own: scratch memory is used again by the next read. */
-function payload(bytes: Buffer, total: number, copy: boolean): Uint8Array {
-  const view = new Uint8Array(bytes.buffer, bytes.byteOffset + recordHeaderBytes, total - recordHeaderBytes)
-  return copy ? view.slice() : view
 }
