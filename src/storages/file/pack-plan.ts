@@ -26,9 +26,9 @@ export interface PackPlan {
   readonly removes: number
 }
 
-/** Bytes of the log between two turns of the event loop: less than a millisecond of work. */
-const bytesPerTurn = 1 << 18
-const loadsPerTurn = 300
+/** Bytes of the log between two turns of the event loop: about 0.1 ms of work. A commit needs a few turns. */
+const bytesPerTurn = 1 << 16
+const loadsPerTurn = 60
 
 export async function planPack(
   log: Log,

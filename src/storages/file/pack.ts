@@ -32,7 +32,7 @@ export function unfinishedPackPath(path: string): string {
 const lockedBytesMax = 1 << 16
 /** Bytes of the new log between two flushes, so that none of them takes long. */
 const bytesPerFlush = 1 << 23
-const bytesPerTurn = 1 << 18
+const bytesPerTurn = 1 << 16
 /** How often a commit may bring garbage back to life before packing gives up. */
 const attemptsMax = 5
 
