@@ -157,6 +157,7 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
             },
             stepLimitNs: config.timeout,
             storePrefix: `e${engines++}`,
+            folder: workspace.folder,
             ...(burden === undefined ? {} : { burden }),
           })
           stopping.signal.addEventListener('abort', () => void factory.stopAll(), { once: true })

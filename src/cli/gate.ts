@@ -13,6 +13,7 @@ import { renderGateMarkdown } from '../report/gate-markdown.ts'
 import { renderGateTable } from '../report/gate-table.ts'
 import { renderJunit } from '../report/junit.ts'
 import { openGateJournal } from '../results/gate-journal.ts'
+import { defaultRounds } from '../runner/gate/pair-engine.ts'
 import { counterNames } from '../storages/storage.ts'
 import { type Flags, loadConfig } from './config.ts'
 import { parseContender, resolveContenders } from './contenders.ts'
@@ -56,7 +57,7 @@ export function registerGate(program: Command): void {
     .option('--budget <duration>', `what the gate may take (default: ${gateDefaults.budget})`)
     .option('--tau <share>', 'slowdowns below this do not matter', '2%')
     .option('--delta <share>', 'the slowdown that must be excluded for a pass', '5%')
-    .option('--rounds <n>', 'rounds per pair', '15')
+    .option('--rounds <n>', 'rounds per pair', String(defaultRounds))
     .option('--tolerance <counter=share>', 'what a work counter may grow by; may be repeated', repeated, [])
     .addOption(
       new Option(

@@ -29,7 +29,7 @@ export interface CountedTrial {
   readonly storage: string
   readonly scenario: string
   /** What was added. */
-  readonly extra: 'operations' | 'record bytes' | 'nothing'
+  readonly extra: 'operations' | 'record bytes' | 'sync' | 'nothing'
   /** Counters that grew. */
   readonly changes: readonly CounterChange[]
   readonly isRight: boolean

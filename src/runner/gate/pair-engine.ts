@@ -29,6 +29,12 @@ export interface GateOrder {
   readonly warmups: number
 }
 
+/**
+ * Rounds per pair. Starting a pair takes about as long as this many rounds, and most of the noise of a pair is that of
+ * its batches, so fewer would need more pairs and more time.
+ */
+export const defaultRounds = 30
+
 /** How long a batch of the slower side shall last: short, so that whatever slows the machine down hits both sides. */
 const batchNs = 5e6
 /** Where each operation waits for the disk, a batch should hold several. */

@@ -1,6 +1,7 @@
 /** Starts forks for the gate: one side, one store. Shared by counting, calibrating and measuring. */
 
 import { ShootoutError, toPlainError } from '../../core/errors.ts'
+import { siblingModule } from '../../core/load-module.ts'
 import type { GateFailure, Side } from '../../results/gate-schema.ts'
 import type { CompletedFork, DatasetRecord, FailedFork, Setting } from '../../results/schema.ts'
 import type { ScenarioModule } from '../../scenarios/scenario.ts'
@@ -8,6 +9,7 @@ import type { Assignment } from '../assignment.ts'
 import { ChildProcesses } from '../concurrency/processes.ts'
 import type { RunningContender } from '../coordinator.ts'
 import { LiveFork, stillborn } from '../live-fork.ts'
+import type { ExtraSyncOptions } from './extra-sync-storage.ts'
 
 /** One cell of the gate, as it is measured. */
 export interface GateTask {
@@ -22,6 +24,8 @@ export interface Burden {
   readonly operations: number
   /** Size of each record. */
   readonly recordBytes: number
+  /** One more flush to disk per commit. */
+  readonly extraSync?: boolean
 }
 
 export interface ForkFactoryParts {
@@ -32,6 +36,8 @@ export interface ForkFactoryParts {
   readonly stepLimitNs: number
   /** Begins the names of stores; lower-case letters and digits. */
   readonly storePrefix: string
+  /** Existing folder, removed with all that is in it when the gate ends. */
+  readonly folder: string
   readonly burden?: Burden
 }
 
@@ -129,8 +135,9 @@ export class ForkFactory {
     try {
       const store = await contender.newStore(`${storePrefix}_s${this.#stores++}`)
       const assignment: Assignment = {
-        storageUrl: contender.url,
-        storageOptions: store.options,
+        ...(burden?.extraSync
+          ? extraSync({ base: contender.url, baseOptions: store.options, folder: this.#parts.folder })
+          : { storageUrl: contender.url, storageOptions: store.options }),
         capabilities: contender.capabilities,
         scenarioUrl,
         parameters: {
@@ -181,6 +188,13 @@ export class ForkFactory {
   async #end(fork: SideFork): Promise<void> {
     this.#live.delete(fork)
     await fork.stop()
+  }
+}
+
+function extraSync(options: ExtraSyncOptions) {
+  return {
+    storageUrl: siblingModule(import.meta.url, './extra-sync-storage'),
+    storageOptions: { ...options },
   }
 }
 
