@@ -11,6 +11,7 @@ const { StateCache } = await import(cacheUrl)
 const cache = new StateCache(memory)
 
 let state = (seed * 2654435761) >>> 0 || 1
+/** @param {number} limit */
 function random(limit) {
   state ^= state << 13
   state ^= state >>> 17
@@ -18,7 +19,10 @@ function random(limit) {
   return state % limit
 }
 
-/** 12 bytes of head, then bytes that depend on all of it. Every writer of a revision writes the same. */
+/**
+ * 16 bytes of head, then bytes that depend on all of it. Every writer of a revision writes the same.
+ * @param {number} oid @param {number} tid
+ */
 function revision(oid, tid) {
   const data = Buffer.alloc(16 + ((oid * 31 + tid * 17) % 900), (oid * 7 + tid) & 0xff)
   data.writeUInt32LE(oid, 0)
@@ -28,6 +32,7 @@ function revision(oid, tid) {
   return data
 }
 
+/** @param {{ serial: number, data: Uint8Array }} found @param {number} oid @param {number} tid */
 function problemOf(found, oid, tid) {
   const data = Buffer.from(found.data.buffer, found.data.byteOffset, found.data.length)
   if (found.serial !== tid || data.readUInt32LE(0) !== oid || data.readUInt32LE(4) !== tid) {
@@ -39,7 +44,9 @@ function problemOf(found, oid, tid) {
     : `object ${oid} at ${tid}: torn`
 }
 
+/** @type {string[]} */
 const problems = []
+/** @type {{ found: { serial: number, data: Uint8Array }, oid: number }[]} */
 const kept = []
 Atomics.add(gate, 0, 1)
 Atomics.notify(gate, 0)
@@ -64,4 +71,4 @@ for (const { found, oid } of kept) {
   const problem = problemOf(found, oid, found.serial)
   if (problem !== undefined) problems.push(`later: ${problem}`)
 }
-parentPort.postMessage({ problems: problems.slice(0, 5), statistics: cache.statistics() })
+parentPort?.postMessage({ problems: problems.slice(0, 5), statistics: cache.statistics() })

@@ -71,7 +71,8 @@ type Step =
   | { readonly do: 'answer' | 'arrive' | 'poll'; readonly reader: number }
   | { readonly do: 'find' | 'load'; readonly reader: number; readonly oid: number }
   | { readonly do: 'forget'; readonly isolate: number }
-  | { readonly do: 'clear' | 'replace' }
+  | { readonly do: 'clear' }
+  | { readonly do: 'replace' }
 
 const oid = fc.nat({ max: 7 })
 const reader = fc.nat({ max: 3 })
@@ -101,7 +102,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 20, arbitrary: fc.record({ do: fc.constant('find' as const), reader, oid }) },
   { weight: 12, arbitrary: fc.record({ do: fc.constant('load' as const), reader, oid }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const), isolate }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('clear' as const, 'replace' as const) }) },
+  { weight: 1, arbitrary: fc.constantFrom({ do: 'clear' as const }, { do: 'replace' as const }) },
 )
 
 function run(steps: readonly Step[], limits: { changedMax: number; behindMax: number }): number {
