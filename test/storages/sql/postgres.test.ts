@@ -187,6 +187,16 @@ describe.skipIf(server === undefined)('postgres', () => {
       expect(await commit()).toBe(2)
     })
 
+    test('many may open a fresh store at once', async () => {
+      const store = await server!.provision.newStore(`test_${count++}`)
+      const options = server!.options({ history, url, schema: store.options.schema })
+      const opened = await Promise.all(Array.from({ length: 6 }, () => openStorage(postgres, options)))
+      storages.push(...opened)
+      const [oid] = await createAccounts(opened[0]!, 1)
+      const instance = await polled(opened[5]!)
+      expect(toText((await instance.load(oid!)).data)).toBe('1000')
+    })
+
     test('a commit of many and of large objects is one transaction', async () => {
       const [storage] = await open(1, { history })
       const writer = await polled(storage!)

@@ -10,6 +10,9 @@ import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
 /** Counted up when tables or procedures change. */
 const schemaVersion = 1
 
+/** Making a store takes a second or so; many may be made one after the other. */
+const installSeconds = 60
+
 /** A table by which databases that a run made are known. */
 export const markTable = 'shootout_run'
 
@@ -31,14 +34,15 @@ const historyTables = [
     extension MEDIUMBLOB NOT NULL) ${tableOptions}`,
 ]
 
-/** Last, so that a store is either whole or not there. */
+/** Last, and under its name only when it has its row: a store is either whole or not there. */
 const stateTables = (history: boolean): readonly string[] => [
   `CREATE TABLE oid_state (next_oid BIGINT NOT NULL) ${tableOptions}`,
   'INSERT INTO oid_state VALUES (1)',
-  `CREATE TABLE store_state (
+  `CREATE TABLE new_state (
     version INT NOT NULL, history INT NOT NULL, tid BIGINT NOT NULL, horizon BIGINT NOT NULL, packed BIGINT NOT NULL)
-    ${tableOptions} AS SELECT ${schemaVersion} AS version, ${history ? 1 : 0} AS history,
-      0 AS tid, 0 AS horizon, 0 AS packed`,
+    ${tableOptions}`,
+  `INSERT INTO new_state VALUES (${schemaVersion}, ${history ? 1 : 0}, 0, 0, 0)`,
+  'RENAME TABLE new_state TO store_state',
 ]
 
 export interface SchemaWanted {
@@ -74,24 +78,17 @@ export async function dialectOf(session: MySession, title: string): Promise<Dial
 
 /** @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`, `no-store`, `server-too-old` */
 export async function installSchema(session: MySession, wanted: SchemaWanted): Promise<void> {
-  const { title, database, history } = wanted
+  const { title, database } = wanted
   const dialect = await dialectOf(session, title)
-  if (!(await isInstalled(session, wanted))) {
+  if ((await stateOf(session, wanted)) !== 'whole') {
     if (wanted.readOnly) {
       throw new ShootoutError('no-store', `${title}: there is no store; open it for writing to make one`)
     }
-    // Whoever opens a fresh store at the same moment waits here, and then finds it made.
-    await session.query(`SELECT GET_LOCK('shootout install ${database}', 60)`)
+    // Whoever opens a fresh store at the same moment waits here, and then finds it made. Tables without a state are
+    // somebody else's only if nobody is making them now, so that is judged here too.
+    await session.query(`SELECT GET_LOCK('shootout install ${database}', ${installSeconds})`)
     try {
-      if (!(await isInstalled(session, wanted))) {
-        await session.query(
-          `CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`,
-        )
-        await session.query(`USE ${database}`)
-        const tables = history ? historyTables : freeTables
-        const statements = [...tables, ...procedures(history, dialect), ...stateTables(history)]
-        for (const statement of statements) await session.query(statement)
-      }
+      await install(session, wanted, dialect)
     } finally {
       await session.query(`SELECT RELEASE_LOCK('shootout install ${database}')`)
     }
@@ -99,19 +96,35 @@ export async function installSchema(session: MySession, wanted: SchemaWanted): P
   await session.query(`USE ${database}`)
 }
 
-async function isInstalled(session: MySession, { title, database, history }: SchemaWanted): Promise<boolean> {
+async function install(session: MySession, wanted: SchemaWanted, dialect: Dialect): Promise<void> {
+  const { title, database, history } = wanted
+  const state = await stateOf(session, wanted)
+  if (state === 'whole') return
+  if (state === 'partial') {
+    throw new ShootoutError(
+      'foreign-database',
+      `${title}: the database ${database} holds something else, or a store whose making was interrupted; nothing was changed. Name another database`,
+    )
+  }
+  await session.query(`CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
+  await session.query(`USE ${database}`)
+  const tables = history ? historyTables : freeTables
+  const statements = [...tables, ...procedures(history, dialect), ...stateTables(history)]
+  for (const statement of statements) await session.query(statement)
+}
+
+/** @throws ShootoutError `schema-version`, `schema-history` */
+async function stateOf(
+  session: MySession,
+  { title, database, history }: SchemaWanted,
+): Promise<'missing' | 'partial' | 'whole'> {
   const tables = await session.rows(
     'SELECT table_name AS name FROM information_schema.tables WHERE table_schema = ? AND table_name <> ?',
     database,
     markTable,
   )
-  if (tables.length === 0) return false
-  if (!tables.some(({ name }) => name === 'store_state')) {
-    throw new ShootoutError(
-      'foreign-database',
-      `${title}: the database ${database} holds something else, or a store that was not finished; nothing was changed. Name another database`,
-    )
-  }
+  if (tables.length === 0) return 'missing'
+  if (!tables.some(({ name }) => name === 'store_state')) return 'partial'
   const [row] = await session.query(`SELECT version, history FROM ${database}.store_state`)
   const version = Number(row!['version'])
   if (version !== schemaVersion) {
@@ -129,5 +142,5 @@ async function isInstalled(session: MySession, { title, database, history }: Sch
       { details: { history: isHistory } },
     )
   }
-  return true
+  return 'whole'
 }
