@@ -160,7 +160,7 @@ describe('memory', () => {
 
   test('a limit that cannot work, and a policy that does not exist, are refused by name', () => {
     expect(() => createStateCache({ bytesLimit: 1000 })).toThrow(/at least 64.0 KB/)
-    expect(() => createStateCache({ bytesLimit: 1e6, policy: 'lur' })).toThrow(/did you mean lru/)
+    expect(() => createStateCache({ bytesLimit: 1e6, policy: 'lrru' })).toThrow(/did you mean lru/)
   })
 
   test('a shard whose thread died inside answers "not here" instead of hanging', () => {
