@@ -4,6 +4,7 @@
 import { Command, CommanderError } from 'commander'
 import { describeError, ShootoutError, UsageError } from '../core/errors.ts'
 import { packageVersion } from '../core/version.ts'
+import { registerCache } from './cache.ts'
 import { registerCheck } from './check-command.ts'
 import { registerCompare } from './compare.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -12,6 +13,7 @@ import { registerGate } from './gate.ts'
 import { registerList } from './list.ts'
 import { registerReport } from './report.ts'
 import { registerRun } from './run.ts'
+import { registerSelftest } from './selftest.ts'
 import { registerServe } from './serve.ts'
 import { registerStatus } from './status.ts'
 
@@ -28,11 +30,13 @@ const commands = [
   registerReport,
   registerCompare,
   registerGate,
+  registerSelftest,
   registerCheck,
   registerList,
   registerServe,
   registerStatus,
   registerFile,
+  registerCache,
 ]
 for (const register of commands) register(program)
 
