@@ -14,7 +14,7 @@ import {
 } from '../results/gate-schema.ts'
 import { settingKey } from '../results/reader.ts'
 import { readEnvironment } from '../runner/environment.ts'
-import { PairEngine } from '../runner/gate/pair-engine.ts'
+import { operationsStep, PairEngine } from '../runner/gate/pair-engine.ts'
 import { type Burden, cannot, ForkFactory, type GateTask } from '../runner/gate/side.ts'
 import { makePlan, type Plan, type PlannedContender, type PlannedScenario } from '../runner/plan.ts'
 import { openWorkspace } from '../runner/workspace.ts'
@@ -161,7 +161,10 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
             ...(burden === undefined ? {} : { burden }),
           })
           stopping.signal.addEventListener('abort', () => void factory.stopAll(), { once: true })
-          return new PairEngine(factory, engineSeed, rounds)
+          // Fewer operations could not be burdened with a whole one more.
+          return burden === undefined
+            ? new PairEngine(factory, engineSeed, rounds)
+            : new PairEngine(factory, engineSeed, rounds, operationsStep)
         },
       })
     } finally {

@@ -38,9 +38,9 @@ export const defaultRounds = 30
 /** How long a batch of the slower side shall last: short, so that whatever slows the machine down hits both sides. */
 const batchNs = 5e6
 /** Where each operation waits for the disk, a batch should hold several. */
-const operationsMin = 5
-/** Batches are a multiple of this, so that the selftest can add whole operations: 5 % of 20 is one. */
-const operationsStep = 20
+const fewestOperations = 5
+/** From here on batches are a multiple of this, so that the selftest can add whole operations: 5 % of 20 is one. */
+export const operationsStep = 20
 /** All warm-up batches of a fork together: most code is compiled by then. */
 const warmupNs = 250e6
 const warmupsMax = 60
@@ -62,11 +62,14 @@ export class PairEngine {
   readonly #factory: ForkFactory
   readonly #seed: string
   readonly #rounds: number
+  readonly #operationsMin: number
 
-  constructor(factory: ForkFactory, seed: string, rounds: number) {
+  /** @param operationsMin in each batch, however long they take */
+  constructor(factory: ForkFactory, seed: string, rounds: number, operationsMin = fewestOperations) {
     this.#factory = factory
     this.#seed = seed
     this.#rounds = rounds
+    this.#operationsMin = operationsMin
   }
 
   /** Counts the work of a fixed number of operations, twice per side. Takes a second or two. @throws SideFailure */
@@ -103,7 +106,7 @@ export class PairEngine {
       async (forks) => {
         const costs: number[] = []
         for (const fork of forks) costs.push(await probe(fork))
-        return gateOrder(Math.max(...costs), Math.min(...costs))
+        return gateOrder(Math.max(...costs), Math.min(...costs), this.#operationsMin)
       },
     )
   }
@@ -180,9 +183,10 @@ export class PairEngine {
  * @param slowestNs of an operation, on the slower side
  * @param fastestNs the same on the faster one
  */
-export function gateOrder(slowestNs: number, fastestNs: number): GateOrder {
+export function gateOrder(slowestNs: number, fastestNs: number, operationsMin = fewestOperations): GateOrder {
   const wanted = Math.min(operationsMax, Math.max(operationsMin, batchNs / slowestNs))
-  const operations = Math.ceil(wanted / operationsStep) * operationsStep
+  const operations =
+    wanted < operationsStep ? Math.ceil(wanted) : Math.ceil(wanted / operationsStep) * operationsStep
   return {
     operations,
     operationsPerLap: Math.max(1, Math.ceil(lapNs / fastestNs)),

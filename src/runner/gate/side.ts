@@ -6,6 +6,7 @@ import type { GateFailure, Side } from '../../results/gate-schema.ts'
 import type { CompletedFork, DatasetRecord, FailedFork, Setting } from '../../results/schema.ts'
 import type { ScenarioModule } from '../../scenarios/scenario.ts'
 import type { Assignment } from '../assignment.ts'
+import type { Workforce } from '../concurrency/concurrency.ts'
 import { ChildProcesses } from '../concurrency/processes.ts'
 import type { RunningContender } from '../coordinator.ts'
 import { LiveFork, stillborn } from '../live-fork.ts'
@@ -39,6 +40,8 @@ export interface ForkFactoryParts {
   /** Existing folder, removed with all that is in it when the gate ends. */
   readonly folder: string
   readonly burden?: Burden
+  /** Another way to employ workers than child processes. Tests use it. */
+  readonly employ?: (assignment: Assignment, stepLimitNs: number) => Workforce
 }
 
 /** A side could not do what it was asked. It ends the cell, never the gate. */
@@ -152,7 +155,8 @@ export class ForkFactory {
         seed: `${seed}/data/${setting.scenario}/${setting.objects}/${dataLabel}`,
         batches,
       }
-      const workforce = new ChildProcesses(assignment, stepLimitNs)
+      const workforce =
+        this.#parts.employ?.(assignment, stepLimitNs) ?? new ChildProcesses(assignment, stepLimitNs)
       const live = new LiveFork({ id, assignment, scenario, store, workforce })
       const fork = new SideFork(side, live, 1 + (burden?.operations ?? 0))
       this.#live.add(fork)
