@@ -194,6 +194,35 @@ test('a commit takes one round trip, and so does a load', async () => {
   )
 })
 
+test('a snapshot opened ahead is not used once something newer was committed', async () => {
+  const given = await world('ahead', new Set(), [1, 1])
+  const idle = () => new Promise<void>((resolve) => given.timers.after(20, resolve))
+  await given.timers.run(
+    (async () => {
+      const [here, there] = [await given.open(), await given.open()]
+      const [reader, neighbour, stranger] = [here.newInstance(), here.newInstance(), there.newInstance()]
+      for (const writer of [neighbour, stranger, neighbour]) {
+        // Twice without changes: the second time, the next snapshot is asked for ahead.
+        for (let round = 0; round < 2; round++) {
+          await reader.pollInvalidations()
+          reader.afterCompletion()
+          await idle()
+        }
+        const tid = await increment(writer, true)
+        // What the neighbour commits is seen at once; what a stranger commits, when the notice has arrived.
+        if (writer === stranger) await idle()
+        const changed = await reader.pollInvalidations()
+        expect(reader.snapshotTid).toBe(tid)
+        expect(changed).toEqual(new Set([left, right]))
+        expect((await readBoth(reader)).serial).toBe(tid)
+        reader.afterCompletion()
+        await idle()
+      }
+      await Promise.all([here.close(), there.close()])
+    })(),
+  )
+})
+
 test('a client that dies with a vote lets the others go on', async () => {
   const given = await world('dies', new Set(), [1, 1])
   await given.timers.run(

@@ -1,0 +1,139 @@
+/** `shootout serve` and `shootout status`, in this process: over unix sockets, TCP and TLS, with and without a token. */
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type ServeFlags, serve } from '../../src/cli/serve.ts'
+import { status } from '../../src/cli/status.ts'
+import { noTid, type Oid } from '../../src/core/ids.ts'
+import { parseOptions } from '../../src/core/options.ts'
+import { openStorage } from '../../src/storages/open.ts'
+import { formatAddress } from '../../src/storages/zeo/address.ts'
+import zeo from '../../src/storages/zeo/index.ts'
+import type { ServedStore } from '../../src/storages/zeo/serve-store.ts'
+
+const pem = (name: string) => fileURLToPath(new URL(`../storages/zeo/tls/${name}.pem`, import.meta.url))
+const tls = { tlsCert: pem('certificate'), tlsKey: pem('key') }
+
+let folder: string
+let serving: ServedStore[]
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'shootout-zeo-'))
+  serving = []
+  writeFileSync(join(folder, 'token'), 'sesame\n')
+})
+
+afterEach(async () => {
+  for (const one of serving) await one.close()
+  rmSync(folder, { recursive: true })
+})
+
+async function start(storage: string, flags: Partial<ServeFlags> = {}): Promise<string> {
+  const served = await serve(storage, { listen: `unix:${join(folder, 's')}`, ...flags }, () => {})
+  serving.push(served)
+  return formatAddress(served.listener.address)
+}
+
+const open = (given: Record<string, unknown>) => openStorage(zeo, parseOptions('zeo', zeo.options, given))
+
+/** Commits through one client, sees it through another. */
+async function isUsable(given: Record<string, unknown>): Promise<void> {
+  const [one, two] = [await open(given), await open(given)]
+  const instance = await one.newInstance()
+  await instance.pollInvalidations()
+  const transaction = instance.begin()
+  await transaction.store(1 as Oid, noTid, new Uint8Array([1, 2, 3]))
+  const tid = await (await transaction.vote()).finish()
+  const other = await two.newInstance()
+  await other.pollInvalidations()
+  expect(await other.load(1 as Oid)).toEqual({ serial: tid, data: new Uint8Array([1, 2, 3]) })
+  await one.close()
+  await two.close()
+}
+
+test.each(['unix', '127.0.0.1:0', '[::1]:0'])(
+  'a log is served at %s, and is there again after a restart',
+  async (where) => {
+    const listen = where === 'unix' ? `unix:${join(folder, 's')}` : where
+    const address = await start(`file:${join(folder, 'data.log')}`, { listen })
+    await isUsable({ address })
+    await serving.pop()!.close()
+    const again = await start(`file:${join(folder, 'data.log')}`, { listen })
+    const storage = await open({ address: again })
+    const instance = await storage.newInstance()
+    await instance.pollInvalidations()
+    expect((await instance.load(1 as Oid)).data).toEqual(new Uint8Array([1, 2, 3]))
+    await storage.close()
+  },
+)
+
+test('the status is JSON, or what Prometheus reads', async () => {
+  const address = await start('memory')
+  await isUsable({ address })
+  expect(JSON.parse(await status(address, { format: 'json' }))).toMatchObject({
+    storage: 'memory',
+    commits: 1,
+  })
+  const lines = (await status(address, { format: 'prometheus' })).split('\n')
+  expect(lines).toContain('shootout_commits_total{storage="memory",durability="memory"} 1')
+  expect(lines).toContain('# TYPE shootout_commits_total counter')
+})
+
+test('nobody at the address is said so', async () => {
+  await expect(status(`unix:${join(folder, 'none')}`, { format: 'json' })).rejects.toMatchObject({
+    code: 'disconnected',
+  })
+})
+
+test('over TLS it works with the right certificate and token, and not otherwise', async () => {
+  const tokenFile = join(folder, 'token')
+  const address = (await start('memory', { listen: 'tls:localhost:0', tokenFile, ...tls })).replace(
+    '127.0.0.1',
+    'localhost',
+  )
+  await isUsable({ address, token: 'sesame', caFile: tls.tlsCert })
+  await expect(open({ address, token: 'wrong', caFile: tls.tlsCert })).rejects.toMatchObject({
+    code: 'wrong-token',
+  })
+  await expect(open({ address, token: 'sesame' })).rejects.toThrow(/self-signed/)
+  await expect(
+    open({ address: address.slice('tls:'.length), token: 'sesame', wait: 100 }),
+  ).rejects.toMatchObject({
+    code: 'disconnected',
+  })
+  expect(await status(address, { format: 'json', tokenFile, caFile: tls.tlsCert })).toContain('"memory"')
+})
+
+test('who connects to TLS and says nothing harms nobody', async () => {
+  const tokenFile = join(folder, 'token')
+  const address = await start('memory', { listen: 'tls:localhost:0', tokenFile, ...tls })
+  const socket = connect({ host: 'localhost', port: Number(address.split(':').at(-1)) })
+  socket.on('error', () => {})
+  await isUsable({ address, token: 'sesame', caFile: tls.tlsCert })
+  socket.destroy()
+})
+
+test('a read-only server refuses writing', async () => {
+  const address = await start(`file:${join(folder, 'data.log')}`)
+  await isUsable({ address })
+  await serving.pop()!.close()
+  const again = await start(`file:${join(folder, 'data.log')}`, { readOnly: true })
+  await expect(isUsable({ address: again })).rejects.toMatchObject({ code: 'read-only' })
+})
+
+test.each([
+  ['file', {}, 'missing-option'],
+  ['fiel:x', {}, 'unknown-storage'],
+  ['memory?colour=red', {}, 'bad-options'],
+  ['memory', { listen: '0.0.0.0:0' }, 'insecure-address'],
+  ['memory', { listen: 'tls:localhost:0' }, 'tls-files'],
+  ['memory', { listen: 'tls:localhost:0', tlsCert: 'x' }, 'tls-files'],
+  ['memory', { listen: 'nowhere' }, 'bad-address'],
+  ['memory', { tokenFile: '/nonexistent' }, 'token-file'],
+] as const)('"%s" with %o is refused: %s', async (storage, flags, code) => {
+  await expect(start(storage, flags)).rejects.toMatchObject({ code })
+})
