@@ -19,6 +19,7 @@ import { percentText } from '../report/phrases.ts'
 import { type GateJournal, openGateJournal } from '../results/gate-journal.ts'
 import type { GateHeader } from '../results/gate-schema.ts'
 import { defaultRounds } from '../runner/gate/pair-engine.ts'
+import { SideFailure } from '../runner/gate/side.ts'
 import { loadConfig } from './config.ts'
 import { parseContender, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -169,6 +170,13 @@ async function jobFor(storage: string, flags: SelftestFlags, seed: string, out: 
   }
 }
 
+function unusable(storage: string, { line: { error, step } }: SideFailure): never {
+  throw new ShootoutError(
+    'nothing-to-measure',
+    `${storage} cannot be tried: ${error.message} (${step}, ${error.code}); try another storage or scenario`,
+  )
+}
+
 async function tryStorage(
   storage: string,
   flags: SelftestFlags,
@@ -187,7 +195,18 @@ async function tryStorage(
 
   for (const [extra, burden] of Object.entries(countedBurdens)) {
     const counting = extra === 'sync' ? tasks.find(({ setting }) => setting.scenario === committing)! : task
-    const line = await bench.engine(`${job.seed}/count`, burden).countWork(counting)
+    const line = await bench
+      .engine(`${job.seed}/count`, burden)
+      .countWork(counting)
+      .catch((error: unknown) => {
+        // An interruption, too, ends the forks, and then there is nothing to report.
+        if (!(error instanceof SideFailure)) throw error
+        return signal.aborted ? undefined : unusable(storage, error)
+      })
+    if (line === undefined) {
+      progress.isInterrupted = true
+      return
+    }
     journal.append(line)
     const { changes } = compareCounters(line, {})
     const grown = changes.filter(({ effect }) => effect === 'more')

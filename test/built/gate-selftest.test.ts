@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Certificate } from '../../src/analysis/gate/certificate.ts'
-import { newFolder, shootout } from './shootout.ts'
+import { fixture, newFolder, shootout } from './shootout.ts'
 
 test.each(['memory', 'file'])(
   'extra work in %s is counted, and without time nothing is certified',
@@ -36,4 +36,14 @@ test('a certificate is not overwritten', async () => {
   await shootout([...args, out], folder)
   const { code, stderr } = await shootout([...args, out], folder)
   expect([code, stderr]).toEqual([2, expect.stringContaining('--force')])
+})
+
+test('a storage that cannot do the work is named, with the reason', async () => {
+  const folder = newFolder()
+  const storage = fixture('faulty.js')
+  const { code, stderr } = await shootout(
+    ['selftest', '--storage', storage, '--scenario', 'update', '--folder', folder],
+    folder,
+  )
+  expect([code, stderr]).toEqual([4, expect.stringMatching(/cannot be tried: .*the fault was ordered/)])
 })
