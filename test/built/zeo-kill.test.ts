@@ -79,8 +79,8 @@ async function addOne(instance: StorageInstance, atOnce: boolean): Promise<void>
   const { value, serial } = await readBoth(instance)
   const transaction = instance.begin()
   try {
-    transaction.store(left, serial, encode(value + 1))
-    transaction.store(right, serial, encode(value + 1))
+    await transaction.store(left, serial, encode(value + 1))
+    await transaction.store(right, serial, encode(value + 1))
     if (atOnce) await transaction.commit!()
     else await (await transaction.vote()).finish()
   } catch (error) {

@@ -49,6 +49,9 @@ export interface Change {
 /** How often a transaction is merged here and voted again; others may commit in between. */
 const mergeRoundsMax = 20
 
+/** Object id and serial, before the data. */
+const storeFieldsBytes = 16
+
 const nothing = new Uint8Array(0)
 
 export class ClientTransaction implements Transaction, VotedTransaction {
@@ -88,7 +91,17 @@ export class ClientTransaction implements Transaction, VotedTransaction {
 
   // --- One-way --------------------------------------------------------------------------------------------------------
 
+  /** @throws ShootoutError `object-too-large`, which leaves the transaction as it was */
   store(oid: Oid, serial: Tid, data: Uint8Array): void {
+    const bytesMax = this.#link.welcome.messageBytesMax - storeFieldsBytes
+    // The server would hang up, and repeating the transaction would not help.
+    if (data.length > bytesMax) {
+      throw new ShootoutError(
+        'object-too-large',
+        `object ${oid} takes ${data.length} bytes; the server accepts ${bytesMax}. Split it into several objects`,
+        { details: { oid, bytes: data.length, bytesMax } },
+      )
+    }
     this.#change(oid, serial, data, 'store')
   }
 
