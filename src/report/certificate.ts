@@ -7,11 +7,11 @@ import type { RenderOptions } from './renderer.ts'
 import { painter, wrap } from './terminal.ts'
 
 const meanings: Readonly<Record<CertificateVerdict, string>> = {
-  proven: 'On this machine the gate raised no false alarm and found every slowdown that it promises to find.',
+  proven: 'On this machine the gate did what it promises.',
   undecided:
-    'The gate was never wrong, but could not always tell: this machine is too noisy now, or the budget too small.',
-  missed: 'The gate passed a slowdown that it promises to find.',
-  broken: 'The gate found something that was not there, or counted wrong. Please report this certificate.',
+    'Nothing contradicts what the gate promises, but these gates do not show it: they could not always tell, or were too few.',
+  missed: 'The gate passed more slowdowns than it promises to.',
+  broken: 'The gate found what was not there, or counted wrong. Please report this certificate.',
 }
 
 const colors: Readonly<Record<CertificateVerdict, 'green' | 'yellow' | 'red'>> = {
@@ -61,7 +61,7 @@ export function renderBadge({ falseAlarms, power, verdict }: Certificate): strin
   const smallest = power.find(({ gates, failed }) => failed === gates)
   const right =
     verdict === 'proven' && smallest !== undefined
-      ? `0/${falseAlarms.gates} false, finds ${percentText(smallest.extra, '')}`
+      ? `${falseAlarms.failed}/${falseAlarms.gates} false, finds ${percentText(smallest.extra, '')}`
       : verdict
   const left = 'gate selftest'
   const [a, b] = [left, right].map((text) => Math.round(text.length * letterWidth) + 12) as [number, number]

@@ -58,8 +58,8 @@ export interface Certificate {
 }
 
 /**
- * `proven`: no false alarm, and every slowdown of `delta` or more that was tried was found. `undecided`: some gates could
- * not tell. `broken`: an alarm without a cause, or work that was counted wrong.
+ * `proven`: few false alarms and almost every slowdown of `delta` or more found, as promised. `undecided`: gates could
+ * not tell, or were too few. `missed` and `broken`: what was seen contradicts the promise, or work was counted wrong.
  */
 export type CertificateVerdict = 'proven' | 'undecided' | 'missed' | 'broken'
 
@@ -96,17 +96,29 @@ function rateOf(extra: number, trials: readonly Trial[]): Rate {
   return { extra, gates: those.length, failed: count('fail'), undecided: count('inconclusive', 'failed') }
 }
 
+/** What the gate promises: see docs/statistics.md. */
+const falseAlarmsMax = 0.01
+const powerMin = 0.95
+
+/** One miss among many gates is no contradiction; one among a few proves nothing. */
+const foundShareMin = 0.9
+
 function verdictOf(
   rates: readonly Rate[],
   counted: readonly CountedTrial[],
   policy: Policy,
 ): CertificateVerdict {
-  if (counted.some(({ isRight }) => !isRight)) return 'broken'
-  if (rates.some(({ extra, failed }) => extra === 0 && failed > 0)) return 'broken'
+  const equal = rates.filter(({ extra }) => extra === 0)
   // What is smaller than delta may be called either way.
-  const decisive = rates.filter(({ extra }) => extra === 0 || extra >= policy.delta)
-  if (decisive.some(({ extra, gates, failed, undecided }) => extra > 0 && failed + undecided < gates))
+  const unequal = rates.filter(({ extra }) => extra >= policy.delta)
+  if (counted.some(({ isRight }) => !isRight)) return 'broken'
+  if (equal.some(({ failed, gates }) => lowerBound(failed, gates) > falseAlarmsMax)) return 'broken'
+  if (unequal.some(({ failed, gates, undecided }) => upperBound(failed, gates - undecided) < powerMin))
     return 'missed'
-  if (decisive.length < 2 || decisive.some(({ undecided }) => undecided > 0)) return 'undecided'
-  return 'proven'
+  const isClear =
+    equal.length > 0 &&
+    unequal.length > 0 &&
+    [...equal, ...unequal].every(({ undecided }) => undecided === 0) &&
+    unequal.every(({ failed, gates }) => failed >= foundShareMin * gates)
+  return isClear ? 'proven' : 'undecided'
 }
