@@ -5,12 +5,17 @@ import { commitsPerSecond } from './commit.js'
 import { context, file } from './support.js'
 
 const storage = await file.open(workerData.options, context, workerData.state)
-parentPort?.on('message', async (message) => {
+
+/** @param {unknown} message */
+async function answer(message) {
   if (message === 'close') {
     await storage.close()
-    parentPort?.postMessage(0)
-    return
+    return 0
   }
-  parentPort?.postMessage(await commitsPerSecond(storage, 1, workerData.firstOid))
+  return commitsPerSecond(storage, 1, workerData.firstOid)
+}
+
+parentPort?.on('message', (message) => {
+  void answer(message).then((result) => parentPort?.postMessage(result))
 })
 parentPort?.postMessage(0)
