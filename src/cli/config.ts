@@ -76,6 +76,26 @@ const defaults: RunConfig = {
   html: undefined,
 }
 
+/** What is measured of a crowd: starting and filling six storages takes longer than timing them. */
+const crowdedGrid: Pick<RunConfig, 'objects' | 'concurrency'> = {
+  objects: [5],
+  concurrency: defaults.concurrency.filter(({ kind, workers }) => kind !== 'async' || workers === 1),
+}
+const crowd = 4
+
+/**
+ * Object counts and concurrency. Where the user chose neither, they shrink with the number of contenders that can be
+ * measured, so that a bare run keeps to its budget.
+ */
+export function gridOf(
+  { config, origins }: LoadedConfig,
+  available: number,
+): Pick<RunConfig, 'objects' | 'concurrency'> {
+  const isOurs = origins.objects === 'default' && origins.concurrency === 'default'
+  const { objects, concurrency } = isOurs && available >= crowd ? crowdedGrid : config
+  return { objects, concurrency }
+}
+
 /** Grids to start from; flags still win. */
 export const presets: Readonly<Record<string, Partial<RunConfig>>> = {
   /** The grid of the RelStorage 3.0 announcement: kinds × 1, 5, 20 workers × 1, 5, 20 objects. */

@@ -16,7 +16,7 @@ import {
   scenarioNames,
   scenarioUrl,
 } from '../scenarios/registry.ts'
-import { describeConfig, type Flags, loadConfig, presets, type RunConfig } from './config.ts'
+import { describeConfig, type Flags, gridOf, loadConfig, presets, type RunConfig } from './config.ts'
 import { chooseReference, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
 import { type Job, measure } from './measure.ts'
@@ -110,8 +110,7 @@ async function run(flags: RunFlags, command: Command): Promise<number> {
       makePlan({
         contenders: planned,
         scenarios,
-        objects: config.objects,
-        concurrency: config.concurrency,
+        ...gridOf(loaded, planned.filter(({ unavailable }) => unavailable === undefined).length),
         dataset: { recordBytes: config.recordBytes, compressibility: config.compressibility },
         seed,
         forks: stages.forks,

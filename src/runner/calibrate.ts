@@ -14,7 +14,7 @@ export interface Durations {
 }
 
 /** Where the fastest would be over before it can be timed well, the batch of the slowest may last this much longer. */
-const stretchMax = 3
+const stretchMax = 2
 /** What a batch of the fastest contender should last. */
 const fastestNs = 2e6
 const warmupBatchesMax = 30

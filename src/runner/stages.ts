@@ -37,8 +37,9 @@ export function forksWithin(blockNs: number, leftNs: number, most: number): numb
 const cellNs = 550e6
 /** With a tight budget, the least. */
 const cellNsMin = 60e6
-/** Starting processes, filling stores, verifying, for one setting. */
-const overheadNs = 400e6
+/** Starting processes, filling stores, verifying: for one setting, and for each of its cells. */
+const settingOverheadNs = 250e6
+const cellOverheadNs = 200e6
 /** Share of the budget that is planned; the rest is for calibration and surprises. */
 const plannedShare = 0.75
 /** Share of a cell's time that goes into warming up. */
@@ -56,7 +57,7 @@ export function durationsWithin(
 ): Durations {
   const blockNs =
     budgetNs === undefined ? Number.POSITIVE_INFINITY : (plannedShare * budgetNs) / forkLadder[0]!
-  const affordableNs = (blockNs - settings * overheadNs) / Math.max(1, cells)
+  const affordableNs = (blockNs - settings * settingOverheadNs) / Math.max(1, cells) - cellOverheadNs
   const chosenNs = Math.min(cellNs, Math.max(cellNsMin, affordableNs))
   return { warmupNs: chosenNs * warmupShare, batchNs: (chosenNs * (1 - warmupShare)) / batches }
 }

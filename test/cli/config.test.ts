@@ -2,7 +2,7 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { describeConfig, loadConfig } from '../../src/cli/config.ts'
+import { describeConfig, gridOf, loadConfig } from '../../src/cli/config.ts'
 import { parseContender, resolveContender, resolveContenders } from '../../src/cli/contenders.ts'
 
 function configFile(name: string, text: string): string {
@@ -91,4 +91,14 @@ test('a config file that is not there, not readable or has unknown settings is r
   await expect(loadConfig({}, configFile('c.json', '{ "object": [1] }'))).rejects.toThrow(
     'did you mean "objects"?',
   )
+})
+
+test('a grid that nobody chose shrinks for a crowd of contenders; one that somebody chose stays', async () => {
+  const bare = await loadConfig({}, undefined)
+  expect(gridOf(bare, 3)).toEqual({ objects: bare.config.objects, concurrency: bare.config.concurrency })
+  const crowded = gridOf(bare, 6)
+  expect(crowded.objects).toEqual([5])
+  expect(crowded.concurrency.map(({ kind }) => kind)).toEqual(['async', 'threads', 'processes'])
+  const chosen = await loadConfig({ objects: '1,20' }, undefined)
+  expect(gridOf(chosen, 6).objects).toEqual([1, 20])
 })

@@ -55,7 +55,7 @@ test('a fast contender beside a slow one gets a longer batch, within limits', ()
     1,
     durations,
   )
-  expect(operations).toBe(600)
+  expect(operations).toBe(400)
 })
 
 test('an operation of seconds is still measured, one at a time', () => {

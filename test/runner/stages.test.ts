@@ -26,9 +26,9 @@ test('a tight budget shortens batches, down to a limit, so that the fewest forks
   const unhurried = durationsWithin(undefined, 40, 100, 5)
   expect(total(unhurried)).toBeCloseTo(550e6)
   expect(durationsWithin(3600e9, 40, 100, 5)).toEqual(unhurried)
-  const hurried = durationsWithin(240e9, 38, 84, 5)
-  expect(total(hurried)).toBeLessThan(200e6)
-  expect(6 * (84 * total(hurried) + 38 * 400e6)).toBeLessThanOrEqual(0.75 * 240e9 * 1.001)
+  const hurried = durationsWithin(240e9, 14, 60, 5)
+  expect(total(hurried)).toBeLessThan(300e6)
+  expect(6 * (60 * (total(hurried) + 200e6) + 14 * 250e6)).toBeLessThanOrEqual(0.75 * 240e9 * 1.001)
   expect(total(durationsWithin(1e9, 38, 84, 5))).toBeCloseTo(60e6)
 })
 

@@ -42,6 +42,9 @@ export interface ServerStatus {
   readonly residentBytes: number
 }
 
+/** How the system says that the other end is gone. */
+const vanished: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
+
 export class ZeoServer {
   readonly settings: Required<Omit<ServerSettings, 'token' | 'limits'>> &
     Pick<ServerSettings, 'token'> & { readonly limits: ServerLimits }
@@ -80,6 +83,8 @@ export class ZeoServer {
     this.#connections.delete(connection)
     if (error === undefined || this.isClosing) return
     this.counts.dropped++
+    // A client that dies is no oddity, but what became of its connection is counted.
+    if (vanished.has((error as NodeJS.ErrnoException).code ?? '')) return
     this.settings.log(`${connection.channel.peer}: connection lost: ${describeError(error)}`)
   }
 

@@ -40,6 +40,9 @@ export interface SqliteDriver {
   connect(path: string, options: ConnectOptions): SqliteConnection
 }
 
+/** How long opening waits for others who are just opening or closing the same file. */
+const joinLimitMs = 5000
+
 /** @throws ShootoutError `driver-missing` */
 export async function loadDriver(): Promise<SqliteDriver> {
   const module = await importDriver(driverPackage, () => import('better-sqlite3'))
@@ -47,9 +50,14 @@ export async function loadDriver(): Promise<SqliteDriver> {
   return {
     connect(path, { readOnly, counters }) {
       try {
-        // A timeout of 0: SQLite's own waiting would freeze the event loop, and with it whoever holds the lock.
-        const options = { timeout: 0, readonly: readOnly, fileMustExist: readOnly }
-        return new Connection(new Database(path, options), path, counters)
+        const options = { timeout: joinLimitMs, readonly: readOnly, fileMustExist: readOnly }
+        const database = new Database(path, options)
+        // The first read joins the log. It may find the file locked for a moment by somebody who begins the log or, as
+        // the last to leave, ends it; they do that in one call, so waiting for them here cannot freeze them.
+        database.pragma('schema_version')
+        // From here on what is busy is busy: SQLite's own waiting would freeze whoever holds the lock in this loop.
+        database.pragma('busy_timeout = 0')
+        return new Connection(database, path, counters)
       } catch (error) {
         throw sqliteError(error, path)
       }
