@@ -13,3 +13,16 @@ test('processes that open and close one SQLite store at once never find it locke
   )
   expect(opened.filter(({ status }) => status === 'rejected')).toEqual([])
 })
+
+test('processes that make one fresh SQLite store at once all find it theirs', async () => {
+  const folder = newFolder()
+  for (let round = 0; round < 12; round++) {
+    const path = join(folder, `fresh-${round}.sqlite`)
+    const opened = await Promise.allSettled(
+      Array.from({ length: 4 }, () =>
+        promisify(execFile)(process.execPath, [fixture('open-and-close.js'), path, '1']),
+      ),
+    )
+    expect(opened.filter(({ status }) => status === 'rejected')).toEqual([])
+  }
+})

@@ -10,7 +10,7 @@ import { Checkpointer } from './checkpoint.ts'
 import type { SqliteConnection, SqliteDriver } from './driver.ts'
 import { SqlitePackSession } from './pack-session.ts'
 import { SqliteReader } from './reader.ts'
-import { checkSchema, createSchema } from './schema.ts'
+import { createSchema, readSchema } from './schema.ts'
 import { WriteSession } from './write-session.ts'
 import { SqliteWriter } from './writer.ts'
 
@@ -55,7 +55,7 @@ export class SqliteAdapter implements SqlAdapter {
     const connection = this.#connect()
     const wanted = { path: this.#settings.path, history: this.#settings.history }
     try {
-      const isEmpty = await whileBusy(this.#patience, () => checkSchema(connection, wanted))
+      const isEmpty = await whileBusy(this.#patience, () => readSchema(connection, wanted))
       if (isEmpty && this.#context.readOnly === true) {
         throw new ShootoutError(
           'no-store',

@@ -44,10 +44,21 @@ export interface SchemaWanted {
 }
 
 /**
- * True when the file is empty and the schema is still to be made.
+ * True when the file is empty and the schema is still to be made. Looks at one snapshot: somebody else may be making
+ * the schema at this moment, and half of before with half of after would look like a foreign database.
  * @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`
  */
-export function checkSchema(connection: SqliteConnection, { path, history }: SchemaWanted): boolean {
+export function readSchema(connection: SqliteConnection, wanted: SchemaWanted): boolean {
+  connection.execute('BEGIN')
+  try {
+    return checkSchema(connection, wanted)
+  } finally {
+    if (connection.inTransaction) connection.execute('COMMIT')
+  }
+}
+
+/** The caller holds a transaction. */
+function checkSchema(connection: SqliteConnection, { path, history }: SchemaWanted): boolean {
   const id = connection.pragma('application_id')
   if (id !== applicationId) {
     const tables = connection.prepare('SELECT count(*) FROM sqlite_master').get()![0]
