@@ -247,7 +247,9 @@ export const mutants: readonly MutantCase[] = [
           voted.finish((tid) => {
             try {
               onTid?.(tid)
-            } catch {}
+            } catch {
+              // Swallowing it is the defect that the suite has to notice.
+            }
           }),
       }),
     },
