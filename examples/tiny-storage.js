@@ -75,6 +75,7 @@ export default defineStorage({
     iteration: false, // would need `iterate`
     pack: false, // would need `pack`
     prefetch: false,
+    blobs: false,
   }),
   open: (_options, context) => mvccAdapter(new TinyStore(), context),
 })

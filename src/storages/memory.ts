@@ -217,6 +217,7 @@ export default defineStorage({
     iteration: true,
     pack: true,
     prefetch: false,
+    blobs: false,
   }),
   open: ({ history }, context) => mvccAdapter(new MemoryStore(history), context),
 })

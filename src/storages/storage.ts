@@ -67,6 +67,8 @@ export interface Capabilities {
   readonly pack: boolean
   /** `StorageInstance.prefetch`, and `loadMany` is one request. */
   readonly prefetch: boolean
+  /** `Transaction.storeBlob`, `StorageInstance.openBlob`; with `iteration`, records carry their blobs. */
+  readonly blobs: boolean
 }
 
 // --- The module -----------------------------------------------------------------------------------------------------
@@ -241,6 +243,15 @@ export interface ObjectRecord {
   readonly oid: Oid
   /** Null: the object was deleted, or its creation undone. */
   readonly data: Uint8Array | null
+  /** The blob of this revision, where it has one. Usable until the iterator asks for the next transaction. */
+  readonly blob?: RecordedBlob
+}
+
+/** A blob inside an iterated transaction. */
+export interface RecordedBlob {
+  readonly bytes: number
+  /** The content from the start, in chunks of the storage's choice. Each call starts anew. */
+  chunks(): AsyncIterable<Uint8Array>
 }
 
 /** Who committed, and why. Kept by storages with `iteration`, ignored by others. */
@@ -303,6 +314,12 @@ export interface StorageInstance {
   loadBefore(oid: Oid, before: Tid): Awaitable<RevisionSpan | undefined>
   /** Brings objects into the storage's cache, as one request; a hint. Resolves when they are there. */
   prefetch?(oids: readonly Oid[]): Awaitable<void>
+  /**
+   * Opens the blob of the revision of `oid` that the snapshot shows; undefined when that revision has none. The reader
+   * is independent of the snapshot: it answers until it is closed, also after the blob was replaced or packed away.
+   * @throws ObjectNotFoundError as `load` does
+   */
+  openBlob?(oid: Oid): Awaitable<BlobReader | undefined>
   /** Object ids that nobody has ever been given, in ascending order. */
   newOids(count: number): Awaitable<readonly Oid[]>
   /** Revisions of one object, newest first. @throws ObjectNotFoundError */
@@ -318,6 +335,26 @@ export interface StorageInstance {
   /** Ends this instance, aborting its transaction if one is open. Releasing twice is fine. */
   release(): Awaitable<void>
 }
+
+/**
+ * A blob: bytes that belong to one revision of an object and may be more than fit in memory, so they are streamed both
+ * ways. Immutable like the revision; replaced by storing the object anew.
+ */
+export interface BlobReader {
+  /** Tid of the transaction that wrote it. */
+  readonly serial: Tid
+  readonly bytes: number
+  /**
+   * `length` bytes from `position`, fewer where the blob ends before.
+   * @throws CorruptDataError when what is read is not what was stored
+   */
+  read(position: number, length: number): Awaitable<Uint8Array>
+  /** Frees what is held open. Closing twice is fine; reading afterwards raises ClosedError. */
+  close(): Awaitable<void>
+}
+
+/** Where the bytes of a new blob come from: chunks of any size, taken once, in order, one at a time. */
+export type BlobSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
 /** A revision and when it was replaced. */
 export interface RevisionSpan extends Revision {
@@ -347,6 +384,14 @@ export interface Transaction {
    * @throws ConflictError when somebody else committed a newer revision and it cannot be merged (or at vote)
    */
   store(oid: Oid, serial: Tid, data: Uint8Array): Awaitable<void>
+  /**
+   * As `store`, with a blob: the bytes of `source` belong to this revision. Resolves when all of them were taken and
+   * written down, so that nothing of the blob is held in memory; what `source` throws is thrown here, and the
+   * transaction can then only abort. A plain `store` makes a revision without blob, whatever the one before had; a
+   * second `store` or `storeBlob` of the same object replaces the first. A conflict on an object whose revision, on
+   * either side, has a blob is never resolved: there is no merging of blobs.
+   */
+  storeBlob?(oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource): Promise<void>
   /**
    * Declares that this transaction is only right if `serial` is still the current revision of `oid` when it commits.
    * After a successful vote it stays current until the transaction ends.

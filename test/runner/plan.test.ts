@@ -26,6 +26,7 @@ function contender(
     iteration: false,
     pack: false,
     prefetch: false,
+    blobs: false,
     ...capabilities,
   }
   return {

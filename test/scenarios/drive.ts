@@ -37,6 +37,7 @@ export const everything: Capabilities = {
   iteration: false,
   pack: false,
   prefetch: true,
+  blobs: false,
 }
 
 /** Everything that happens to one fork, its audit included. Returns what the audit saw. */

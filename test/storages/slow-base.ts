@@ -111,6 +111,7 @@ export default defineStorage({
     iteration: true,
     pack: false,
     prefetch: false,
+    blobs: false,
   }),
   open: (_options, context) => mvccAdapter(new SlowStore(), context),
 })

@@ -58,6 +58,7 @@ export default defineStorage<typeof options, SharedLog>({
     iteration: true,
     pack: true,
     prefetch: false,
+    blobs: false,
   }),
 
   async provision(given, context) {

@@ -143,6 +143,7 @@ function capabilities({ serve, durability, history }: Options): Capabilities {
     iteration: keepsHistory || serve === 'memory',
     pack: false,
     prefetch: true,
+    blobs: false,
   }
 }
 

@@ -79,5 +79,6 @@ export function servedCapabilities(capabilities: ReturnType<StorageModule['capab
     conflictResolution: true,
     pack: false,
     prefetch: true,
+    blobs: false,
   }
 }

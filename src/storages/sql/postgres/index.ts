@@ -57,6 +57,7 @@ export default defineStorage({
     iteration: history,
     pack: true,
     prefetch: true,
+    blobs: false,
   }),
 
   async provision(given, context) {

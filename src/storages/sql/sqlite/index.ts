@@ -48,6 +48,7 @@ export default defineStorage({
     iteration: history,
     pack: true,
     prefetch: true,
+    blobs: false,
   }),
 
   async provision(options, context) {
