@@ -157,7 +157,7 @@ function findMismatches(
         .join('.'),
     // The seed only decides which random bytes: it changes no size and no count.
     dataset: ({ dataset: { recordBytes, compressibility } }) =>
-      `records of ${recordBytes} bytes, compressibility ${compressibility}`,
+      `records of ${typeof recordBytes === 'number' ? `${recordBytes} bytes` : JSON.stringify(recordBytes)}, compressibility ${compressibility}`,
   }
   const mismatches: Mismatch[] = []
   for (const [field, read] of Object.entries(fields)) {

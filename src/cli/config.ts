@@ -8,7 +8,8 @@ import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { closestName, UsageError } from '../core/errors.ts'
-import { parseBytes, parseDuration } from '../core/units.ts'
+import { checkedRecordSizes, type RecordSizes } from '../core/record-sizes.ts'
+import { parseDuration } from '../core/units.ts'
 import { type Concurrency, type ConcurrencyKind, concurrencyKinds } from '../results/schema.ts'
 import { storageNames } from '../storages/registry.ts'
 import { type ContenderRequest, parseContender } from './contenders.ts'
@@ -27,7 +28,7 @@ export interface RunConfig {
   readonly budget: number
   /** Wanted half-width of intervals, as a share. */
   readonly precision: number | undefined
-  readonly recordBytes: number
+  readonly recordBytes: RecordSizes
   readonly compressibility: number
   readonly seed: string | undefined
   /** The contender that ratios refer to. */
@@ -123,13 +124,7 @@ const readers: Readers = {
     if (!(share > 0 && share < 1)) throw bad('precision', value, 'a share such as 2% or 0.02')
     return share
   },
-  recordBytes: (value) => {
-    const bytes = typeof value === 'number' ? value : parseBytes(text(value, 'record size'))
-    // Below this there is no room for what every record must hold.
-    if (bytes < 64 || bytes > 256 * 1024 ** 2)
-      throw bad('record size', value, 'a size from 64 bytes to 256mb')
-    return bytes
-  },
+  recordBytes: checkedRecordSizes,
   compressibility: (value) => {
     const share = Number(value)
     if (!(share >= 0 && share <= 1)) throw bad('compressibility', value, 'a number from 0 to 1')

@@ -71,7 +71,7 @@ export function registerGate(program: Command): void {
         .choices(['fail', 'pass'])
         .default('fail'),
     )
-    .option('--record-bytes <size>', 'exact size of each record')
+    .option('--record-bytes <size>', 'exact size of records: 300, 100-4kb, or 200:70,64kb:30')
     .option('--compressibility <share>', 'share of a record that a compressor can remove, 0 to 1')
     .option('--seed <text>', 'seed of data, order and everything else random')
     .option('--folder <path>', 'where stores are made: the disk to measure')

@@ -53,7 +53,10 @@ export function registerRun(program: Command): void {
     .option('--budget <duration>', 'what the run may take; decides the number of forks (default: 4m)')
     .option('--precision <share>', 'wanted half-width of intervals, such as 2%; decides the number of forks')
     .option('--batches <n>', 'measured batches per fork')
-    .option('--record-bytes <size>', 'exact size of each record')
+    .option(
+      '--record-bytes <size>',
+      'exact size of records: 300, 100-4kb (uniform), or 200:70,64kb:30 (sizes with weights)',
+    )
     .option('--compressibility <share>', 'share of a record that a compressor can remove, 0 to 1')
     .option('--seed <text>', 'seed of data, order and everything else random')
     .option('--reference <label>', 'the contender that ratios refer to')

@@ -51,8 +51,9 @@ function parse(
   return Math.round(Number(match[1]) * factor)
 }
 
-/** `1.5 GB`: three significant digits. */
+/** `300 B`, `1.50 GB`: three significant digits, or the whole number where bytes are few. */
 export function formatBytes(bytes: number): string {
+  if (bytes < 1024 && Number.isInteger(bytes)) return `${bytes} B`
   const units = ['B', 'KB', 'MB', 'GB', 'TB']
   let value = bytes
   let unit = 0

@@ -4,6 +4,7 @@
  */
 
 import type { Analysis, Group, Place, Ranking, Tier } from '../analysis/model.ts'
+import { describeRecordSizes } from '../core/record-sizes.ts'
 import { formatBytes, formatDuration, formatWait } from '../core/units.ts'
 import type { SuiteLine } from '../results/schema.ts'
 import { durabilityText, intervalText, percentText, rangeText, timesText } from './phrases.ts'
@@ -109,7 +110,7 @@ export function runSentence({ suite, end, groups, summary: { counts } }: Analysi
     ...time,
     cells.join(', '),
     forksText(groups, suite),
-    `records of ${formatBytes(dataset.recordBytes)}`,
+    `records of ${describeRecordSizes(dataset.recordBytes)}`,
     `seed ${suite.seed}`,
     `plan ${suite.planHash}`,
   ].join(' · ')

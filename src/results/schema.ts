@@ -11,6 +11,7 @@
  */
 
 import type { PlainError } from '../core/errors.ts'
+import type { RecordSizes } from '../core/record-sizes.ts'
 
 /** Raised when a reader of the old version would misread the new one. */
 export const schemaVersion = 1
@@ -53,7 +54,8 @@ export interface Setting {
 }
 
 export interface DatasetRecord {
-  readonly recordBytes: number
+  /** Exact bytes of each record, or how they are distributed. */
+  readonly recordBytes: RecordSizes
   readonly compressibility: number
   /** Of all options above and the seed: equal hashes, equal data. */
   readonly hash: string

@@ -3,6 +3,7 @@
  * line; a line that passes may be used as its type says.
  */
 
+import { isRecordSizes } from '../core/record-sizes.ts'
 import {
   type Check,
   hasFields,
@@ -18,6 +19,11 @@ import {
   isTime,
 } from './checks.ts'
 import { type CompletedFork, concurrencyKinds, type HistogramRecord, type ResultLine } from './schema.ts'
+
+const areSizes: Check = (value, at) =>
+  isRecordSizes(value)
+    ? undefined
+    : `${at} must be a number of bytes, { min, max } or { mix: [{ bytes, weight }] }, but is ${JSON.stringify(value)}`
 
 const isConcurrency = hasFields({ kind: isOneOf(...concurrencyKinds), workers: isPositive })
 
@@ -68,7 +74,7 @@ const isSuite = hasFields(
     contenders: isList(isContender, { lengthMin: 1 }),
     settings: isList(isSetting, { lengthMin: 1 }),
     scenarios: isMap(isText),
-    dataset: hasFields({ recordBytes: isAmount, compressibility: isAmount, hash: isText }),
+    dataset: hasFields({ recordBytes: areSizes, compressibility: isAmount, hash: isText }),
     environment: isEnvironment,
     reference: isText,
     profiled: isBoolean,

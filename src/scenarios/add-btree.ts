@@ -2,6 +2,7 @@
 
 import { VerificationError } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
+import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
 import { isPromise } from '../database/awaitable.ts'
 import { BTree } from '../database/b-tree.ts'
 import type { Connection } from '../database/connection.ts'
@@ -61,7 +62,10 @@ export default defineScenario<State>({
 
   async run(context, state) {
     const { objectsPerTransaction, dataset } = context.parameters
-    const step = Math.max(1, Math.floor(preparedBytesMax / (objectsPerTransaction * dataset.recordBytes)))
+    const step = Math.max(
+      1,
+      Math.floor(preparedBytesMax / (objectsPerTransaction * recordBytesMean(dataset.recordBytes))),
+    )
     for (let done = 0; done < context.operations; done += step) {
       await addSection(context, state, Math.min(step, context.operations - done))
     }
@@ -88,7 +92,11 @@ export default defineScenario<State>({
     mustBeAtLeast('records that connections stored', transfers.stores, objects + operations)
     mustEqual('records that the storage committed', counters.stores, transfers.stores)
     mustEqual('commits', counters.commits, operations)
-    mustBeAtLeast('bytes committed', counters.storedBytes, objects * parameters.dataset.recordBytes)
+    mustBeAtLeast(
+      'bytes committed',
+      counters.storedBytes,
+      objects * recordBytesMin(parameters.dataset.recordBytes),
+    )
   },
 
   async dispose(_context, { connection }) {

@@ -9,6 +9,7 @@
 import { VerificationError } from '../core/errors.ts'
 import type { Oid } from '../core/ids.ts'
 import type { Random } from '../core/random.ts'
+import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
 import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import { PersistentMap } from '../database/persistent-map.ts'
@@ -95,7 +96,7 @@ export default defineScenario<State>({
     mustBeAtLeast(
       'bytes committed',
       counters.storedBytes,
-      operations * objectsPerTransaction * dataset.recordBytes,
+      operations * objectsPerTransaction * recordBytesMin(dataset.recordBytes),
     )
   },
 
@@ -106,7 +107,10 @@ export default defineScenario<State>({
 })
 
 function operationsPerSection({ objectsPerTransaction, dataset }: ScenarioParameters): number {
-  return Math.max(1, Math.floor(preparedBytesMax / (objectsPerTransaction * dataset.recordBytes)))
+  return Math.max(
+    1,
+    Math.floor(preparedBytesMax / (objectsPerTransaction * recordBytesMean(dataset.recordBytes))),
+  )
 }
 
 async function addSection(context: ScenarioContext, state: State, operations: number): Promise<void> {

@@ -10,6 +10,7 @@
 import { createHash } from 'node:crypto'
 import { VerificationError } from '../core/errors.ts'
 import { hash } from '../core/random.ts'
+import { recordBytesMean } from '../core/record-sizes.ts'
 import type { Connection } from '../database/connection.ts'
 import { PersistentMap } from '../database/persistent-map.ts'
 import { Item, Payload, sharedOwner } from './payload.ts'
@@ -67,7 +68,7 @@ async function fillGroup(
   const { database, parameters } = context
   const step = Math.max(
     1,
-    Math.min(pageSize, Math.floor(fillBytesPerCommit / parameters.dataset.recordBytes)),
+    Math.min(pageSize, Math.floor(fillBytesPerCommit / recordBytesMean(parameters.dataset.recordBytes))),
   )
   await database.transact(async (connection) => {
     const dataset = await datasetOf(connection)

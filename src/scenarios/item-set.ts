@@ -4,6 +4,7 @@
  */
 
 import { VerificationError } from '../core/errors.ts'
+import { recordBytesMax, recordBytesMean } from '../core/record-sizes.ts'
 import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Awaitable } from '../storages/storage.ts'
@@ -22,7 +23,7 @@ const bytesMax = 64 * 1024 ** 2
 export function itemsPerWorker(parameters: ScenarioParameters): number {
   const { objectsPerTransaction: each, workers, dataset } = parameters
   const wanted = Math.max(objectsWanted, groupsWanted * each)
-  const most = Math.min(objectsMax, bytesMax / dataset.recordBytes) / workers
+  const most = Math.min(objectsMax, bytesMax / recordBytesMean(dataset.recordBytes)) / workers
   return each * Math.max(2, Math.floor(Math.min(wanted, most) / each))
 }
 
@@ -64,7 +65,7 @@ export class ItemSet {
         )
       }
       // The whole set has to fit, or objects that a scenario needs live would be forgotten between transactions.
-      const { recordBytes } = context.parameters.dataset
+      const recordBytes = recordBytesMax(context.parameters.dataset.recordBytes)
       connection.limitCache({
         objects: 2 * items.length + 1000,
         bytes: 2 * items.length * recordBytes + 1024 ** 2,

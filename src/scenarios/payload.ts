@@ -1,5 +1,5 @@
 /**
- * What the objects of a benchmark hold: records of an exact size, with content that follows from a seed, so that every
+ * What the objects of a benchmark hold: records of exact sizes, with content that follows from a seed, so that every
  * contender stores the same bytes and every read can be checked in full without keeping a copy.
  *
  * Content: owner, index and version of the object (4 bytes each, big-endian), then pseudo-random bytes that depend on
@@ -8,6 +8,7 @@
  */
 
 import { CorruptDataError, UsageError, VerificationError } from '../core/errors.ts'
+import { recordBytesAt, recordBytesMin } from '../core/record-sizes.ts'
 import { PersistentObject, type Value } from '../database/persistent.ts'
 import { encodeRecord } from '../database/record-encoder.ts'
 import { registerClass } from '../database/standard-classes.ts'
@@ -34,12 +35,13 @@ export const headerBytes = 12
 const recordOverheadBytes = encodeRecord(Item.className, new Uint8Array(0)).length
 
 const fillByte = 0x2e
+const sizeVersion = 0xff_ff_ff_ff
 
 export class Payload {
   readonly seed: number
-  /** Bytes of content in each record of `dataset.recordBytes`. */
-  readonly contentBytes: number
-  readonly #randomEnd: number
+  readonly #dataset: DatasetOptions
+  /** First byte of each content that is random. */
+  readonly #start: number
 
   /**
    * @param reservedBytes bytes after the header that the scenario fills in itself; written as zero
@@ -47,47 +49,55 @@ export class Payload {
    */
   constructor(seed: number, dataset: DatasetOptions, reservedBytes = 0) {
     this.seed = seed
-    this.contentBytes = dataset.recordBytes - recordOverheadBytes
-    const start = headerBytes + reservedBytes
-    if (this.contentBytes < start) {
+    this.#dataset = dataset
+    this.#start = headerBytes + reservedBytes
+    const smallest = recordBytesMin(dataset.recordBytes)
+    const needed = recordOverheadBytes + this.#start
+    if (smallest < needed) {
       throw new UsageError(
         'record-too-small',
-        `records of ${dataset.recordBytes} bytes are too small for this scenario; it needs at least ${recordOverheadBytes + start}`,
-        { details: { recordBytes: dataset.recordBytes, recordBytesMin: recordOverheadBytes + start } },
+        `records of ${smallest} bytes are too small for this scenario; it needs at least ${needed}`,
+        { details: { recordBytes: smallest, recordBytesMin: needed } },
       )
     }
-    this.#start = start
-    this.#randomEnd = start + Math.round((this.contentBytes - start) * (1 - dataset.compressibility))
     const record = encodeRecord(Item.className, this.make(0, 0, 0))
-    if (record.length !== dataset.recordBytes) {
-      throw new Error(
-        `an item's record has ${record.length} bytes where ${dataset.recordBytes} were asked for`,
-      )
+    const wanted = this.recordBytesOf(0, 0)
+    if (record.length !== wanted) {
+      throw new Error(`an item's record has ${record.length} bytes where ${wanted} were asked for`)
     }
   }
 
-  readonly #start: number
+  /** Bytes of every version of one object's record. */
+  recordBytesOf(owner: number, index: number): number {
+    const { recordBytes } = this.#dataset
+    if (typeof recordBytes === 'number') return recordBytes
+    // A version that no object has, so that the size has nothing to do with the content.
+    return recordBytesAt(recordBytes, (this.#firstWord(owner, index, sizeVersion) >>> 0) / 2 ** 32)
+  }
 
   /** The content of one version of one object. */
   make(owner: number, index: number, version: number): Uint8Array {
-    const content = new Uint8Array(this.contentBytes)
+    const contentBytes = this.recordBytesOf(owner, index) - recordOverheadBytes
+    const randomEnd =
+      this.#start + Math.round((contentBytes - this.#start) * (1 - this.#dataset.compressibility))
+    const content = new Uint8Array(contentBytes)
     writeUint32(content, 0, owner)
     writeUint32(content, 4, index)
     writeUint32(content, 8, version)
     let word = this.#firstWord(owner, index, version)
     let position = this.#start
-    while (position + 4 <= this.#randomEnd) {
+    while (position + 4 <= randomEnd) {
       word = nextWord(word)
       content[position++] = word
       content[position++] = word >>> 8
       content[position++] = word >>> 16
       content[position++] = word >>> 24
     }
-    for (; position < this.#randomEnd; position++) {
+    for (; position < randomEnd; position++) {
       word = nextWord(word)
       content[position] = word
     }
-    content.fill(fillByte, this.#randomEnd)
+    content.fill(fillByte, randomEnd)
     return content
   }
 

@@ -14,13 +14,17 @@
  */
 
 import type { Random } from '../core/random.ts'
+import type { RecordSizes } from '../core/record-sizes.ts'
 import type { Database } from '../database/database.ts'
 import type { Awaitable, Capabilities, StorageCounters } from '../storages/storage.ts'
 
 /** What the data look like. The hash of this, the scenario and the seed identifies the data set. */
 export interface DatasetOptions {
-  /** Exact bytes of each object's record, as the storage sees it. */
-  readonly recordBytes: number
+  /**
+   * Exact bytes of each object's record, as the storage sees it. Where they are distributed, the size of an object
+   * follows from the seed, its owner and its index: all its versions are of the same size.
+   */
+  readonly recordBytes: RecordSizes
   /** 0 = random bytes, 1 = all the same. The share of a record that a compressor can remove, roughly. */
   readonly compressibility: number
 }

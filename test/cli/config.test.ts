@@ -77,7 +77,12 @@ const badFlags: readonly (readonly [flags: Record<string, string>, message: stri
   [{ objects: '0' }, '--objects: objects: "0" is not an integer from 1'],
   [{ objects: '1,,2' }, '--objects: objects: "1,,2" is not a list'],
   [{ budget: '4 parsecs' }, '--budget: "4 parsecs" is not a duration'],
-  [{ recordBytes: '12' }, '--record-bytes: record size: "12" is not a size from 64 bytes'],
+  [{ recordBytes: '12' }, '--record-bytes: record size 12 B: records have from 64 bytes to 256mb'],
+  [{ recordBytes: '4kb-100' }, 'the lower bound is above the upper one'],
+  [{ recordBytes: '100-200-300' }, 'a range has two bounds'],
+  [{ recordBytes: '100:x' }, '"100:x" is not SIZE:WEIGHT'],
+  [{ recordBytes: '100:1,64' }, '"64" is not SIZE:WEIGHT'],
+  [{ recordBytes: '64-1gb' }, 'records have from 64 bytes to 256mb'],
   [{ compressibility: '2' }, '--compressibility: compressibility: "2" is not a number from 0 to 1'],
 ]
 

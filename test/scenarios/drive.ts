@@ -4,6 +4,7 @@
  */
 
 import { Random } from '../../src/core/random.ts'
+import type { RecordSizes } from '../../src/core/record-sizes.ts'
 import { Database } from '../../src/database/database.ts'
 import type {
   ForkTotals,
@@ -18,7 +19,7 @@ export interface Drive {
   readonly objectsPerTransaction: number
   readonly operations: number
   readonly batches?: number
-  readonly recordBytes?: number
+  readonly recordBytes?: RecordSizes
   readonly compressibility?: number
   readonly seed?: string
   /** Called at the start of each timed section, once for all workers. */

@@ -45,6 +45,18 @@ describe.each([
     expect(bytesOf(last) - bytesOf(first)).toBeLessThan(30)
   })
 
+  test('sizes of a distribution are exact, record by record', async () => {
+    const storage = new TestStorage({ waits })
+    const recordBytes = { min: 100, max: 400 }
+    await drive(add, storage, { ...how, recordBytes })
+    const sizes = [...storage.revisions.values()]
+      .filter((list) => isItem(list[0]!.data))
+      .map(([revision]) => revision!.data.length)
+    expect(sizes).toHaveLength(objects)
+    for (const size of sizes) expect(size >= 100 && size <= 400).toBe(true)
+    expect(new Set(sizes).size).toBeGreaterThan(Math.min(5, objects - 2))
+  })
+
   test('update gives every object new content of the same size and loads nothing', async () => {
     const storage = new TestStorage({ waits })
     const totals = await drive(update, storage, how)

@@ -1,6 +1,7 @@
 import { deflateSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { VerificationError } from '../../src/core/errors.ts'
+import { parseRecordSizes } from '../../src/core/record-sizes.ts'
 import { encodeRecord } from '../../src/database/record-encoder.ts'
 import { Item, indexOf, Payload, versionOf } from '../../src/scenarios/payload.ts'
 
@@ -16,6 +17,32 @@ describe('a payload', () => {
       }
     },
   )
+
+  test('has the sizes of the distribution, an object the same one in every version', () => {
+    const recordBytes = { min: 100, max: 109 }
+    const payload = new Payload(1, { recordBytes, compressibility: 0.5 })
+    const counts = new Map<number, number>()
+    for (let index = 0; index < 10_000; index++) {
+      const bytes = record(payload, index).length
+      expect(bytes).toBe(payload.recordBytesOf(0, index))
+      counts.set(bytes, (counts.get(bytes) ?? 0) + 1)
+    }
+    expect([...counts.keys()].sort()).toEqual([100, 101, 102, 103, 104, 105, 106, 107, 108, 109])
+    // Six standard deviations of a binomial count with n = 10 000, p = 0.1.
+    for (const count of counts.values()) expect(Math.abs(count - 1000)).toBeLessThan(180)
+    expect(payload.make(3, 7, 5).length).toBe(payload.make(3, 7, 0).length)
+  })
+
+  test('mixes sizes by their weights', () => {
+    const recordBytes = parseRecordSizes('100:70,1kb:25,4kb:5')
+    const payload = new Payload(2, { recordBytes, compressibility: 0.5 })
+    const sizes = Array.from({ length: 10_000 }, (_, index) => payload.recordBytesOf(1, index))
+    const share = (bytes: number) => sizes.filter((one) => one === bytes).length / sizes.length
+    expect(share(100)).toBeCloseTo(0.7, 1)
+    expect(share(1024)).toBeCloseTo(0.25, 1)
+    expect(share(4096)).toBeCloseTo(0.05, 1)
+    expect(share(100) + share(1024) + share(4096)).toBeCloseTo(1, 12)
+  })
 
   test('says what the least size is', () => {
     expect(() => new Payload(1, { recordBytes: 33, compressibility: 0 })).toThrow(/at least 34/)

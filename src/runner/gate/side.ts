@@ -2,6 +2,7 @@
 
 import { ShootoutError, toPlainError } from '../../core/errors.ts'
 import { siblingModule } from '../../core/load-module.ts'
+import { scaledRecordSizes } from '../../core/record-sizes.ts'
 import type { GateFailure, Side } from '../../results/gate-schema.ts'
 import type { CompletedFork, DatasetRecord, FailedFork, Setting } from '../../results/schema.ts'
 import type { ScenarioModule } from '../../scenarios/scenario.ts'
@@ -147,7 +148,7 @@ export class ForkFactory {
           objectsPerTransaction: setting.objects,
           workers: setting.concurrency.workers,
           dataset: {
-            recordBytes: Math.round(dataset.recordBytes * (1 + (burden?.recordBytes ?? 0))),
+            recordBytes: scaledRecordSizes(dataset.recordBytes, 1 + (burden?.recordBytes ?? 0)),
             compressibility: dataset.compressibility,
           },
         },
