@@ -31,6 +31,10 @@ export function summariseFork(line: CompletedFork): ForkSummary | undefined {
     throughputPerSecond:
       windowNs > 0 && windowOperations > 0 ? (windowOperations / windowNs) * 1e9 : undefined,
     cpuPerOperationNs: (line.cpuNs.user + line.cpuNs.system) / operations,
+    serverCpuPerOperationNs:
+      line.serverCpuNs === undefined
+        ? undefined
+        : (line.serverCpuNs.user + line.serverCpuNs.system) / operations,
     operations,
     latencies: latenciesOf(line),
     countersPerOperation: perOperation(line.counters),

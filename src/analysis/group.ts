@@ -66,6 +66,7 @@ function nothingMeasured({ fork }: CompletedFork): Failure {
 }
 
 function measured(contender: string, forks: readonly ForkSummary[]): Omit<MeasuredCell, 'ratio' | 'fastest'> {
+  const serverCpu = forks.flatMap((fork) => fork.serverCpuPerOperationNs ?? [])
   const throughputs = forks.flatMap((fork) => fork.throughputPerSecond ?? [])
   return {
     status: 'measured',
@@ -77,6 +78,7 @@ function measured(contender: string, forks: readonly ForkSummary[]): Omit<Measur
       ? latencyShares.map((share) => latency(forks, share))
       : [],
     cpuPerOperationNs: estimate(forks.map((fork) => fork.cpuPerOperationNs)),
+    serverCpuPerOperationNs: serverCpu.length === 0 ? undefined : median(serverCpu),
     countersPerOperation: medians(forks.map((fork) => fork.countersPerOperation)),
     talliesPerOperation: medians(forks.map((fork) => fork.talliesPerOperation)),
     gcPerOperationNs: median(forks.map((fork) => fork.gcPerOperationNs)),

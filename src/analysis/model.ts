@@ -40,6 +40,8 @@ export interface MeasuredCell {
   readonly throughputPerSecond: Estimate | undefined
   readonly latencies: readonly LatencyQuantile[]
   readonly cpuPerOperationNs: Estimate
+  /** Of servers that were started for the store, median over forks. Undefined where there are none. */
+  readonly serverCpuPerOperationNs: number | undefined
   /** Median over forks, of each counter and each tally that is not always 0. */
   readonly countersPerOperation: Readonly<Record<string, number>>
   readonly talliesPerOperation: Readonly<Record<string, number>>
@@ -86,6 +88,7 @@ export interface ForkSummary {
   readonly timePerOperationNs: number
   readonly throughputPerSecond: number | undefined
   readonly cpuPerOperationNs: number
+  readonly serverCpuPerOperationNs: number | undefined
   readonly operations: number
   readonly latencies: readonly { readonly share: number; readonly valueNs: number }[]
   readonly countersPerOperation: Readonly<Record<string, number>>

@@ -22,7 +22,7 @@ export interface CostRow {
 
 /** What stands below each such table. */
 export const costsLegend =
-  'Per operation, medians over forks. p50, p95, p99: single operations, closed loop, where every fork has enough of them. GC: pauses. Loop delay and resident memory: the greatest of all forks.'
+  'Per operation, medians over forks. p50, p95, p99: single operations, closed loop, where every fork has enough of them. CPU: of the workers; server CPU: of servers started for the store. GC: pauses. Loop delay and resident memory: the greatest of all forks.'
 
 export function costsOf(groups: readonly Group[]): Costs {
   const measured = groups.flatMap(({ setting, cells }) =>
@@ -36,14 +36,26 @@ export function costsOf(groups: readonly Group[]): Costs {
       ]),
     ),
   ]
+  const hasServers = measured.some(({ cell }) => cell.serverCpuPerOperationNs !== undefined)
   return {
-    names: ['p50', 'p95', 'p99', 'CPU', 'GC', 'loop delay', 'resident', ...counts],
+    names: [
+      'p50',
+      'p95',
+      'p99',
+      'CPU',
+      ...(hasServers ? ['server CPU'] : []),
+      'GC',
+      'loop delay',
+      'resident',
+      ...counts,
+    ],
     rows: measured.map(({ setting, cell }) => ({
       setting: settingText(setting),
       contender: cell.contender,
       values: [
         ...[0.5, 0.95, 0.99].map((share) => latencyText(cell, share)),
         formatDuration(cell.cpuPerOperationNs.median),
+        ...(hasServers ? [serverCpuText(cell)] : []),
         durationText(cell.gcPerOperationNs),
         durationText(cell.loopDelayNsMax),
         formatBytes(cell.residentBytesMax),
@@ -53,6 +65,10 @@ export function costsOf(groups: readonly Group[]): Costs {
       ],
     })),
   }
+}
+
+function serverCpuText({ serverCpuPerOperationNs }: MeasuredCell): string | undefined {
+  return serverCpuPerOperationNs === undefined ? undefined : durationText(serverCpuPerOperationNs)
 }
 
 function latencyText({ latencies }: MeasuredCell, share: number): string | undefined {

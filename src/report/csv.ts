@@ -35,6 +35,7 @@ const columns: readonly (readonly [string, (row: Row) => Value])[] = [
   ['gc_per_operation_ns', ({ measured }) => measured?.gcPerOperationNs],
   ['loop_delay_max_ns', ({ measured }) => measured?.loopDelayNsMax],
   ['resident_bytes_max', ({ measured }) => measured?.residentBytesMax],
+  ['server_cpu_per_operation_ns', ({ measured }) => measured?.serverCpuPerOperationNs],
 ]
 
 interface Row {

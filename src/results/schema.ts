@@ -156,6 +156,11 @@ export interface CompletedFork extends ForkId {
   readonly tallies: Readonly<Record<string, number>>
   /** CPU time of the worker processes over the timed sections of the measured batches, ns. */
   readonly cpuNs: { readonly user: number; readonly system: number }
+  /**
+   * CPU time of the server processes that were started for this store, from before the first to after the last
+   * measured batch, ns. Left out where there are none, or where the system does not tell.
+   */
+  readonly serverCpuNs?: { readonly user: number; readonly system: number }
   /** Pauses for garbage collection between the first and the last measured batch, all processes, ns. */
   readonly gcNs: number
   /** Longest delay of a timer of 10 ms in any worker's event loop over the measured batches, ns. */

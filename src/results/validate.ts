@@ -128,7 +128,7 @@ const hasCompletedFields = hasFields(
     residentBytesMax: isAmount,
     setupNs: isAmount,
   },
-  { latencies: isList(isHistogram) },
+  { latencies: isList(isHistogram), serverCpuNs: hasFields({ user: isAmount, system: isAmount }) },
 )
 
 const isCompletedFork: Check = (value, at) => {

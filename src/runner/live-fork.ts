@@ -6,6 +6,7 @@
 import { systemClock } from '../core/clock.ts'
 import { ShootoutError, toPlainError, VerificationError } from '../core/errors.ts'
 import type { OptionsSpec } from '../core/options.ts'
+import { type CpuTime, cpuTimeOfTrees } from '../core/process-cpu.ts'
 import type { BatchRecord, CompletedFork, FailedFork, ForkId } from '../results/schema.ts'
 import type { ForkTotals, ScenarioModule } from '../scenarios/scenario.ts'
 import {
@@ -39,6 +40,7 @@ export class LiveFork {
   readonly #batches: BatchRecord[] = []
   readonly #order: number[] = []
   #setupNs = 0
+  #serverCpuBefore: CpuTime | undefined
   #stopping: Promise<void> | undefined
   #step: StepName | 'audit' = 'start'
   #lastOrder: BatchOrder = { operations: 0, operationsPerLap: 1 }
@@ -73,12 +75,14 @@ export class LiveFork {
    */
   async measure(order: BatchOrder, position: number): Promise<void> {
     this.#lastOrder = order
+    if (this.#batches.length === 0) this.#serverCpuBefore = this.#readServerCpu()
     this.#batches.push(mergeBatch(await this.#do({ name: 'measure', ...order })))
     this.#order.push(position)
   }
 
   /** Verifies, audits and reports. @throws VerificationError among others */
   async complete(): Promise<CompletedFork> {
+    const serverCpuNs = this.#serverCpuSinceFirstBatch()
     await this.#do({ name: 'verify' })
     const reports = (await this.#do({ name: 'report' })).map(({ report }) => report!)
     let counters: StorageCounters = zeroCounters()
@@ -130,6 +134,7 @@ export class LiveFork {
       transfers,
       tallies,
       cpuNs,
+      ...(serverCpuNs === undefined ? {} : { serverCpuNs }),
       gcNs,
       loopDelayNsMax,
       residentBytesMax,
@@ -149,6 +154,18 @@ export class LiveFork {
       await this.#parts.store.dispose()
     })()
     return this.#stopping
+  }
+
+  #readServerCpu(): CpuTime | undefined {
+    const { processIds = [] } = this.#parts.store
+    return processIds.length === 0 ? undefined : cpuTimeOfTrees(processIds)
+  }
+
+  #serverCpuSinceFirstBatch(): CpuTime | undefined {
+    const before = this.#serverCpuBefore
+    const after = this.#readServerCpu()
+    if (before === undefined || after === undefined) return undefined
+    return { user: after.user - before.user, system: after.system - before.system }
   }
 
   async #do(step: Parameters<Workforce['step']>[0]): Promise<readonly StepResult[]> {

@@ -134,6 +134,11 @@ export interface Provision<S extends OptionsSpec> {
 export interface ProvisionedStore<S extends OptionsSpec> {
   /** Options with which any process of this machine opens this store. Plain data. */
   readonly options: OptionsOf<S>
+  /**
+   * Roots of the process trees of this machine that work for this store and nobody else: servers that were started for
+   * it. The processor time they use is reported beside that of the workers.
+   */
+  readonly processIds?: readonly number[]
   dispose(): Awaitable<void>
 }
 

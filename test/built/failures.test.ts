@@ -95,3 +95,13 @@ test('a matrix in which nothing can exist measures nothing, and says so with 4',
   expect(ran.code).toBe(4)
   expect(ran.stderr).toContain('memory can be opened by one process at a time')
 })
+
+test('a worker that has reported may end long before its siblings report', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const scenario = ['--scenario', fixture('straggling-scenario.js'), '--objects', '1', '--forks', '1']
+  const how = ['--storage', 'sqlite', ...scenario, '--concurrency', 'processes:2', '--out', out]
+  const ran = await shootout(['run', ...how], folder)
+  expect(forkLines(out)).toMatchObject([{ status: 'completed' }])
+  expect(ran.code).toBe(0)
+})

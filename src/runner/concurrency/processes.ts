@@ -150,6 +150,7 @@ class Child {
   readonly #process: ChildProcess
   readonly #ended: Promise<void>
   #lastWords = ''
+  #hasClosed = false
 
   constructor(onMessage: (message: FromIsolate) => void, onDeath: (how: string) => void) {
     this.#process = fork(fileURLToPath(siblingModule(import.meta.url, './process-entry')), {
@@ -160,7 +161,11 @@ class Child {
     this.#process.stderr!.setEncoding('utf8').on('data', (text: string) => {
       this.#lastWords = (this.#lastWords + text).slice(-lastWordsLimit)
     })
-    this.#process.on('message', (message) => onMessage(message as FromIsolate))
+    this.#process.on('message', (message: FromIsolate) => {
+      // Its part is done: it may end while its siblings are still at work.
+      if (message.type === 'closed') this.#hasClosed = true
+      else onMessage(message)
+    })
     this.#ended = new Promise((resolve) => {
       this.#process.once('error', (error) => {
         onDeath(error.message)
@@ -169,7 +174,8 @@ class Child {
       // `close` comes after `exit`, when standard error has been read to its end.
       this.#process.once('close', (code, signal) => {
         const words = this.#lastWords.trim()
-        onDeath(`${signal ?? `exit code ${code}`}${words === '' ? '' : `; it said: ${words}`}`)
+        if (!this.#hasClosed)
+          onDeath(`${signal ?? `exit code ${code}`}${words === '' ? '' : `; it said: ${words}`}`)
         resolve()
       })
     })

@@ -107,6 +107,11 @@ export class GuardedServer {
     })
   }
 
+  /** Of the shell that guards the server, which is below it. */
+  get pid(): number {
+    return this.#child.pid!
+  }
+
   /** Resolves when `probe` does. Ends the server and throws when that takes too long. */
   async untilReady(probe: () => Promise<void>): Promise<void> {
     const deadline = Date.now() + readyTimeoutMs

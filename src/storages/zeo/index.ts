@@ -91,6 +91,7 @@ export default defineStorage({
           )
           return {
             options: { ...given, address: formatAddress(server.address) },
+            processIds: [server.pid],
             async dispose() {
               await server.stop()
               await removeFolders()

@@ -108,7 +108,7 @@ async function provisionPrivate(
   try {
     const url = socketUrl(server)
     const control = await openControl(driver, url, 'mysql')
-    return await provisionOn(control, { ...given, url }, { binary: binaries.server }, () => server.stop())
+    return await provisionOn(control, { ...given, url }, { binary: binaries.server }, server)
   } catch (error) {
     await server.stop()
     throw error
@@ -124,27 +124,32 @@ async function provisionAt(
   const control = await openControl(driver, given.url, `mysql ${server}`)
   await dialectOf(control, `mysql ${server}`)
   await dropOrphans(control, (line) => context.log(line))
-  return provisionOn(control, given, { server }, async () => {})
+  return provisionOn(control, given, { server })
 }
 
 async function provisionOn(
   control: MySession,
   given: Options,
   where: Readonly<Record<string, string>>,
-  stop: () => Promise<void>,
+  privateServer?: { readonly pid: number; stop(): Promise<void> },
 ): Promise<Provision<typeof options>> {
   const { facts, durability } = await readFacts(control)
+  const processIds = privateServer === undefined ? [] : [privateServer.pid]
   return {
     available: true,
     facts: { ...facts, ...where },
     durability,
     async newStore(name) {
       const database = await createStoreDatabase(control, name)
-      return { options: { ...given, database }, dispose: () => dropStoreDatabase(control, database) }
+      return {
+        options: { ...given, database },
+        processIds,
+        dispose: () => dropStoreDatabase(control, database),
+      }
     },
     async dispose() {
       await control.close()
-      await stop()
+      await privateServer?.stop()
     },
   }
 }

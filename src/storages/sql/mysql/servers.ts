@@ -7,6 +7,7 @@ import { GuardedServer, isFile, makeServerFolder, run, serverError, unprivileged
 export interface PrivateServer {
   readonly socket: string
   readonly user: string
+  readonly pid: number
   stop(): Promise<void>
 }
 
@@ -61,7 +62,7 @@ export async function startServer(binaries: Binaries, wanted: ServerWanted): Pro
   const server = new GuardedServer('MariaDB or MySQL', command, { folder, identity, signal: 'TERM' })
   const found = { socket, user: 'root' }
   await server.untilReady(() => wanted.probe(found))
-  return { ...found, stop: () => server.stop() }
+  return { ...found, pid: server.pid, stop: () => server.stop() }
 }
 
 function installCommand({ server, install }: Binaries, data: string): readonly string[] {

@@ -116,7 +116,7 @@ async function provisionPrivate(
   try {
     const url = socketUrl(server)
     const control = await openControl(driver, addressOf(url), 'postgres')
-    return await provisionOn(control, { ...given, url }, { binaries }, () => server.stop())
+    return await provisionOn(control, { ...given, url }, { binaries }, server)
   } catch (error) {
     await server.stop()
     throw error
@@ -131,27 +131,32 @@ async function provisionAt(
   const server = withoutPassword(given.url)
   const control = await openControl(driver, addressOf(given.url), `postgres ${server}`)
   await dropOrphans(control, (line) => context.log(line))
-  return provisionOn(control, given, { server }, async () => {})
+  return provisionOn(control, given, { server })
 }
 
 async function provisionOn(
   control: PgSession,
   given: Options,
   where: Readonly<Record<string, string>>,
-  stop: () => Promise<void>,
+  privateServer?: { readonly pid: number; stop(): Promise<void> },
 ): Promise<Provision<typeof options>> {
   const { facts, durability } = await readFacts(control)
+  const processIds = privateServer === undefined ? [] : [privateServer.pid]
   return {
     available: true,
     facts: { ...facts, ...where },
     durability,
     async newStore(name) {
       const schema = await createStoreSchema(control, name)
-      return { options: { ...given, schema }, dispose: () => dropStoreSchema(control, schema) }
+      return {
+        options: { ...given, schema },
+        processIds,
+        dispose: () => dropStoreSchema(control, schema),
+      }
     },
     async dispose() {
       await control.close()
-      await stop()
+      await privateServer?.stop()
     },
   }
 }

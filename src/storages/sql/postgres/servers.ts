@@ -10,6 +10,7 @@ export interface PrivateServer {
   readonly socketFolder: string
   readonly port: number
   readonly user: string
+  readonly pid: number
   stop(): Promise<void>
 }
 
@@ -84,7 +85,7 @@ export async function startServer(binaries: string, wanted: ServerWanted): Promi
   const server = new GuardedServer('PostgreSQL', command, { folder, identity, signal: 'INT' })
   const found = { socketFolder: folder, port, user }
   await server.untilReady(() => wanted.probe(found))
-  return { ...found, stop: () => server.stop() }
+  return { ...found, pid: server.pid, stop: () => server.stop() }
 }
 
 function serverArguments(data: string, socketFolder: string, durability: 'full' | 'os'): string[] {
