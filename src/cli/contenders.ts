@@ -33,6 +33,16 @@ export interface ResolvedContender {
   readonly module: StorageModule
   readonly options: Readonly<Record<string, unknown>>
   readonly capabilities: Capabilities
+  /** The build it was loaded from, where that is not this one. */
+  readonly build?: string
+}
+
+/** Where names and paths of storages lead, where it is not this installation. */
+export interface StorageSource {
+  /** For people and for the results: folder or package, version, commit. */
+  readonly title: string
+  /** @throws UsageError */
+  storageUrl(nameOrPath: string): string | Promise<string>
 }
 
 /** @throws UsageError `bad-contender` */
@@ -59,22 +69,27 @@ function splitOnce(text: string, separator: string): [string, string | undefined
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)]
 }
 
-/** @throws UsageError `unknown-storage`, `module-not-found`, `bad-options`; ShootoutError `module-broken` */
+/**
+ * @throws UsageError `unknown-storage`, `module-not-found`, `bad-options`; ShootoutError `module-broken`,
+ *   `other-contract`
+ */
 export async function resolveContender(
   request: ContenderRequest,
   baseFolder?: string,
+  from?: StorageSource,
 ): Promise<ResolvedContender> {
-  const url = storageUrl(request.storage, baseFolder)
+  const url = (await from?.storageUrl(request.storage)) ?? storageUrl(request.storage, baseFolder)
   const module = await loadStorageModule(url)
   const options = parseOptions(`storage ${module.name}`, module.options, request.options ?? {})
   return {
     label: request.label ?? module.name,
     storage: module.name,
-    source: storageNames.includes(request.storage) ? request.storage : url,
+    source: from === undefined && storageNames.includes(request.storage) ? request.storage : url,
     url,
     module,
     options,
     capabilities: module.capabilities(options),
+    ...(from === undefined ? {} : { build: from.title }),
   }
 }
 
@@ -184,7 +199,7 @@ function describe(
     options: Object.fromEntries(given),
     durability,
     capabilities: { ...capabilities, durability },
-    facts,
+    facts: contender.build === undefined ? facts : { ...facts, build: contender.build },
   }
   return { record, url, capabilities }
 }

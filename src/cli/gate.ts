@@ -13,18 +13,23 @@ import { renderGateMarkdown } from '../report/gate-markdown.ts'
 import { renderGateTable } from '../report/gate-table.ts'
 import { renderJunit } from '../report/junit.ts'
 import { openGateJournal } from '../results/gate-journal.ts'
+import type { Side } from '../results/gate-schema.ts'
 import { defaultRounds } from '../runner/gate/pair-engine.ts'
 import { counterNames } from '../storages/storage.ts'
+import { openBuild } from './builds.ts'
 import { type Flags, loadConfig } from './config.ts'
-import { parseContender, resolveContenders } from './contenders.ts'
+import { parseContender, type ResolvedContender, resolveContender } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
 import { carryOutGate, type GateJob } from './gate-job.ts'
 import { useColor } from './report.ts'
 import { resolveScenarios } from './run.ts'
+import { temporaryFolders } from './temporary-folders.ts'
 
 interface GateFlags {
   readonly baseline: string
-  readonly candidate: string
+  readonly candidate?: string
+  readonly baselineFrom?: string
+  readonly candidateFrom?: string
   readonly tau: string
   readonly delta: string
   readonly rounds: string
@@ -50,7 +55,15 @@ export function registerGate(program: Command): void {
     .command('gate')
     .description('prove that a candidate is not slower than a baseline, or that it is')
     .requiredOption('--baseline <contender>', '[LABEL=]NAME|./module.js[?option=value&…]')
-    .requiredOption('--candidate <contender>', 'the same for what shall not be slower')
+    .option(
+      '--candidate <contender>',
+      'the same for what shall not be slower (default, from another build: as baseline)',
+    )
+    .option(
+      '--baseline-from <build>',
+      'load the baseline from another build: FOLDER of a built checkout, or package@version',
+    )
+    .option('--candidate-from <build>', 'the same for the candidate')
     .option('-b, --scenario <list>', 'scenarios: names, headline, all, or ./module.js (default: headline)')
     .option('-n, --objects <list>', 'objects per operation (default: 1,20)')
     .option('-c, --concurrency <list>', `KIND:WORKERS (default: ${gateDefaults.concurrency})`)
@@ -89,6 +102,8 @@ export function registerGate(program: Command): void {
 Examples:
   shootout gate --baseline sqlite --candidate "sqlite?cacheBytesLimit=1mb" --scenario cached-read
   shootout gate --baseline ./base/dist/my-storage.js --candidate ./head/dist/my-storage.js --budget 5m
+  shootout gate --baseline sqlite --baseline-from ../shootout-main
+  shootout gate --baseline ./dist/storage.js --baseline-from my-storage@1.4.0 --candidate ./dist/storage.js
 
 Exit codes: 0 proven not slower, 1 a regression is proven, 3 could not tell, 4 cells failed or nothing was measured,
 5 the sides cannot be compared.`,
@@ -99,7 +114,20 @@ Exit codes: 0 proven not slower, 1 a regression is proven, 3 could not tell, 4 c
 }
 
 async function gate(flags: GateFlags, command: Command): Promise<number> {
-  const job = await prepare(flags, command)
+  const installs = temporaryFolders()
+  try {
+    return await carryOut(await prepare(flags, command, installs.make), flags)
+  } catch (error) {
+    const code = error instanceof ShootoutError ? refusals[error.code] : undefined
+    if (code === undefined) throw error
+    process.stderr.write(`shootout: ${describeError(error)}\n`)
+    return code
+  } finally {
+    await installs.remove()
+  }
+}
+
+async function carryOut(job: GateJob, flags: GateFlags): Promise<number> {
   const journal = openGateJournal(job.out, { force: flags.force === true })
   const live = gateLive(process.stderr, {
     tty: process.stderr.isTTY === true,
@@ -118,13 +146,8 @@ async function gate(flags: GateFlags, command: Command): Promise<number> {
     })
     await print(report, flags)
     return code
-  } catch (error) {
-    live.close()
-    const code = error instanceof ShootoutError ? refusals[error.code] : undefined
-    if (code === undefined) throw error
-    process.stderr.write(`shootout: ${describeError(error)}\n`)
-    return code
   } finally {
+    live.close()
     journal.close()
   }
 }
@@ -132,20 +155,29 @@ async function gate(flags: GateFlags, command: Command): Promise<number> {
 /** Errors that say something else than "wrong usage". */
 const refusals: Readonly<Record<string, number>> = {
   'not-comparable': exitCodes.baseline,
+  'other-contract': exitCodes.baseline,
   'baseline-missing': exitCodes.baseline,
   'nothing-to-measure': exitCodes.incomplete,
 }
 
-async function prepare(flags: GateFlags, command: Command): Promise<GateJob> {
+async function prepare(
+  flags: GateFlags,
+  command: Command,
+  newFolder: () => Promise<string>,
+): Promise<GateJob> {
   const loaded = await loadConfig(withDefaults(flags, command), flags.config)
   const { config } = loaded
-  const contenders = await resolveContenders(
-    [
-      { ...parseContender(flags.baseline), label: 'baseline' },
-      { ...parseContender(flags.candidate), label: 'candidate' },
-    ],
-    process.cwd(),
-  )
+  const candidateText = flags.candidate ?? sameStorage(flags)
+  const side = async (label: Side, text: string, from: string | undefined) =>
+    resolveContender(
+      { ...parseContender(text), label },
+      process.cwd(),
+      from === undefined ? undefined : await openBuild(from, newFolder),
+    )
+  const contenders = [
+    await side('baseline', flags.baseline, flags.baselineFrom),
+    await side('candidate', candidateText, flags.candidateFrom),
+  ]
   const policy = withLimits(defaultPolicy, {
     tau: share('--tau', flags.tau),
     delta: share('--delta', flags.delta),
@@ -166,7 +198,10 @@ async function prepare(flags: GateFlags, command: Command): Promise<GateJob> {
   const seed = config.seed ?? randomBytes(6).toString('hex')
   return {
     contenders,
-    names: { baseline: flags.baseline, candidate: flags.candidate },
+    names: {
+      baseline: nameOf(flags.baseline, contenders[0]!),
+      candidate: nameOf(candidateText, contenders[1]!),
+    },
     scenarios: await resolveScenarios(config.scenarios, loaded.baseFolder),
     config,
     seed,
@@ -179,6 +214,18 @@ async function prepare(flags: GateFlags, command: Command): Promise<GateJob> {
       config.out ??
       resolve('results', `gate-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.jsonl`),
   }
+}
+
+/** The same storage from another build is what changed; everything else needs to be said. */
+function sameStorage({ baseline, baselineFrom, candidateFrom }: GateFlags): string {
+  if (baselineFrom === undefined && candidateFrom === undefined) {
+    throw new UsageError('missing-option', 'name what shall not be slower: --candidate NAME or ./module.js')
+  }
+  return baseline
+}
+
+function nameOf(given: string, { build }: ResolvedContender): string {
+  return build === undefined ? given : `${given} of ${build}`
 }
 
 /** Flags that were given; where nobody said anything, not even the config file, the gate's own defaults. */

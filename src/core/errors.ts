@@ -22,6 +22,19 @@ export interface ShootoutErrorOptions {
 }
 
 export class ShootoutError extends Error {
+  /**
+   * A storage may come with its own copy of the package: of another version for a comparison, or in its own
+   * node_modules. Errors of such a copy are known by the names of their classes, so that `instanceof` means the same.
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (!(value instanceof Error) || !('transient' in value)) return false
+    for (let one = Object.getPrototypeOf(value) as Error; one !== null; one = Object.getPrototypeOf(one)) {
+      // biome-ignore lint/complexity/noThisInStatic: the class that was asked for, which may be a subclass
+      if (one.constructor.name === this.name) return true
+    }
+    return false
+  }
+
   /** Stable, kebab-case, the same in every release. */
   readonly code: string
   /** Repeating the whole transaction may succeed. Retry loops look at this and at nothing else. */

@@ -3,9 +3,9 @@
  * missing driver hurts only who uses it.
  */
 
-import { closestName, UsageError } from '../core/errors.ts'
+import { closestName, ShootoutError, UsageError } from '../core/errors.ts'
 import { loadDefault, looksLikePath, moduleUrl, siblingModule } from '../core/load-module.ts'
-import { type StorageModule, storageModuleProblem } from './storage.ts'
+import { type StorageModule, storageContract, storageModuleProblem } from './storage.ts'
 
 const urls: Readonly<Record<string, string>> = {
   memory: siblingModule(import.meta.url, './memory'),
@@ -36,7 +36,16 @@ export function storageUrl(nameOrPath: string, baseFolder?: string): string {
   )
 }
 
-/** @throws ShootoutError `module-broken` */
-export function loadStorageModule(url: string): Promise<StorageModule> {
-  return loadDefault<StorageModule>(url, 'storage', storageModuleProblem)
+/** @throws ShootoutError `module-broken`, `other-contract` */
+export async function loadStorageModule(url: string): Promise<StorageModule> {
+  const module = await loadDefault<StorageModule>(url, 'storage', storageModuleProblem)
+  const { contract = storageContract } = module
+  if (contract !== storageContract) {
+    throw new ShootoutError(
+      'other-contract',
+      `storage ${url} is made for version ${contract} of the storage contract, and this is version ${storageContract}; use it with the version of shootout that it was made for`,
+      { details: { url, contract } },
+    )
+  }
+  return module
 }

@@ -83,6 +83,8 @@ export interface StorageModule<S extends OptionsSpec = OptionsSpec, Shared = unk
   /** One line for `shootout list`. */
   readonly summary: string
   readonly options: S
+  /** Version of the contract it was written for, put here by `defineStorage`. Without it, the present one. */
+  readonly contract?: number
   /** The facts under these options. Must be quick and open nothing. */
   capabilities(options: OptionsOf<S>): Capabilities
   /**
@@ -511,11 +513,17 @@ export function combineCounters(a: StorageCounters, b: StorageCounters, sign: 1 
 
 // --- Making a module ------------------------------------------------------------------------------------------------
 
+/**
+ * Version of this contract. Raised when a storage that was right before would be used wrongly now, or the other way
+ * round; what is added as an optional ability does not raise it.
+ */
+export const storageContract = 1
+
 /** Types a storage module. A storage's file ends with `export default defineStorage({ … })`. */
 export function defineStorage<const S extends OptionsSpec, Shared = undefined>(
   module: StorageModule<S, Shared>,
 ): StorageModule<S, Shared> {
-  return module
+  return { contract: storageContract, ...module }
 }
 
 /** What is missing for `value` to be a storage module, or undefined when nothing is. */

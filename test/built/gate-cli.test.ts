@@ -2,8 +2,16 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { pairValues } from '../../src/analysis/gate/pair-values.ts'
 import { defaultPolicy, withLimits } from '../../src/analysis/gate/policy.ts'
@@ -15,10 +23,11 @@ import { fixture, mainPath, newFolder, shootout } from './shootout.ts'
 
 const one = ['--objects', '1', '--concurrency', 'async:1']
 
-async function gate(baseline: string, candidate: string, ...more: string[]) {
+async function gate(baseline: string, candidate: string | undefined, ...more: string[]) {
   const folder = newFolder()
   const out = join(folder, 'gate.jsonl')
-  const args = ['gate', '--baseline', baseline, '--candidate', candidate, ...one, ...more]
+  const second = candidate === undefined ? [] : ['--candidate', candidate]
+  const args = ['gate', '--baseline', baseline, ...second, ...one, ...more]
   const ran = await shootout([...args, '--format', 'json', '--out', out, '--folder', folder], folder)
   return {
     ...ran,
@@ -41,6 +50,43 @@ test('one more sync per commit fails by counting, before a single pair', async (
     { name: 'syncs', baseline: 1, candidate: 2, effect: 'more', gates: true },
   ])
   expect(journal.map(({ type }) => type)).toEqual(['gate', 'counters', 'verdict', 'end'])
+})
+
+/** A checkout as it is after its build, with one more sync per commit. */
+function otherCheckout(): string {
+  const folder = newFolder()
+  const built = dirname(dirname(mainPath))
+  cpSync(built, join(folder, 'dist'), { recursive: true })
+  cpSync(join(built, '../package.json'), join(folder, 'package.json'))
+  symlinkSync(join(built, '../node_modules'), join(folder, 'node_modules'))
+  const storage = join(folder, 'dist/storages/file')
+  renameSync(join(storage, 'index.js'), join(storage, 'real.js'))
+  const careless = readFileSync(fixture('extra-sync.js'), 'utf8')
+    .replace(/^import .* from 'shootout'$/m, '')
+    .replace(/^const file = .*$/m, `import file from './real.js'`)
+  writeFileSync(join(storage, 'index.js'), careless)
+  return folder
+}
+
+test('the storage of another build is measured, with its own files', async () => {
+  const folder = otherCheckout()
+  const { code, report, journal } = await gate(
+    'file',
+    undefined,
+    '--scenario',
+    'update',
+    '--candidate-from',
+    folder,
+  )
+  expect(code).toBe(1)
+  expect(report!.cells[0]!.counters!.changes).toMatchObject([{ name: 'syncs', baseline: 1, candidate: 2 }])
+  expect(report!.candidate).toContain(folder)
+  expect(journal[0]).toMatchObject({ candidate: { module: expect.stringContaining(folder) } })
+})
+
+test('another build that does not exist is a usage error', async () => {
+  const { code, stderr } = await gate('file', undefined, '--baseline-from', '/nowhere/at/all')
+  expect([code, stderr]).toEqual([2, expect.stringContaining('there is no folder /nowhere/at/all')])
 })
 
 test('a declared tolerance lets the same pass to the clock', async () => {

@@ -5,6 +5,7 @@ import {
   describeError,
   fromPlainError,
   isTransient,
+  ObjectNotFoundError,
   ShootoutError,
   toPlainError,
 } from '../../src/core/errors.ts'
@@ -52,4 +53,19 @@ test('a near miss finds the name that was meant', () => {
   expect(closestName('fiel', names)).toBe(undefined)
   expect(closestName('fille', names)).toBe('file')
   expect(closestName('oracle', names)).toBe(undefined)
+})
+
+test('an error of another copy of the package is known by the name of its class', async () => {
+  const copy = (await import(
+    '../../src/core/errors.ts?copy' as string
+  )) as typeof import('../../src/core/errors.ts')
+  expect(copy.ConflictError).not.toBe(ConflictError)
+  const foreign = new copy.ConflictError(asOid(1), asTid(3), asTid(2))
+  expect(foreign instanceof ConflictError).toBe(true)
+  expect(foreign instanceof ShootoutError).toBe(true)
+  expect(foreign instanceof ObjectNotFoundError).toBe(false)
+  expect(toPlainError(foreign)).toMatchObject({ code: 'conflict', transient: true, details: { oid: 1 } })
+  expect(new Error('x') instanceof ShootoutError).toBe(false)
+  class ConflictErrorOfOthers extends Error {}
+  expect(Object.assign(new ConflictErrorOfOthers(), { transient: true }) instanceof ShootoutError).toBe(false)
 })
