@@ -1,7 +1,6 @@
 // A storage of your own in one file. Try it:
 //   shootout check ./examples/tiny-storage.js
 //   shootout run --storage memory --storage ./examples/tiny-storage.js
-//
 // It keeps all transactions in one array, the oldest first, and finds a revision by searching from the end. That is
 // slow, and it is correct: the adapter does the rest (snapshots, invalidations, conflicts, the two-phase commit).
 
@@ -62,7 +61,7 @@ export default defineStorage({
   name: 'tiny',
   summary: 'an example: all transactions in one array',
   options: {},
-  // What it can do, as data. The conformance suite checks that this is the truth.
+  // What it can do. The conformance suite checks that this is the truth.
   capabilities: () => ({
     reach: 'isolate', // one event loop
     durability: 'memory', // gone when the process ends
@@ -74,8 +73,8 @@ export default defineStorage({
     undo: false, // would need `changedBy` and `history`
     iteration: false, // would need `iterate`
     pack: false, // would need `pack`
+    blobs: false, // would need `takeBlob`
     prefetch: false,
-    blobs: false,
   }),
   open: (_options, context) => mvccAdapter(new TinyStore(), context),
 })

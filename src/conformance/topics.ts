@@ -2,6 +2,7 @@
 
 import type { Topic } from './behaviour.ts'
 import { basics } from './topics/basics.ts'
+import { blobs } from './topics/blobs.ts'
 import { concurrency } from './topics/concurrency.ts'
 import { conflictResolution, conflicts } from './topics/conflicts.ts'
 import { cache, counters } from './topics/counters.ts'
@@ -43,6 +44,7 @@ export const topics: readonly Topic[] = [
   packing,
   iteration,
   restore,
+  blobs,
   persistence,
   readOnly,
   concurrency,

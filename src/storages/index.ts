@@ -8,6 +8,14 @@ export * from '../core/errors.ts'
 export * from '../core/ids.ts'
 export { type OptionSpec, type OptionsOf, type OptionsSpec, option, parseOptions } from '../core/options.ts'
 export { type Conflict, resolveOrThrow } from './conflict-resolution.ts'
-export { type BaseRevision, type BaseStorage, mvccAdapter } from './mvcc-adapter.ts'
+export {
+  type BaseBlob,
+  type BaseBlobReader,
+  type BaseRecord,
+  type BaseRevision,
+  type BaseStorage,
+  type BaseTransaction,
+  mvccAdapter,
+} from './mvcc-adapter.ts'
 export { openContext, openStorage } from './open.ts'
 export * from './storage.ts'

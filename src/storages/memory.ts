@@ -7,8 +7,16 @@
 
 import { after, noTid, type Oid, rootOid, type Tid } from '../core/ids.ts'
 import { option } from '../core/options.ts'
-import { type BaseRevision, type BaseStorage, mvccAdapter } from './mvcc-adapter.ts'
 import {
+  type BaseBlob,
+  type BaseRecord,
+  type BaseRevision,
+  type BaseStorage,
+  type BaseTransaction,
+  mvccAdapter,
+} from './mvcc-adapter.ts'
+import {
+  type BlobSource,
   defineStorage,
   type HistoryEntry,
   type ObjectRecord,
@@ -30,6 +38,51 @@ interface KeptTransaction {
 interface KeptRevision extends BaseRevision {
   readonly transaction: KeptTransaction
   nextSerial: Tid | undefined
+}
+
+/** The chunks as they came. Nothing is copied: bytes are immutable. */
+class MemoryBlob implements BaseBlob {
+  bytes = 0
+  readonly #chunks: Uint8Array[] = []
+  /** Where in the blob each chunk begins. */
+  readonly #starts: number[] = []
+
+  add(chunk: Uint8Array): void {
+    if (chunk.length === 0) return
+    this.#starts.push(this.bytes)
+    this.#chunks.push(chunk)
+    this.bytes += chunk.length
+  }
+
+  async *chunks(): AsyncGenerator<Uint8Array> {
+    yield* this.#chunks
+  }
+
+  open() {
+    return { read: (position: number, length: number) => this.#read(position, length), close() {} }
+  }
+
+  #read(position: number, length: number): Uint8Array {
+    const result = new Uint8Array(length)
+    for (let at = this.#chunkAt(position), done = 0; done < length; at++) {
+      const from = position + done - this.#starts[at]!
+      const piece = this.#chunks[at]!.subarray(from, from + length - done)
+      result.set(piece, done)
+      done += piece.length
+    }
+    return result
+  }
+
+  /** The chunk that has this position, by halving: a blob may have come byte by byte. */
+  #chunkAt(position: number): number {
+    let [low, high] = [0, this.#starts.length - 1]
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1
+      if (this.#starts[middle]! <= position) low = middle
+      else high = middle - 1
+    }
+    return low
+  }
 }
 
 class MemoryStore implements BaseStorage {
@@ -73,7 +126,13 @@ class MemoryStore implements BaseStorage {
     return revisions[low - 1]
   }
 
-  commit({ tid, metadata, records }: TransactionRecord, oldestSnapshot: Tid): void {
+  async takeBlob(source: BlobSource): Promise<MemoryBlob> {
+    const blob = new MemoryBlob()
+    for await (const chunk of source) blob.add(chunk)
+    return blob
+  }
+
+  commit({ tid, metadata, records }: BaseTransaction, oldestSnapshot: Tid): void {
     this.lastTid = tid
     if (records.length === 0) return
     const oids = records.map((record) => record.oid)
@@ -82,9 +141,9 @@ class MemoryStore implements BaseStorage {
     for (const record of records) this.#append(record, transaction, oldestSnapshot)
   }
 
-  #append({ oid, data }: ObjectRecord, transaction: KeptTransaction, oldestSnapshot: Tid): void {
+  #append({ oid, data, blob }: BaseRecord, transaction: KeptTransaction, oldestSnapshot: Tid): void {
     const serial = transaction.tid
-    const revision: KeptRevision = { data, serial, nextSerial: undefined, transaction }
+    const revision: KeptRevision = { data, serial, nextSerial: undefined, transaction, ...(blob && { blob }) }
     const revisions = this.#objects.get(oid)
     if (revisions === undefined) {
       this.#objects.set(oid, [revision])
@@ -132,7 +191,9 @@ class MemoryStore implements BaseStorage {
       for (const oid of oids) {
         const revision = this.loadBefore(oid, after(tid))
         // A revision of another transaction: the one of this has been dropped.
-        if (revision?.serial === tid) records.push({ oid, data: revision.data })
+        if (revision?.serial !== tid) continue
+        const { data, blob } = revision
+        records.push({ oid, data, ...(blob && { blob }) })
       }
       found.push({ tid, metadata, records })
     }
@@ -177,9 +238,14 @@ class MemoryStore implements BaseStorage {
 
   #bytes(): number {
     let bytes = 0
+    const blobs = new Set<BaseBlob>()
     for (const revisions of this.#objects.values()) {
-      for (const { data } of revisions) bytes += data?.length ?? 0
+      for (const { data, blob } of revisions) {
+        bytes += data?.length ?? 0
+        if (blob !== undefined) blobs.add(blob)
+      }
     }
+    for (const blob of blobs) bytes += blob.bytes
     return bytes
   }
 
@@ -217,7 +283,7 @@ export default defineStorage({
     iteration: true,
     pack: true,
     prefetch: false,
-    blobs: false,
+    blobs: true,
   }),
   open: ({ history }, context) => mvccAdapter(new MemoryStore(history), context),
 })

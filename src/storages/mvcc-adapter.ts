@@ -8,9 +8,9 @@
  * themselves.
  */
 
-import { ClosedError, StorageTransactionError } from '../core/errors.ts'
-import { maxTid, noTid, type Tid } from '../core/ids.ts'
-import type { BaseStorage } from './mvcc/base-storage.ts'
+import { ClosedError, ShootoutError, StorageTransactionError } from '../core/errors.ts'
+import { maxTid, noTid, type Oid, type Tid } from '../core/ids.ts'
+import type { BaseBlob, BaseRecord, BaseStorage, BaseTransaction } from './mvcc/base-storage.ts'
 import { Committer } from './mvcc/committer.ts'
 import { MvccInstance } from './mvcc/instance.ts'
 import {
@@ -18,6 +18,7 @@ import {
   type OpenContext,
   type PackOptions,
   type PackResult,
+  type RecordedBlob,
   type Storage,
   type StorageCounters,
   type StorageInstance,
@@ -25,7 +26,14 @@ import {
   zeroCounters,
 } from './storage.ts'
 
-export type { BaseRevision, BaseStorage } from './mvcc/base-storage.ts'
+export type {
+  BaseBlob,
+  BaseBlobReader,
+  BaseRecord,
+  BaseRevision,
+  BaseStorage,
+  BaseTransaction,
+} from './mvcc/base-storage.ts'
 
 /** The storage contract over `base`. The abilities that `base` has, the storage has. */
 export function mvccAdapter(base: BaseStorage, context: OpenContext): Storage {
@@ -101,6 +109,7 @@ class MvccStorage implements Storage {
 
   async #restore(transaction: TransactionRecord): Promise<void> {
     this.#committer.checkWritable()
+    const whole = await this.#withBlobs(transaction)
     const { lock } = this.#committer
     const owner = {}
     await lock.acquire(owner)
@@ -111,10 +120,32 @@ class MvccStorage implements Storage {
           `restore: transaction ${transaction.tid} is not newer than ${lastTid}, the last one here`,
         )
       }
-      await this.#committer.commit(transaction, undefined)
+      await this.#committer.commit(whole, undefined)
     } finally {
       lock.release(owner)
     }
+  }
+
+  /** Takes over the blobs, which are another storage's. */
+  async #withBlobs({ tid, metadata, records }: TransactionRecord): Promise<BaseTransaction> {
+    const taken: BaseRecord[] = []
+    for (const { oid, data, blob } of records) {
+      if (blob === undefined) taken.push({ oid, data })
+      else taken.push({ oid, data, blob: await this.#takeBlob(oid, blob) })
+    }
+    return { tid, metadata, records: taken }
+  }
+
+  #takeBlob(oid: Oid, blob: RecordedBlob): Promise<BaseBlob> {
+    const base = this.#base
+    if (base.takeBlob === undefined) {
+      throw new ShootoutError(
+        'no-blobs',
+        `restore: object ${oid} has a blob, and this storage has no room for blobs; choose one that has`,
+        { details: { oid } },
+      )
+    }
+    return base.takeBlob(blob.chunks())
   }
 
   close(): Promise<void> {
@@ -125,9 +156,9 @@ class MvccStorage implements Storage {
   async #close(): Promise<void> {
     const { lock } = this.#committer
     this.#committer.isClosed = true
-    for (const instance of this.#committer.readers) instance.close()
+    const closed = [...this.#committer.readers].map((instance) => instance.close())
     lock.refuseWaiting(new ClosedError('the storage'))
-    await Promise.all([lock.idle(), this.#packed])
+    await Promise.all([...closed, lock.idle(), this.#packed])
     await this.#base.close()
   }
 

@@ -324,7 +324,8 @@ export interface StorageInstance {
   /**
    * Opens the blob of the revision of `oid` that the snapshot shows; undefined when that revision has none. The reader
    * is independent of the snapshot: it answers until it is closed, also after the blob was replaced or packed away.
-   * @throws ObjectNotFoundError as `load` does
+   * `release` of the instance, and `close` of the storage, close it too.
+   * @throws ObjectNotFoundError, StorageTransactionError as `load` does
    */
   openBlob?(oid: Oid): Awaitable<BlobReader | undefined>
   /** Object ids that nobody has ever been given, in ascending order. */
@@ -352,15 +353,19 @@ export interface BlobReader {
   readonly serial: Tid
   readonly bytes: number
   /**
-   * `length` bytes from `position`, fewer where the blob ends before.
+   * `length` bytes from `position`, fewer where the blob ends before, none beyond its end. Reads may overlap in time.
    * @throws CorruptDataError when what is read is not what was stored
+   * @throws ClosedError
    */
   read(position: number, length: number): Awaitable<Uint8Array>
-  /** Frees what is held open. Closing twice is fine; reading afterwards raises ClosedError. */
+  /** Frees what is held open. Closing twice is fine. */
   close(): Awaitable<void>
 }
 
-/** Where the bytes of a new blob come from: chunks of any size, taken once, in order, one at a time. */
+/**
+ * Where the bytes of a new blob come from: chunks of any size, empty ones too, taken once, in order: the next is asked
+ * for when the one before has arrived. Iteration that ends early is ended with `return`, as `for await` does.
+ */
 export type BlobSource = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
 
 /** A revision and when it was replaced. */
@@ -393,10 +398,15 @@ export interface Transaction {
   store(oid: Oid, serial: Tid, data: Uint8Array): Awaitable<void>
   /**
    * As `store`, with a blob: the bytes of `source` belong to this revision. Resolves when all of them were taken and
-   * written down, so that nothing of the blob is held in memory; what `source` throws is thrown here, and the
-   * transaction can then only abort. A plain `store` makes a revision without blob, whatever the one before had; a
-   * second `store` or `storeBlob` of the same object replaces the first. A conflict on an object whose revision, on
-   * either side, has a blob is never resolved: there is no merging of blobs.
+   * written down, so that nothing of the blob is held in memory; `bytesWritten` counts them as they are written. Not
+   * more than a few MiB are taken ahead of that. One call of the transaction at a time: no other before it resolves,
+   * except `abort` (or `release`), which ends it: it takes no more chunks and raises StorageTransactionError.
+   *
+   * What `source` throws is thrown here, and the transaction can then only abort. A plain `store` makes a revision
+   * without blob, whatever the one before had, and so does `delete`; a second `store` or `storeBlob` of the same object
+   * replaces the first. A conflict on an object where the revision on either side, committed or mine, has a blob is
+   * never resolved: there is no merging of blobs. `undo` brings the blob back with the revision, under the same rule:
+   * a later revision that differs in its data or in its blob is in the way, and is not merged.
    */
   storeBlob?(oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource): Promise<void>
   /**
@@ -461,7 +471,7 @@ export interface StorageCounters {
   /** Those of them that the storage's own cache could not answer. Equal to `loads` where there is no cache. */
   readonly backendLoads: number
   readonly loadedBytes: number
-  /** Revisions committed. */
+  /** Revisions committed, and the bytes of their data. Blobs do not count here, but in `bytesWritten`. */
   readonly stores: number
   readonly storedBytes: number
   readonly commits: number

@@ -4,18 +4,19 @@
  */
 
 import { noTid, type Oid, type Tid } from '../../src/core/ids.ts'
-import { type BaseStorage, mvccAdapter } from '../../src/storages/mvcc-adapter.ts'
 import {
-  defineStorage,
-  type HistoryEntry,
-  type ObjectRecord,
-  type TransactionRecord,
-} from '../../src/storages/storage.ts'
+  type BaseBlob,
+  type BaseRecord,
+  type BaseStorage,
+  type BaseTransaction,
+  mvccAdapter,
+} from '../../src/storages/mvcc-adapter.ts'
+import { type BlobSource, defineStorage, type HistoryEntry } from '../../src/storages/storage.ts'
 
 const late = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 export class SlowStore implements BaseStorage {
-  #transactions: TransactionRecord[] = []
+  #transactions: BaseTransaction[] = []
   #nextOid = 1
   #isCommitting = false
 
@@ -30,7 +31,7 @@ export class SlowStore implements BaseStorage {
     return Array.from({ length: count }, (_, index) => (first + index) as Oid)
   }
 
-  #revisions(oid: Oid): { tid: Tid; record: ObjectRecord; transaction: TransactionRecord }[] {
+  #revisions(oid: Oid): { tid: Tid; record: BaseRecord; transaction: BaseTransaction }[] {
     return this.#transactions.flatMap((transaction) => {
       const record = transaction.records.find((one) => one.oid === oid)
       return record === undefined ? [] : [{ tid: transaction.tid, record, transaction }]
@@ -43,10 +44,44 @@ export class SlowStore implements BaseStorage {
     const newest = revisions.filter(({ tid }) => tid < before).length - 1
     const found = revisions[newest]
     if (found === undefined) return undefined
-    return { data: found.record.data, serial: found.tid, nextSerial: revisions[newest + 1]?.tid }
+    const { data, blob } = found.record
+    return { data, serial: found.tid, nextSerial: revisions[newest + 1]?.tid, ...(blob && { blob }) }
   }
 
-  async commit(transaction: TransactionRecord): Promise<void> {
+  async takeBlob(source: BlobSource): Promise<BaseBlob> {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of source) {
+      await late()
+      chunks.push(chunk)
+    }
+    const content = Buffer.concat(chunks)
+    const open = async () => {
+      await late()
+      let isOpen = true
+      return {
+        async read(position: number, length: number) {
+          await late()
+          if (!isOpen) throw new Error('read after close')
+          return new Uint8Array(content.subarray(position, position + length))
+        },
+        async close() {
+          await late()
+          if (!isOpen) throw new Error('closed twice')
+          isOpen = false
+        },
+      }
+    }
+    return {
+      bytes: content.length,
+      open,
+      async *chunks() {
+        await late()
+        yield* chunks.filter((chunk) => chunk.length > 0)
+      },
+    }
+  }
+
+  async commit(transaction: BaseTransaction): Promise<void> {
     if (this.#isCommitting) throw new Error('two commits at once')
     this.#isCommitting = true
     await late()
@@ -75,7 +110,7 @@ export class SlowStore implements BaseStorage {
     return this.#transactions.find((one) => one.tid === tid)?.records.map((record) => record.oid)
   }
 
-  async *iterate(from: Tid, to: Tid): AsyncGenerator<TransactionRecord> {
+  async *iterate(from: Tid, to: Tid): AsyncGenerator<BaseTransaction> {
     for (const transaction of this.#transactions) {
       if (transaction.tid < from || transaction.tid > to) continue
       await late()
@@ -111,7 +146,7 @@ export default defineStorage({
     iteration: true,
     pack: false,
     prefetch: false,
-    blobs: false,
+    blobs: true,
   }),
   open: (_options, context) => mvccAdapter(new SlowStore(), context),
 })

@@ -97,6 +97,16 @@ export const honesty = topic('honesty', (it) => {
     )
   })
 
+  it('`blobs` tells whether there are storeBlob and openBlob', async (shop) => {
+    const client = await shop.client()
+    await client.poll()
+    const transaction = client.begin()
+    const { blobs } = shop.capabilities
+    same(typeof transaction.storeBlob === 'function', blobs, 'that there is a storeBlob')
+    same(typeof client.instance.openBlob === 'function', blobs, 'that there is an openBlob')
+    await transaction.abort()
+  })
+
   it('`conflictResolution` tells whether the resolver is asked', async (shop) => {
     let calls = 0
     await shop.openWith({

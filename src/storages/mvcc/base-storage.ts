@@ -11,12 +11,41 @@
 import type { Oid, Tid } from '../../core/ids.ts'
 import type {
   Awaitable,
+  BlobSource,
   HistoryEntry,
+  ObjectRecord,
   PackOptions,
   PackResult,
+  RecordedBlob,
   StorageCounters,
   TransactionRecord,
 } from '../storage.ts'
+
+/**
+ * A blob as the base storage keeps it, from the moment in which all its bytes were taken. Two are the same blob when
+ * they are the same object.
+ */
+export interface BaseBlob extends RecordedBlob {
+  /** What reads it, even after no revision has it any more. */
+  open(): Awaitable<BaseBlobReader>
+}
+
+export interface BaseBlobReader {
+  /** As `BlobReader.read`. The adapter calls it only until `close`. */
+  read(position: number, length: number): Awaitable<Uint8Array>
+  /** Called once. */
+  close(): Awaitable<void>
+}
+
+/** What the base storage is given to commit. */
+export interface BaseTransaction extends TransactionRecord {
+  readonly records: readonly BaseRecord[]
+}
+
+export interface BaseRecord extends ObjectRecord {
+  /** What `takeBlob` answered with, or, for an undo, the blob of an earlier revision of the same object. */
+  readonly blob?: BaseBlob
+}
 
 /** A revision as the base storage keeps it. May be handed to callers as it is, so its bytes never change. */
 export interface BaseRevision {
@@ -25,6 +54,7 @@ export interface BaseRevision {
   readonly serial: Tid
   /** Tid of the revision that replaced it; undefined while it is current. */
   readonly nextSerial: Tid | undefined
+  readonly blob?: BaseBlob
 }
 
 export interface BaseStorage {
@@ -45,7 +75,7 @@ export interface BaseStorage {
    * @param oldestSnapshot no open snapshot is older than this. Revisions that were replaced at this tid or before it
    * will only be asked for by callers interested in history; a storage without history may drop them.
    */
-  commit(transaction: TransactionRecord, oldestSnapshot: Tid): Awaitable<void>
+  commit(transaction: BaseTransaction, oldestSnapshot: Tid): Awaitable<void>
 
   /** Forgets everything, given-out object ids too. No call is under way. */
   zap(): Awaitable<void>
@@ -72,6 +102,12 @@ export interface BaseStorage {
 
   /** As `Storage.pack`. No open snapshot is older than `options.before`. Commits may happen meanwhile. */
   pack?(options: PackOptions): Awaitable<PackResult>
+
+  /**
+   * Writes a new blob down, chunk by chunk, before the transaction that will commit it has voted. Whatever `source`
+   * throws is thrown, and nothing may be left then. A blob that is not committed in the end is just not named again.
+   */
+  takeBlob?(source: BlobSource): Promise<BaseBlob>
 
   /** Work that only the base storage sees: bytes written, syncs, statements, round trips. */
   counters?(): Partial<StorageCounters>

@@ -12,7 +12,7 @@ import {
   type TransactionRecord,
   zeroCounters,
 } from '../storage.ts'
-import type { BaseRevision, BaseStorage } from './base-storage.ts'
+import type { BaseRevision, BaseStorage, BaseTransaction } from './base-storage.ts'
 import { CommitLock } from './commit-lock.ts'
 import { InvalidationLog } from './invalidation-log.ts'
 
@@ -26,7 +26,7 @@ export interface Reader {
   /** The store was emptied: whatever this instance has read is out of date. */
   loseTrack(): void
   /** The storage closes: no more calls, but a transaction that has voted may still finish. */
-  close(): void
+  close(): Awaitable<void>
 }
 
 export class Committer {
@@ -73,7 +73,7 @@ export class Committer {
    * @param committer the instance that need not be told of the changes
    */
   commit(
-    transaction: TransactionRecord,
+    transaction: BaseTransaction,
     committer: Reader | undefined,
     onTid?: (tid: Tid) => void,
   ): Awaitable<void> {

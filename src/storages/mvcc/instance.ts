@@ -12,6 +12,7 @@ import {
 import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import {
   type Awaitable,
+  type BlobReader,
   emptyMetadata,
   type HistoryEntry,
   type Invalidations,
@@ -22,6 +23,7 @@ import {
   type TransactionMetadata,
 } from '../storage.ts'
 import type { BaseRevision } from './base-storage.ts'
+import { MvccBlobReader } from './blob-reader.ts'
 import type { Committer, Reader } from './committer.ts'
 import { MvccTransaction } from './transaction.ts'
 
@@ -32,7 +34,10 @@ const nothing: ReadonlySet<Oid> = new Set()
 
 export class MvccInstance implements StorageInstance, Reader {
   readonly history?: (oid: Oid, count: number) => Promise<readonly HistoryEntry[]>
+  readonly openBlob?: (oid: Oid) => Promise<BlobReader | undefined>
   readonly #committer: Committer
+  /** Open readers: they end with this instance. */
+  readonly #blobs = new Set<MvccBlobReader>()
   /** Loads answer with revisions below this. `noTid` while no snapshot is open: then nothing is below it. */
   #before: Tid = noTid
   /** Newest transaction that this instance has been told of; undefined before the first poll. */
@@ -44,6 +49,7 @@ export class MvccInstance implements StorageInstance, Reader {
   constructor(committer: Committer) {
     this.#committer = committer
     committer.readers.add(this)
+    if (committer.base.takeBlob !== undefined) this.openBlob = (oid) => this.#openBlob(oid)
     if (committer.base.history !== undefined) this.history = (oid, count) => this.#history(oid, count)
   }
 
@@ -129,6 +135,18 @@ export class MvccInstance implements StorageInstance, Reader {
     return { data, serial, nextSerial: isReplaced ? nextSerial : undefined }
   }
 
+  async #openBlob(oid: Oid): Promise<BlobReader | undefined> {
+    if (this.#before === noTid) this.#refuseRead()
+    const revision = await this.#committer.base.loadBefore(oid, this.#before)
+    if (revision === undefined || revision.data === null) throw new ObjectNotFoundError(oid)
+    const { blob, serial } = revision
+    if (blob === undefined) return undefined
+    const reader = new MvccBlobReader(await blob.open(), serial, blob.bytes, () => this.#blobs.delete(reader))
+    this.#blobs.add(reader)
+    if (this.#isReleased) await reader.close()
+    return reader
+  }
+
   newOids(count: number): Awaitable<readonly Oid[]> {
     this.#checkOpen()
     this.#committer.checkWritable()
@@ -164,17 +182,24 @@ export class MvccInstance implements StorageInstance, Reader {
     this.#before = noTid
   }
 
-  release(): void {
+  release(): Awaitable<void> {
     if (this.#isReleased) return
     this.#isReleased = true
     this.#before = noTid
     this.#transaction?.abort()
     this.#committer.readers.delete(this)
+    return this.#closeBlobs()
   }
 
-  close(): void {
+  close(): Awaitable<void> {
     this.#isReleased = true
     this.#before = noTid
+    return this.#closeBlobs()
+  }
+
+  #closeBlobs(): Awaitable<void> {
+    if (this.#blobs.size === 0) return
+    return Promise.all([...this.#blobs].map((reader) => reader.close())).then(() => {})
   }
 
   loseTrack(): void {

@@ -18,8 +18,8 @@ import {
 } from '../../core/errors.ts'
 import { after, maxTid, nextTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
-import type { Awaitable, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
-import type { BaseRevision } from './base-storage.ts'
+import type { Awaitable, BlobSource, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
+import type { BaseBlob, BaseRecord, BaseRevision } from './base-storage.ts'
 import type { Committer, Reader } from './committer.ts'
 import { undo } from './undo.ts'
 
@@ -30,14 +30,16 @@ export interface Change {
   serial: Tid
   /** Null deletes the object. */
   data: Uint8Array | null
+  readonly blob?: BaseBlob | undefined
 }
 
-type State = 'open' | 'voting' | 'voted' | 'finishing' | 'finished' | 'failed' | 'aborted'
+type State = 'open' | 'storing' | 'voting' | 'voted' | 'finishing' | 'finished' | 'failed' | 'aborted'
 
 export class MvccTransaction implements Transaction, VotedTransaction {
   readonly resolvedOids: Oid[] = []
   readonly changes = new Map<Oid, Change>()
   readonly undo?: (tid: Tid) => Promise<readonly Oid[]>
+  readonly storeBlob?: (oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource) => Promise<void>
   readonly #committer: Committer
   readonly #reader: Reader
   readonly #metadata: TransactionMetadata
@@ -51,11 +53,40 @@ export class MvccTransaction implements Transaction, VotedTransaction {
     this.#metadata = metadata
     this.#onEnd = onEnd
     if (committer.base.changedBy !== undefined) this.undo = (tid) => this.#undo(tid)
+    const { takeBlob } = committer.base
+    if (takeBlob !== undefined) {
+      this.storeBlob = async (oid, serial, data, source) => {
+        this.#expect('open', 'storeBlob')
+        this.#state = 'storing'
+        const blob = await this.#take(source)
+        this.changes.set(oid, { oid, serial, data, blob })
+      }
+    }
   }
 
   store(oid: Oid, serial: Tid, data: Uint8Array): void {
     this.#expect('open', 'store')
     this.changes.set(oid, { oid, serial, data })
+  }
+
+  async #take(source: BlobSource): Promise<BaseBlob> {
+    try {
+      const blob = await this.#committer.base.takeBlob!(this.#whileStoring(source))
+      this.#expect('storing', 'storeBlob')
+      this.#state = 'open'
+      return blob
+    } catch (error) {
+      if (this.#state === 'storing') this.#state = 'failed'
+      throw error
+    }
+  }
+
+  /** The chunks of `source` for as long as this transaction is not aborted. */
+  async *#whileStoring(source: BlobSource): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      this.#expect('storing', 'storeBlob')
+      yield chunk
+    }
   }
 
   delete(oid: Oid, serial: Tid): void {
@@ -178,7 +209,8 @@ export class MvccTransaction implements Transaction, VotedTransaction {
     const { counters, context } = this.#committer
     const { oid, serial } = change
     try {
-      change.data = resolveOrThrow(context.resolveConflict, {
+      const hasBlob = change.blob !== undefined || committed.blob !== undefined
+      change.data = resolveOrThrow(hasBlob ? undefined : context.resolveConflict, {
         oid,
         baseSerial: serial,
         base: base?.serial === serial ? (base.data ?? undefined) : undefined,
@@ -211,7 +243,7 @@ export class MvccTransaction implements Transaction, VotedTransaction {
     this.#state = 'finishing'
     const { lastTid, context } = this.#committer
     const tid = nextTid(lastTid, context.clock.wallUs())
-    const transaction = { tid, metadata: this.#metadata, records: [...this.changes.values()] }
+    const transaction = { tid, metadata: this.#metadata, records: [...this.changes.values()].map(record) }
     try {
       const committing = this.#committer.commit(transaction, this.#reader, onTid)
       if (committing instanceof Promise)
@@ -243,8 +275,14 @@ export class MvccTransaction implements Transaction, VotedTransaction {
   }
 }
 
+/** A change as it is committed. */
+function record({ oid, data, blob }: Change): BaseRecord {
+  return blob === undefined ? { oid, data } : { oid, data, blob }
+}
+
 const described: Readonly<Record<State, string>> = {
   open: 'open but has not voted',
+  storing: 'storing a blob',
   voting: 'voting',
   voted: 'voted already; finish or abort it',
   finishing: 'being finished',

@@ -45,13 +45,16 @@ async function undoObject(
   const before = await base.loadBefore(oid, tid)
   const current = await base.loadBefore(oid, maxTid)
   const serial = pending?.serial ?? current?.serial ?? noTid
-  const currentData = pending === undefined ? (current?.data ?? null) : pending.data
+  const now = pending ?? current
+  const currentData = now?.data ?? null
   const writtenData = written?.data ?? null
   const previousData = before?.data ?? null
   const isUntouched = pending === undefined && current?.serial === tid
-  if (isUntouched || sameBytes(currentData, writtenData)) return { oid, serial, data: previousData }
+  const isSame = sameBytes(currentData, writtenData) && now?.blob === written?.blob
+  if (isUntouched || isSame) return { oid, serial, data: previousData, blob: before?.blob }
   try {
-    const data = resolveOrThrow(context.resolveConflict, {
+    const hasBlob = (now?.blob ?? before?.blob) !== undefined
+    const data = resolveOrThrow(hasBlob ? undefined : context.resolveConflict, {
       oid,
       baseSerial: tid,
       base: writtenData ?? undefined,

@@ -359,6 +359,41 @@ export const mutants: readonly MutantCase[] = [
     mutation: { storage: () => ({ async zap() {} }) },
   },
   {
+    name: 'shows the newest blob to every snapshot',
+    topic: 'blobs',
+    claim: 'a snapshot shows the blob that it has',
+    message: /the size of the blob in the old snapshot is 6000, should be 5000/,
+    mutation: {
+      instance: (instance) => ({
+        async openBlob(oid) {
+          await instance.pollInvalidations()
+          return await instance.openBlob!(oid)
+        },
+      }),
+    },
+  },
+  {
+    name: 'takes a blob without waiting for its chunks',
+    topic: 'blobs',
+    claim: 'a source is asked for one chunk at a time',
+    message: /chunks asked for at once, and whether it ended is \[30, true\], should be \[1, true\]/,
+    mutation: {
+      transaction: (transaction) => ({
+        async storeBlob(oid, serial, data, source) {
+          const iterator = (source as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
+          const all = await Promise.all(Array.from({ length: 30 }, () => iterator.next()))
+          while (!all.at(-1)?.done) all.push(await iterator.next())
+          await transaction.storeBlob!(
+            oid,
+            serial,
+            data,
+            all.flatMap((result) => (result.done ? [] : [result.value])),
+          )
+        },
+      }),
+    },
+  },
+  {
     name: 'deletes nothing',
     topic: 'deletion',
     claim: 'a deleted object is not found',
