@@ -24,7 +24,15 @@ for (const serve of ['file', 'sqlite', 'memory'] as const) {
       const given = 'history' in served.options ? { history } : {}
       const own = served.capabilities(parseOptions(serve, served.options, given))
       const claimed = zeo.capabilities(parseOptions('zeo', zeo.options, { serve, history }))
-      const shared = ['durability', 'history', 'deletion', 'undo', 'iteration', 'conflictResolution'] as const
+      const shared = [
+        'durability',
+        'history',
+        'deletion',
+        'undo',
+        'iteration',
+        'pack',
+        'conflictResolution',
+      ] as const
       for (const name of shared) expect([name, claimed[name]]).toEqual([name, own[name]])
     })
   })

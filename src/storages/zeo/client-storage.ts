@@ -4,11 +4,13 @@
  */
 
 import { ClosedError, ReadOnlyError } from '../../core/errors.ts'
-import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import {
   type Capabilities,
   type MutableCounters,
   type OpenContext,
+  type PackOptions,
+  type PackResult,
   type Storage,
   type StorageCounters,
   type TransactionRecord,
@@ -16,6 +18,7 @@ import {
 } from '../storage.ts'
 import type { BodyReader } from './body.ts'
 import { ClientInstance } from './client-instance.ts'
+import { packThere } from './client-pack.ts'
 import { ClientSession } from './client-session.ts'
 import type { ClientTransaction } from './client-transaction.ts'
 import type { Link } from './link.ts'
@@ -48,6 +51,7 @@ export async function openClient(settings: ClientSettings, context: OpenContext)
 export class ClientStorage implements Storage {
   iterate?: (from?: Tid, to?: Tid) => AsyncIterable<TransactionRecord>
   restore?: (transaction: TransactionRecord) => Promise<void>
+  pack?: (options: PackOptions) => Promise<PackResult>
   readonly context: OpenContext
   readonly session: ClientSession
   readonly counted: MutableCounters = zeroCounters()
@@ -91,6 +95,7 @@ export class ClientStorage implements Storage {
   start(): void {
     const { capabilities, lastTid } = this.session.welcome
     this.#capabilities = capabilities
+    if (capabilities.pack) this.pack = (options) => packThere(this, options)
     this.advance(lastTid)
     if (capabilities.iteration) {
       this.iterate = (from, to) => this.#iterate(from, to)
@@ -133,6 +138,11 @@ export class ClientStorage implements Storage {
     this.#lastTid = tid
     this.session.seen(tid)
     for (const instance of this.ahead) instance.dropAhead(tid)
+  }
+
+  /** The store was packed: snapshots that were opened ahead may still show what has gone. */
+  packed(): void {
+    for (const instance of this.ahead) instance.dropAhead(maxTid)
   }
 
   /** One request to be awaited. */

@@ -142,7 +142,7 @@ function capabilities({ serve, durability, history }: Options): Capabilities {
     deletion: true,
     undo: keepsHistory,
     iteration: keepsHistory || serve === 'memory',
-    pack: false,
+    pack: true,
     prefetch: true,
     blobs: false,
   }

@@ -16,6 +16,8 @@ export interface ServerLimits {
   readonly waitingMax: number
   readonly viewsMax: number
   readonly iterationsMax: number
+  /** Packs under way for one client. */
+  readonly packsMax: number
   readonly connectionsMax: number
   /** For the handshake, ms. */
   readonly greetingMs: number
@@ -33,6 +35,7 @@ export const defaultLimits: ServerLimits = {
   waitingMax: 1_000_000,
   viewsMax: 10_000,
   iterationsMax: 64,
+  packsMax: 8,
   connectionsMax: 1000,
   greetingMs: 5000,
   silenceMs: 90_000,

@@ -44,6 +44,8 @@ export const types = {
   pong: 5,
   long: 6,
   chunk: 7,
+  /** → request id. Its answer is not wanted any more; only packing takes notice. One-way. */
+  cancel: 8,
 
   /** → opens the next snapshot of the view. ← tid, changed oids. The first one makes the view. */
   poll: 16,
@@ -92,6 +94,10 @@ export const types = {
   iterateEnd: 51,
   /** → one transaction. */
   restore: 52,
+  /** → before, collects u8. ← parts: progress, or records whose references are asked for. Then what was removed. */
+  pack: 53,
+  /** → request id of the pack, oids of each record asked about. One-way. */
+  references: 54,
 
   /** ← last tid. One-way: there is something newer than the snapshots that were renewed ahead. */
   changed: 64,
@@ -110,6 +116,10 @@ export const types = {
 
 /** In `hello`: the client will not write. */
 export const helloReadOnly = 1
+
+/** First byte of a part of the answer to `pack`. */
+export const packProgress = 0
+export const packAsk = 1
 
 /** In place of a length: there is no such object. */
 export const absentLength = 0xffff_ffff

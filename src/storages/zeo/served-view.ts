@@ -11,6 +11,7 @@ import type { Oid, Tid } from '../../core/ids.ts'
 import type { Awaitable, Revision, Storage, StorageInstance, Transaction } from '../storage.ts'
 import { BodyReader } from './body.ts'
 import type { Channel } from './channel.ts'
+import type { ServerLimits } from './limits.ts'
 import { readMetadata, writeHistory, writeSnapshot } from './messages.ts'
 import { absentLength, types } from './protocol.ts'
 import { type Commits, ServedTransaction } from './served-transaction.ts'
@@ -20,7 +21,7 @@ import { Turns } from './turns.ts'
 export interface ViewHost {
   readonly storage: Storage
   readonly channel: Channel
-  readonly transactionBytesMax: number
+  readonly limits: ServerLimits
   fail(request: number, error: unknown): void
   /** An answer that shows transaction `tid` is about to be queued: finishes up to it must be answered before. */
   showing(tid: Tid): void
@@ -269,7 +270,7 @@ export class ServedView {
   }
 
   #change(bytes: number, call: (transaction: Transaction) => Awaitable<void>): Awaitable<void> {
-    return this.#transaction?.change(bytes, this.#host.transactionBytesMax, call)
+    return this.#transaction?.change(bytes, this.#host.limits.transactionBytesMax, call)
   }
 
   async #undo(request: number, tid: Tid): Promise<void> {

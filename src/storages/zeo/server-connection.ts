@@ -7,37 +7,33 @@
 
 import { DisconnectedError, describeError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import { noTid, type Tid } from '../../core/ids.ts'
-import type { TransactionRecord } from '../storage.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
 import { writeError } from './error-codec.ts'
-import { dataOf, readHello, readTransaction, writeTransaction, writeWelcome } from './messages.ts'
+import { readHello, writeWelcome } from './messages.ts'
 import { greetingBytesMax, helloReadOnly, protocolVersion, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 import type { Commits } from './served-transaction.ts'
 import { ServedView, type ViewHost } from './served-view.ts'
 import type { ZeoServer } from './server.ts'
+import { type StoreHost, StoreRequests } from './store-requests.ts'
 import type { Cancel } from './timers.ts'
 import type { Wire } from './wire.ts'
-
-/** Bytes of transactions that one step of an iteration answers with, roughly. */
-const iterationStepBytes = 256 * 1024
 
 interface Announced {
   readonly request: number
   readonly tid: Tid
 }
 
-export class ServerConnection implements ViewHost {
+export class ServerConnection implements ViewHost, StoreHost {
   readonly channel: Channel
   readonly #server: ZeoServer
   readonly #views = new Map<number, ServedView>()
-  readonly #iterations = new Map<number, AsyncIterator<TransactionRecord>>()
+  readonly #store: StoreRequests
   /** Commits that are durable in the served storage but not answered yet, oldest first. */
   readonly #announced: Announced[] = []
-  #lastIteration = 0
   #session: string | undefined
-  #isReadOnly = false
+  isReadOnly = false
   #isWatching = false
   #isPaused = false
   #cancelGreeting: Cancel
@@ -45,6 +41,7 @@ export class ServerConnection implements ViewHost {
 
   constructor(server: ZeoServer, wire: Wire) {
     this.#server = server
+    this.#store = new StoreRequests(this)
     const { limits, timers } = server.settings
     this.channel = new Channel(
       wire,
@@ -66,8 +63,8 @@ export class ServerConnection implements ViewHost {
     return this.#server.settings.storage
   }
 
-  get transactionBytesMax(): number {
-    return this.#server.settings.limits.transactionBytesMax
+  get limits() {
+    return this.#server.settings.limits
   }
 
   get isGreeted(): boolean {
@@ -96,6 +93,14 @@ export class ServerConnection implements ViewHost {
     // One notice makes the client drop every snapshot it holds ahead; the next one is due after the next `renew`.
     this.#isWatching = false
     this.channel.send(types.changed, 0, 0, this.channel.fields.id(lastTid).take())
+  }
+
+  restored(): void {
+    this.#server.committed(this)
+  }
+
+  zapped(): void {
+    this.#server.zapped(this)
   }
 
   notifyZapped(): void {
@@ -143,7 +148,7 @@ export class ServerConnection implements ViewHost {
     if (!this.#checkToken(token)) return
     this.#cancelGreeting()
     this.#session = Buffer.from(session).toString('hex')
-    this.#isReadOnly = (flags & helloReadOnly) !== 0
+    this.isReadOnly = (flags & helloReadOnly) !== 0
     this.#server.outcomes.arrive(this.#session)
     const { limits } = settings
     this.channel.parser.limits = {
@@ -191,7 +196,7 @@ export class ServerConnection implements ViewHost {
       view = new ServedView(number, this)
       this.#views.set(number, view)
     }
-    if (this.#isReadOnly && ((type >= types.begin && type < types.outcome) || type === types.newOids)) {
+    if (this.isReadOnly && ((type >= types.begin && type < types.outcome) || type === types.newOids)) {
       this.fail(id, new ReadOnlyError('the storage'))
       return
     }
@@ -222,22 +227,8 @@ export class ServerConnection implements ViewHost {
   }
 
   #carryOut(type: number, id: number, body: BodyReader): void | Promise<void> {
-    switch (type) {
-      case types.outcome:
-        return this.#outcome(id, body.u32(), body.tid())
-      case types.zap:
-        return this.#zap(id)
-      case types.iterate:
-        return this.#iterate(id, body.tid(), body.tid())
-      case types.iterateNext:
-        return this.#iterateNext(id, body.u32())
-      case types.iterateEnd:
-        return this.#iterateEnd(body.u32())
-      case types.restore:
-        return this.#restore(id, body)
-      default:
-        throw new ProtocolError(`message type ${type} is unknown`)
-    }
+    if (type === types.outcome) return this.#outcome(id, body.u32(), body.tid())
+    return this.#store.carryOut(type, id, body)
   }
 
   fail(request: number, error: unknown): void {
@@ -319,76 +310,14 @@ export class ServerConnection implements ViewHost {
     this.channel.send(types.reply, id, 0, fields.take())
   }
 
-  // --- The store as a whole -------------------------------------------------------------------------------------------
-
-  async #zap(id: number): Promise<void> {
-    this.#checkWritable()
-    await this.storage.zap()
-    this.#server.zapped(this)
-    this.channel.send(types.reply, id, 0)
-  }
-
-  #iterate(id: number, from: Tid, to: Tid): void {
-    if (this.storage.iterate === undefined) throw unsupported('iterate')
-    const { limits } = this.#server.settings
-    if (this.#iterations.size >= limits.iterationsMax) {
-      throw new ShootoutError('limit', `more than ${limits.iterationsMax} iterations at once; end some`)
-    }
-    const number = ++this.#lastIteration
-    this.#iterations.set(number, this.storage.iterate(from, to)[Symbol.asyncIterator]())
-    this.channel.send(types.reply, id, 0, this.channel.fields.u32(number).take())
-  }
-
-  async #iterateNext(id: number, number: number): Promise<void> {
-    const iterator = this.#iterations.get(number)
-    if (iterator === undefined) throw new ProtocolError(`there is no iteration ${number}`)
-    const found: TransactionRecord[] = []
-    let bytes = 0
-    while (bytes < iterationStepBytes && found.length < 1000) {
-      const next = await iterator.next()
-      if (next.done === true) break
-      found.push(next.value)
-      for (const data of dataOf(next.value)) bytes += data.length
-    }
-    if (found.length === 0) this.#iterations.delete(number)
-    const { fields } = this.channel
-    fields.u32(found.length)
-    for (const transaction of found) writeTransaction(fields, transaction)
-    this.channel.send(types.reply, id, 0, fields.take(), found.flatMap(dataOf))
-  }
-
-  async #iterateEnd(number: number): Promise<void> {
-    const iterator = this.#iterations.get(number)
-    this.#iterations.delete(number)
-    await iterator?.return?.()
-  }
-
-  async #restore(id: number, body: BodyReader): Promise<void> {
-    this.#checkWritable()
-    if (this.storage.restore === undefined) throw unsupported('restore')
-    const transaction = readTransaction(body)()
-    body.end()
-    await this.storage.restore(transaction)
-    this.#server.committed(this)
-    this.channel.send(types.reply, id, 0)
-  }
-
-  #checkWritable(): void {
-    if (this.#isReadOnly) throw new ReadOnlyError('the storage')
-  }
-
   // --- The end --------------------------------------------------------------------------------------------------------
 
   #onClosed(error: Error | undefined): void {
     this.#cancelGreeting()
     for (const view of this.#views.values()) view.release()
     this.#views.clear()
-    for (const number of this.#iterations.keys()) this.#answer(0, () => this.#iterateEnd(number))
+    this.#answer(0, () => this.#store.end())
     if (this.#session !== undefined) this.#server.outcomes.leave(this.#session)
     this.#server.left(this, error)
   }
-}
-
-function unsupported(what: string): ShootoutError {
-  return new ShootoutError('unsupported', `${what}: the served storage does not have it`)
 }

@@ -77,7 +77,6 @@ export function servedCapabilities(capabilities: ReturnType<StorageModule['capab
     persistent: true,
     blocking: false,
     conflictResolution: true,
-    pack: false,
     prefetch: true,
     blobs: false,
   }
