@@ -231,6 +231,19 @@ export class Shard {
     }
   }
 
+  /** Forgets every revision of an object. */
+  deleteObject(hash: number, oid: Oid): void {
+    if (!lock(this.#words, header.lock)) return
+    try {
+      for (const node of this.#revisionsOf(hash, oid)) {
+        this.#policy.remove(node)
+        this.#discard(node)
+      }
+    } finally {
+      unlock(this.#words, header.lock)
+    }
+  }
+
   /** Forgets everything. @param isNewStore what anybody learnt before is no longer true: start a new generation */
   clear(isNewStore: boolean): void {
     if (!lock(this.#words, header.lock)) return

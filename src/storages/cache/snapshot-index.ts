@@ -14,7 +14,7 @@
  *     const { snapshot } = view                         // remember which snapshot is asked,
  *     … load it from the backend …
  *     view.loaded(oid, serial, data, snapshot)          // and say that it showed this
- *     index.committed(tid, records)                     // after finish
+ *     index.committed(tid, records, previous)           // after finish
  *
  * A view keeps its place from one poll to the next, also while no snapshot is open, so that all connections of a
  * storage ask the backend only for what is new to the first of them. A view that falls so far behind that too many
@@ -70,13 +70,32 @@ export class SnapshotIndex {
     return view
   }
 
-  /** A transaction of this storage committed: its revisions may be useful to whoever polls next. */
-  committed(tid: Tid, records: Iterable<{ readonly oid: Oid; readonly data: Uint8Array | null }>): void {
+  /**
+   * A transaction of this storage committed: its revisions may be useful to whoever polls next.
+   * @param previous the newest transaction before it. Where that is the horizon, this commit is all that is new, and
+   *   the next poll need not ask for it. Left out: it is not known
+   */
+  committed(
+    tid: Tid,
+    records: Iterable<{ readonly oid: Oid; readonly data: Uint8Array | null }>,
+    previous?: Tid,
+  ): void {
+    const changes: Change[] = []
     for (const { oid, data } of records) {
+      changes.push({ oid, tid })
       if (data === null) continue
       this.cache.add(oid, tid, data, tid, this.#generation)
       this.#recorder?.stored(oid, tid, data.length)
     }
+    const isNext = previous !== undefined && previous === this.#log?.horizon
+    if (!isNext || this.#generation !== this.cache.generation) return
+    this.#extend(tid, changes)
+    this.#limit()
+  }
+
+  /** The state of an older transaction came by: it is kept as it is, whatever shows it. */
+  passedBy(oid: Oid, tid: Tid, data: Uint8Array): void {
+    this.cache.add(oid, tid, data, tid, this.#generation)
   }
 
   /** Forgets what changed when; for a doubt about what was told. The bytes stay, and are checked before use. */
@@ -129,8 +148,9 @@ export class SnapshotIndex {
     this.noticeNewStore()
     const previous = view.horizon
     const list = changes === 'all' || since === undefined ? 'all' : [...changes]
-    if (previous !== undefined && horizon < previous && !view.isOutlived) {
-      // Time went back: another store, or a replica that is behind. Nothing we know can be trusted.
+    const seen = Math.max(since ?? noTid, view.isOutlived ? noTid : (previous ?? noTid))
+    if (horizon < seen && generation === this.#generation) {
+      // Time went back: another store, one from a backup, or a replica that is behind. Nothing we know can be trusted.
       this.cache.startNewStore()
       this.noticeNewStore()
     }

@@ -180,6 +180,12 @@ export class StateCache implements StorageCache {
     return this.#shardOf(hash).delete(hash, oid, tid)
   }
 
+  /** Forgets every revision of an object: the object is gone, and no snapshot to come shows any. */
+  deleteObject(oid: Oid): void {
+    const hash = hashOid(oid)
+    this.#shardOf(hash).deleteObject(hash, oid)
+  }
+
   /** Forgets everything, for all threads. The counts of `statistics` stay. */
   clear(): void {
     for (const shard of this.#shards) shard.clear(false)

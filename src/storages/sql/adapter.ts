@@ -137,7 +137,8 @@ export interface SqlAdapter {
   /** Newest committed transaction, read from the database. */
   lastTid(): Awaitable<Tid>
   zap(): Awaitable<void>
-  pack(options: PackOptions): Awaitable<PackResult>
+  /** @param removed told of objects that were found to be unreachable, when they have been removed */
+  pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Awaitable<PackResult>
   /** Every reader and writer has been closed before. */
   close(): Awaitable<void>
 }

@@ -10,6 +10,7 @@ import {
   StorageTransactionError,
 } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { SnapshotMark, SnapshotView } from '../cache/snapshot-index.ts'
 import {
   type Awaitable,
   emptyMetadata,
@@ -37,10 +38,12 @@ export class SqlInstance implements StorageInstance {
   #snapshotTid = noTid
   /** What the last poll had seen; undefined before the first. */
   #seen: Tid | undefined
+  /** This instance's place in what the storage knows of changes; undefined where there is no cache. */
+  readonly #view: SnapshotView | undefined
   /** Commits of this instance since the last poll, each with the objects that must be reported all the same. */
   readonly #own = new Map<Tid, ReadonlySet<Oid>>()
   /** What `prefetch` brought, for the snapshot that is open. */
-  readonly #prefetched = new Map<Oid, Revision | undefined>()
+  #prefetched = new Map<Oid, Revision | undefined>()
   /** Rest of the group of object ids that was taken last. */
   #spareOids: readonly Oid[] = []
   #transaction: SqlTransaction | undefined
@@ -48,6 +51,7 @@ export class SqlInstance implements StorageInstance {
 
   constructor(store: SqlStore) {
     this.#store = store
+    this.#view = store.index?.newView()
     store.instances.add(this)
     if (store.adapter.keepsHistory) this.history = (oid, count) => this.#history(oid, count)
   }
@@ -60,7 +64,7 @@ export class SqlInstance implements StorageInstance {
 
   pollInvalidations(): Awaitable<Invalidations> {
     this.#assertUsable()
-    this.#prefetched.clear()
+    this.#prefetched = new Map()
     return attempt(
       () => this.#poll(),
       // The connection may have been lost while nobody looked. Nothing depends on it yet, so a new one will do.
@@ -71,18 +75,20 @@ export class SqlInstance implements StorageInstance {
   #poll(): Awaitable<Invalidations> {
     return chain(this.#reader ?? this.#store.readers.take(), (reader) => {
       this.#reader = undefined
+      // With a cache, only what is new to the whole storage is asked for.
+      const since = this.#view === undefined ? this.#seen : this.#view.beginPoll()
       return attempt(
-        () => chain(reader.poll(this.#seen), (poll) => this.#polled(reader, poll)),
+        () => chain(reader.poll(since), (poll) => this.#polled(reader, poll, since)),
         (error) => chain(reader.close(), () => Promise.reject(error)),
       )
     })
   }
 
-  #polled(reader: Reader, poll: Poll): Awaitable<Invalidations> {
+  #polled(reader: Reader, poll: Poll, since: Tid | undefined): Awaitable<Invalidations> {
     const waiting = this.#finishingIn(poll)
     return waiting.length === 0
-      ? this.#openSnapshot(reader, poll)
-      : Promise.all(waiting).then(() => this.#openSnapshot(reader, poll))
+      ? this.#openSnapshot(reader, poll, since)
+      : Promise.all(waiting).then(() => this.#openSnapshot(reader, poll, since))
   }
 
   /**
@@ -97,14 +103,17 @@ export class SqlInstance implements StorageInstance {
     return [...finishing].filter(([, oid]) => changed.has(oid)).map(([finished]) => finished)
   }
 
-  #openSnapshot(reader: Reader, poll: Poll): Invalidations {
+  #openSnapshot(reader: Reader, poll: Poll, since: Tid | undefined): Invalidations {
     const isFirst = this.#seen === undefined
     this.#reader = reader
     this.#snapshotTid = poll.tid
     this.#seen = poll.seen
     this.#store.sawTid(poll.tid)
+    // Its place is `seen`, not `tid`: that never goes back, not even when the store is emptied.
+    const changes =
+      this.#view === undefined ? poll.changed : this.#view.polled(poll.seen, since, poll.changed)
     // An instance that has never had a snapshot has nothing that could be out of date.
-    const changed = isFirst ? nothing : this.#reportable(poll.changed)
+    const changed = isFirst ? nothing : this.#reportable(changes)
     this.#own.clear()
     return changed
   }
@@ -129,7 +138,7 @@ export class SqlInstance implements StorageInstance {
     const reader = this.#reader
     if (reader === undefined) return
     this.#reader = undefined
-    this.#prefetched.clear()
+    this.#prefetched = new Map()
     return attempt(
       () => chain(reader.endSnapshot(), () => this.#store.readers.giveBack(reader)),
       // A session whose snapshot cannot be ended has gone, and its snapshot with it.
@@ -146,7 +155,8 @@ export class SqlInstance implements StorageInstance {
    */
   committed(commit: Committed, reported: ReadonlySet<Oid>): void {
     // Nobody else committed between what we had seen and our own commit: then we have seen that too.
-    if (commit.previous === this.#seen && reported.size === 0) this.#seen = commit.tid
+    const isSeen = this.#view === undefined && commit.previous === this.#seen && reported.size === 0
+    if (isSeen) this.#seen = commit.tid
     else this.#own.set(commit.tid, reported)
   }
 
@@ -166,15 +176,24 @@ export class SqlInstance implements StorageInstance {
     if (this.#prefetched.size > 0 && this.#prefetched.has(oid)) {
       return this.#handOut(oid, this.#prefetched.get(oid))
     }
+    const cached = this.#view?.find(oid)
+    if (cached !== undefined) {
+      this.#count(cached)
+      return cached
+    }
+    const snapshot = this.#view?.snapshot
     const row = reader.load(oid)
-    if (row instanceof Promise) return row.then((found) => this.#handOut(oid, this.#fetched(found)))
-    return this.#handOut(oid, this.#fetched(row))
+    if (row instanceof Promise) return row.then((found) => this.#handOut(oid, this.#fetched(found, snapshot)))
+    return this.#handOut(oid, this.#fetched(row, snapshot))
   }
 
-  #fetched(row: Row | undefined): Revision | undefined {
+  /** @param snapshot that was asked; it may have ended meanwhile */
+  #fetched(row: Row | undefined, snapshot: SnapshotMark | undefined): Revision | undefined {
     if (row === undefined || row.data === null) return undefined
+    const { oid, serial, data } = row
     this.#store.counters.backendLoads++
-    return { data: row.data, serial: row.serial }
+    if (snapshot !== undefined) this.#view!.loaded(oid, serial, data, snapshot)
+    return { data, serial }
   }
 
   #handOut(oid: Oid, revision: Revision | undefined): Revision {
@@ -191,30 +210,51 @@ export class SqlInstance implements StorageInstance {
   loadMany(oids: readonly Oid[]): Awaitable<readonly (Revision | undefined)[]> {
     const reader = this.#snapshotReader()
     if (oids.length === 0) return []
-    const known = this.#prefetched
-    const wanted = known.size === 0 ? oids : oids.filter((oid) => !known.has(oid))
-    const rows = wanted.length === 0 ? [] : reader.loadMany(wanted)
-    return chain(rows, (found) => {
-      const revisions = new Map<Oid, Revision | undefined>()
-      for (const row of found) revisions.set(row.oid, this.#fetched(row))
-      return oids.map((oid) => {
-        const revision = known.has(oid) ? known.get(oid) : revisions.get(oid)
+    const revisions = new Map<Oid, Revision | undefined>()
+    const wanted = this.#missing(oids, revisions)
+    const handOut = (): readonly (Revision | undefined)[] =>
+      oids.map((oid) => {
+        const revision = revisions.get(oid)
         if (revision !== undefined) this.#count(revision)
         return revision
       })
+    if (wanted.length === 0) return handOut()
+    const snapshot = this.#view?.snapshot
+    return chain(reader.loadMany(wanted), (rows) => {
+      for (const row of rows) revisions.set(row.oid, this.#fetched(row, snapshot))
+      return handOut()
     })
   }
 
-  /** Keeps the revisions until the snapshot ends: nothing here outlives it, so nothing can be stale. */
+  /** Which of `oids` the backend must be asked for. @param found gets the others */
+  #missing(oids: readonly Oid[], found: Map<Oid, Revision | undefined>): readonly Oid[] {
+    const prefetched = this.#prefetched
+    if (prefetched.size === 0 && this.#view === undefined) return oids
+    return oids.filter((oid) => {
+      if (prefetched.has(oid)) {
+        found.set(oid, prefetched.get(oid))
+        return false
+      }
+      const cached = this.#view?.find(oid)
+      if (cached !== undefined) found.set(oid, cached)
+      return cached === undefined
+    })
+  }
+
+  /**
+   * What was asked for stays here until the snapshot ends, so that no cache, however small or large the objects, loses
+   * it before it is used. Nothing here outlives the snapshot, so nothing can be stale.
+   */
   prefetch(oids: readonly Oid[]): Awaitable<void> {
     const reader = this.#snapshotReader()
-    const wanted = oids.filter((oid) => !this.#prefetched.has(oid))
+    // The application may end the snapshot meanwhile; then nobody looks into this map any more.
+    const prefetched = this.#prefetched
+    const wanted = this.#missing(oids, prefetched)
     if (wanted.length === 0) return
+    const snapshot = this.#view?.snapshot
     return chain(reader.loadMany(wanted), (rows) => {
-      // The application may have ended the snapshot meanwhile.
-      if (this.#reader !== reader) return
-      for (const oid of wanted) this.#prefetched.set(oid, undefined)
-      for (const row of rows) this.#prefetched.set(row.oid, this.#fetched(row))
+      for (const oid of wanted) prefetched.set(oid, undefined)
+      for (const row of rows) prefetched.set(row.oid, this.#fetched(row, snapshot))
     })
   }
 
@@ -294,6 +334,7 @@ export class SqlInstance implements StorageInstance {
     this.#store.instances.delete(this)
     await this.#transaction?.abort()
     await this.#endSnapshot()
+    this.#view?.release()
   }
 
   #assertUsable(): void {

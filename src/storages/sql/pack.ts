@@ -42,15 +42,19 @@ export interface Removed {
   readonly objects: number
 }
 
-/** Packs, and closes the session. */
-export async function pack(session: PackSession, options: PackOptions): Promise<PackResult> {
+/** Packs, and closes the session. @param gone told of unreachable objects, when they have been removed */
+export async function pack(
+  session: PackSession,
+  options: PackOptions,
+  gone: (oids: readonly Oid[]) => void,
+): Promise<PackResult> {
   try {
     const { tid, bytes, objects } = await session.survey()
     const before = Math.min(options.before, tid) as Tid
     const marker =
       options.references === undefined ? undefined : new Marker(session, before, options, objects)
     await marker?.mark([rootOid, ...(await session.changedAfter(before))])
-    const removed = await sweep(session, { before, marker, options })
+    const removed = await sweep(session, { before, marker, options, gone })
     await session.finish(before)
     options.onProgress?.(1)
     const { bytes: bytesAfter } = await session.survey()
@@ -69,9 +73,10 @@ interface Sweep {
   readonly before: Tid
   readonly marker: Marker | undefined
   readonly options: PackOptions
+  readonly gone: (oids: readonly Oid[]) => void
 }
 
-async function sweep(session: PackSession, { before, marker, options }: Sweep): Promise<Removed> {
+async function sweep(session: PackSession, { before, marker, options, gone }: Sweep): Promise<Removed> {
   let revisions = 0
   let objects = 0
   let last = -1
@@ -82,6 +87,7 @@ async function sweep(session: PackSession, { before, marker, options }: Sweep): 
     await marker?.catchUp()
     const garbage = marker === undefined ? [] : oids.filter((oid) => !marker.marked.has(oid))
     const removed = await session.remove(oids, garbage, before)
+    gone(garbage)
     revisions += removed.revisions
     objects += removed.objects
     last = oids.at(-1)!

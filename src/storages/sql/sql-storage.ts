@@ -5,6 +5,8 @@
 
 import { ClosedError, ReadOnlyError, StorageTransactionError } from '../../core/errors.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { SnapshotIndex } from '../cache/snapshot-index.ts'
+import { StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
 import type {
   Awaitable,
   MutableCounters,
@@ -26,6 +28,14 @@ import { SessionPool } from './session-pool.ts'
 /** Transactions fetched at once while iterating: bounds memory, and makes the cost of a request small beside them. */
 const transactionsPerPage = 100
 
+export interface SqlStoreSetup {
+  readonly context: OpenContext
+  /** Those that the adapter counts up too. */
+  readonly counters: MutableCounters
+  /** What the threads of this process share. Undefined: no cache is kept. */
+  readonly cache: StateCacheMemory | undefined
+}
+
 /** What instances and transactions of one storage have in common. */
 export class SqlStore {
   readonly adapter: SqlAdapter
@@ -34,6 +44,8 @@ export class SqlStore {
   readonly oids: OidLease
   readonly readers: SessionPool<Reader>
   readonly writers: SessionPool<Writer>
+  /** Which revisions the snapshots of this isolate show, over the cache that its threads share. Undefined: no cache. */
+  readonly index: SnapshotIndex | undefined
   readonly instances = new Set<SqlInstance>()
   /** Transactions of this storage that are being committed, with an object that each of them changes. */
   readonly finishing = new Map<Promise<unknown>, Oid>()
@@ -43,10 +55,11 @@ export class SqlStore {
   lastTid: Tid = noTid
   closed = false
 
-  constructor(adapter: SqlAdapter, context: OpenContext, counters: MutableCounters) {
+  constructor(adapter: SqlAdapter, { context, counters, cache }: SqlStoreSetup) {
     this.adapter = adapter
     this.context = context
     this.counters = counters
+    this.index = cache && new SnapshotIndex(new StateCache(cache))
     this.oids = new OidLease((count) => adapter.leaseOids(count), adapter.oidGroup)
     const idleLimit = (): number => Math.max(2, this.instances.size)
     this.readers = new SessionPool(() => adapter.openReader(), idleLimit)
@@ -89,6 +102,7 @@ export class SqlStore {
 }
 
 class SqlStorage implements Storage {
+  readonly cache?: StateCache
   readonly iterate?: NonNullable<Storage['iterate']>
   readonly restore?: NonNullable<Storage['restore']>
   readonly #store: SqlStore
@@ -98,6 +112,7 @@ class SqlStorage implements Storage {
 
   constructor(store: SqlStore) {
     this.#store = store
+    if (store.index !== undefined) this.cache = store.index.cache
     if (store.adapter.keepsHistory) {
       this.iterate = (from = noTid, to = maxTid) => this.#iterate(from, to)
       this.restore = (transaction) => this.#restore(transaction)
@@ -125,6 +140,8 @@ class SqlStorage implements Storage {
       await instance.afterCompletion()
     }
     await this.#store.adapter.zap()
+    // What other threads are still reading of the store of before is refused from now on.
+    this.cache?.startNewStore()
     this.#store.lastTid = noTid
   }
 
@@ -132,7 +149,9 @@ class SqlStorage implements Storage {
     const packing = this.#packed.then(() => {
       this.#store.assertWritable()
       options.signal?.throwIfAborted()
-      return this.#store.adapter.pack(options)
+      return this.#store.adapter.pack(options, (oids) => {
+        for (const oid of oids) this.cache?.deleteObject(oid)
+      })
     })
     // Only the caller of a pack hears of its failure; the next one starts afresh.
     this.#packed = packing.catch(() => {})
@@ -199,13 +218,9 @@ class SqlStorage implements Storage {
   }
 }
 
-/** The storage over an adapter whose schema is in place. `counters` are those that the adapter counts up too. */
-export async function openSqlStorage(
-  adapter: SqlAdapter,
-  context: OpenContext,
-  counters: MutableCounters,
-): Promise<Storage> {
-  const store = new SqlStore(adapter, context, counters)
+/** The storage over an adapter whose schema is in place. */
+export async function openSqlStorage(adapter: SqlAdapter, setup: SqlStoreSetup): Promise<Storage> {
+  const store = new SqlStore(adapter, setup)
   store.lastTid = await adapter.lastTid()
   return new SqlStorage(store)
 }

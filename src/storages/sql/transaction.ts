@@ -151,6 +151,10 @@ export class SqlTransaction implements Transaction, VotedTransaction {
       return change !== undefined && !(change.base === noTid && data === null)
     })
     if (conflicting.length === 0) return
+    for (const { oid, serial, data } of conflicting) {
+      // Whoever repeats this transaction will ask for it.
+      if (data !== null) this.#store.index?.passedBy(oid, serial, data)
+    }
     return chain(this.#bases(conflicting), (bases) => {
       for (const row of conflicting) this.#resolve(row, bases.get(row.oid))
       this.#ordered = this.#ordered.map((change) => this.#changes.get(change.oid)!)
@@ -174,14 +178,21 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   #bases(rows: readonly Row[]): Awaitable<ReadonlyMap<Oid, Uint8Array>> {
     const bases = new Map<Oid, Uint8Array>()
     if (this.#store.context.resolveConflict === undefined) return bases
+    const { index } = this.#store
+    for (const { oid } of rows) {
+      const base = index?.cache.get(oid, this.#changes.get(oid)!.base)
+      if (base !== undefined) bases.set(oid, base.data)
+    }
+    const isMissing = ({ oid }: Row): boolean => !bases.has(oid) && this.#changes.get(oid)!.base !== noTid
+    const wanted = rows.filter(isMissing)
     const { reader } = this.#start
     // Almost always the snapshot still shows them, in one request.
-    const shown = this.#instance.isReading(reader) ? reader.loadMany(rows.map((row) => row.oid)) : []
-    return chain(shown, (found) => {
+    const canAsk = wanted.length > 0 && this.#instance.isReading(reader)
+    return chain(canAsk ? reader.loadMany(wanted.map((row) => row.oid)) : [], (found) => {
       for (const { oid, serial, data } of found) {
         if (data !== null && serial === this.#changes.get(oid)!.base) bases.set(oid, data)
       }
-      const missing = rows.filter(({ oid }) => !bases.has(oid) && this.#changes.get(oid)!.base !== noTid)
+      const missing = wanted.filter(isMissing)
       if (missing.length === 0 || !this.#store.adapter.keepsHistory) return bases
       return this.#store.withReader((past) => this.#pastBases(past, missing, bases))
     })
@@ -262,6 +273,7 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     counters.commits++
     counters.stores += this.#ordered.length
     for (const { data } of this.#ordered) counters.storedBytes += data?.length ?? 0
+    this.#store.index?.committed(commit.tid, this.#ordered, commit.previous)
     this.#instance.committed(commit, this.#reported())
     let failure: Outcome['failure']
     try {

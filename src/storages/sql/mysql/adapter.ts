@@ -124,8 +124,8 @@ export class MysqlAdapter implements SqlAdapter {
     await session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1, tid = 0, packed = 0')
   }
 
-  async pack(options: PackOptions): Promise<PackResult> {
-    return pack(new MysqlPackSession(await this.#writing(), this.keepsHistory), options)
+  async pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Promise<PackResult> {
+    return pack(new MysqlPackSession(await this.#writing(), this.keepsHistory), options, removed)
   }
 
   async close(): Promise<void> {

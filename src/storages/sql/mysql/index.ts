@@ -12,6 +12,7 @@ import {
   type Unavailable,
   zeroCounters,
 } from '../../storage.ts'
+import { cacheOf, cacheOptions, shareCache } from '../shared-cache.ts'
 import { openSqlStorage } from '../sql-storage.ts'
 import { MysqlAdapter } from './adapter.ts'
 import { loadDriver, type MyDriver, type MySession } from './driver.ts'
@@ -35,6 +36,7 @@ const options = {
     default: 30e9,
     summary: 'how long a commit waits for the lock of an object',
   }),
+  ...cacheOptions,
 }
 
 type Options = OptionsOf<typeof options>
@@ -69,7 +71,9 @@ export default defineStorage({
     return given.url === '' ? provisionPrivate(driver, given, context) : provisionAt(driver, given, context)
   },
 
-  async open({ url, database, history, lockTimeout }, context) {
+  share: ({ cacheBytesLimit }) => shareCache(cacheBytesLimit),
+
+  async open({ url, database, history, lockTimeout, cacheBytesLimit }, context, shared) {
     checkDatabaseName(database)
     if (url === '')
       throw new UsageError('missing-option', 'mysql: say which server to use, with url=mysql://…')
@@ -80,7 +84,7 @@ export default defineStorage({
     const adapter = new MysqlAdapter(await loadDriver(), settings, context, counters)
     try {
       await adapter.install()
-      return await openSqlStorage(adapter, context, counters)
+      return await openSqlStorage(adapter, { context, counters, cache: cacheOf(cacheBytesLimit, shared) })
     } catch (error) {
       await adapter.close()
       throw error

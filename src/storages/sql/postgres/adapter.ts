@@ -111,8 +111,8 @@ export class PostgresAdapter implements SqlAdapter {
     })
   }
 
-  async pack(options: PackOptions): Promise<PackResult> {
-    return pack(new PostgresPackSession(await this.#connect(), this.keepsHistory), options)
+  async pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Promise<PackResult> {
+    return pack(new PostgresPackSession(await this.#connect(), this.keepsHistory), options, removed)
   }
 
   async close(): Promise<void> {

@@ -12,6 +12,7 @@ import {
   type Unavailable,
   zeroCounters,
 } from '../../storage.ts'
+import { cacheOf, cacheOptions, shareCache } from '../shared-cache.ts'
 import { openSqlStorage } from '../sql-storage.ts'
 import { PostgresAdapter } from './adapter.ts'
 import { loadDriver, type PgAddress, type PgDriver, type PgSession } from './driver.ts'
@@ -36,6 +37,7 @@ const options = {
     default: 30e9,
     summary: 'how long a commit waits for the lock of an object',
   }),
+  ...cacheOptions,
 }
 
 type Options = OptionsOf<typeof options>
@@ -70,7 +72,9 @@ export default defineStorage({
     return given.url === '' ? provisionPrivate(driver, given, context) : provisionAt(driver, given, context)
   },
 
-  async open({ url, schema, history, lockTimeout }, context) {
+  share: ({ cacheBytesLimit }) => shareCache(cacheBytesLimit),
+
+  async open({ url, schema, history, lockTimeout, cacheBytesLimit }, context, shared) {
     checkSchemaName(schema)
     const counters = zeroCounters()
     const settings = {
@@ -83,7 +87,7 @@ export default defineStorage({
     const adapter = new PostgresAdapter(await loadDriver(), settings, context, counters)
     try {
       await adapter.install()
-      return await openSqlStorage(adapter, context, counters)
+      return await openSqlStorage(adapter, { context, counters, cache: cacheOf(cacheBytesLimit, shared) })
     } catch (error) {
       await adapter.close()
       throw error

@@ -132,14 +132,14 @@ export class SqliteAdapter implements SqlAdapter {
     this.#checkpointer.runIfDue()
   }
 
-  async pack(options: PackOptions): Promise<PackResult> {
+  async pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Promise<PackResult> {
     const session = new SqlitePackSession({
       connection: this.#connect(),
       writing: this.#session(),
       patience: this.#patience,
       history: this.keepsHistory,
     })
-    const result = await pack(session, options)
+    const result = await pack(session, options, removed)
     this.#checkpointer.runIfDue()
     return result
   }

@@ -9,6 +9,7 @@ import { dirname, join } from 'node:path'
 import { describeError, UsageError } from '../../../core/errors.ts'
 import { option } from '../../../core/options.ts'
 import { defineStorage, zeroCounters } from '../../storage.ts'
+import { cacheOf, cacheOptions, shareCache } from '../shared-cache.ts'
 import { openSqlStorage } from '../sql-storage.ts'
 import { SqliteAdapter } from './adapter.ts'
 import { loadDriver } from './driver.ts'
@@ -34,6 +35,7 @@ export default defineStorage({
       default: 30e9,
       summary: 'how long a commit waits for the one write lock of the file',
     }),
+    ...cacheOptions,
   },
 
   capabilities: ({ history, durability }) => ({
@@ -85,8 +87,10 @@ export default defineStorage({
     }
   },
 
-  async open(options, context) {
-    const { path, history, durability, lockTimeout } = options
+  share: ({ cacheBytesLimit }) => shareCache(cacheBytesLimit),
+
+  async open(options, context, shared) {
+    const { path, history, durability, lockTimeout, cacheBytesLimit } = options
     if (path === '') {
       throw new UsageError('missing-option', 'sqlite: say which file to open, with path=<file>')
     }
@@ -96,7 +100,7 @@ export default defineStorage({
     const settings = { path, history, durability, lockTimeoutNs: lockTimeout }
     const adapter = new SqliteAdapter(driver, settings, context, counters)
     await adapter.install()
-    return openSqlStorage(adapter, context, counters)
+    return openSqlStorage(adapter, { context, counters, cache: cacheOf(cacheBytesLimit, shared) })
   },
 })
 
