@@ -66,6 +66,8 @@ type Step =
       readonly isolate: number
       readonly oids: readonly number[]
       readonly deletes: boolean
+      /** The index hears which transaction was the one before. */
+      readonly told: boolean
     }
   | { readonly do: 'ask'; readonly reader: number; readonly all: boolean; readonly old: boolean }
   | { readonly do: 'answer' | 'arrive' | 'poll'; readonly reader: number }
@@ -85,6 +87,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       isolate,
       oids: fc.uniqueArray(oid, { minLength: 1, maxLength: 3 }),
       deletes: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+      told: fc.boolean(),
     }),
   },
   {
@@ -119,12 +122,13 @@ function run(steps: readonly Step[], limits: { changedMax: number; behindMax: nu
 
   for (const one of steps) {
     if (one.do === 'commit') {
+      const previous = store.lastTid
       const tid = store.commit(one.oids, one.deletes)
       const records = [...store.commits.at(-1)!.states].map(([oid, text]) => ({
         oid,
         data: text === null ? null : bytesOf(text),
       }))
-      indexes[one.isolate]!.committed(tid, records)
+      indexes[one.isolate]!.committed(tid, records, one.told ? previous : undefined)
     } else if (one.do === 'forget') {
       indexes[one.isolate]!.forget()
     } else if (one.do === 'clear') {
@@ -268,6 +272,37 @@ describe('sharing', () => {
     expect(textOf(b.find(asOid(3))!.data)).toBe('three at 105')
     expect(new Set(poll(b, 120, []) as Change[])).toEqual(new Set([change(2, 120), change(3, 120)]))
     expect(poll(c, 120, [])).toHaveLength(3)
+  })
+
+  test('a commit that is known to be next need not be asked for', () => {
+    const { first } = setUp()
+    const [mine, other] = [first.newView(), first.newView()]
+    poll(mine, 100, [])
+    poll(other, 100, [])
+    other.loaded(asOid(1), asTid(50), bytesOf('old'), other.snapshot!)
+    first.committed(asTid(110), [{ oid: asOid(1), data: bytesOf('new') }], asTid(100))
+    expect(mine.beginPoll()).toBe(110)
+    expect(textOf(other.find(asOid(1))!.data)).toBe('old')
+    expect(poll(mine, 110, [])).toEqual([change(1, 110)])
+    expect(textOf(mine.find(asOid(1))!.data)).toBe('new')
+    // Something in between is not known: then the backend must be asked.
+    first.committed(asTid(130), [{ oid: asOid(1), data: bytesOf('newest') }], asTid(120))
+    expect(other.beginPoll()).toBe(110)
+  })
+
+  test('a store that went back to an earlier time is not trusted to be the same', () => {
+    const { first, second } = setUp()
+    const [a, b] = [first.newView(), second.newView()]
+    poll(a, 100, [])
+    a.loaded(asOid(1), asTid(90), bytesOf('lost'), a.snapshot!)
+    // A backup was put in place, and something else was committed.
+    expect(b.beginPoll()).toBe(100)
+    expect(poll(b, 80, [])).toBe('all')
+    expect(b.beginPoll()).toBeUndefined()
+    expect(poll(b, 200, [])).toBe('all')
+    expect(b.find(asOid(1))).toBeUndefined()
+    expect(poll(a, 200, [])).toBe('all')
+    expect(a.find(asOid(1))).toBeUndefined()
   })
 
   test('never keeps more ranges than views, however many polls there are', () => {

@@ -9,6 +9,7 @@ import { loadDriver, type MySession } from '../../../src/storages/sql/mysql/driv
 import mysql from '../../../src/storages/sql/mysql/index.ts'
 import { openControl } from '../../../src/storages/sql/mysql/provision.ts'
 import type { Storage, StorageInstance } from '../../../src/storages/storage.ts'
+import { asModule, testCache } from './cache-model.ts'
 import { createAccounts, runClient, toBytes, toText } from './race-model.ts'
 import { startTestServer } from './servers.ts'
 
@@ -72,6 +73,13 @@ describe.skipIf(server === undefined)('mysql', () => {
       )
       const commits = outcomes.reduce((sum, outcome) => sum + outcome.commits, 0)
       expect(commits, `seed ${seed}`).toBeGreaterThan(30)
+    })
+
+    describe('the cache', () => {
+      testCache(asModule(mysql), async (given) => {
+        const { options } = await server!.provision.newStore(`test_${count++}`)
+        return { ...options, ...server!.options({ ...given, history, url, database: options.database }) }
+      })
     })
 
     test('commits of different objects are voted at the same time', async () => {
@@ -220,6 +228,7 @@ describe.skipIf(server === undefined)('mysql', () => {
     test('loads of one tick are one round trip', async () => {
       const [storage] = await open(1, { history })
       const oids = await createAccounts(storage!, 30)
+      storage!.cache!.clear()
       const instance = await polled(storage!)
       const before = storage!.counters().roundTrips
       const revisions = await Promise.all(oids.map((oid) => instance.load(oid)))

@@ -11,6 +11,7 @@ import { Random } from '../../../src/core/random.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import sqlite from '../../../src/storages/sql/sqlite/index.ts'
 import type { OpenContext, Storage } from '../../../src/storages/storage.ts'
+import { asModule, optionsFor, testCache } from './cache-model.ts'
 import { createAccounts, runClient, toBytes, toText } from './race-model.ts'
 
 let folder: string
@@ -249,4 +250,10 @@ test('a provisioned store is removed with all its files', async () => {
   await store.dispose()
   await provision.dispose()
   expect(() => statSync(store.options.path)).toThrow(/ENOENT/)
+})
+
+describe.each([{ history: false }, { history: true }])('the cache, with %o', ({ history }) => {
+  testCache(asModule(sqlite), async (given) =>
+    optionsFor(asModule(sqlite), { path, history, durability: 'os', ...given }),
+  )
 })
