@@ -228,7 +228,7 @@ describe.skipIf(server === undefined)('postgres', () => {
     test('loads of one tick are one round trip', async () => {
       const [storage] = await open(1, { history })
       const oids = await createAccounts(storage!, 30)
-      storage!.cache!.clear()
+      await storage!.cache!.clear()
       const instance = await polled(storage!)
       const before = storage!.counters().roundTrips
       const revisions = await Promise.all(oids.map((oid) => instance.load(oid)))
