@@ -1,12 +1,15 @@
 /** `shootout serve`: a storage for other processes, until Ctrl-C. */
 
-import { readFileSync } from 'node:fs'
-import type { Command } from 'commander'
+import { once } from 'node:events'
+import { createWriteStream, readFileSync } from 'node:fs'
+import { type Command, Option } from 'commander'
 import { UsageError } from '../core/errors.ts'
 import { siblingModule } from '../core/load-module.ts'
+import { parseDuration } from '../core/units.ts'
 import { loadStorageModule, storageUrl } from '../storages/registry.ts'
 import { formatAddress, parseAddress } from '../storages/zeo/address.ts'
 import { type ServedStore, serveStore } from '../storages/zeo/serve-store.ts'
+import { jsonLines, type LogLevel, logLevels, type ServerLog } from '../storages/zeo/server-log.ts'
 import { parseContender } from './contenders.ts'
 
 export interface ServeFlags {
@@ -16,6 +19,11 @@ export interface ServeFlags {
   readonly tlsCert?: string
   readonly tlsKey?: string
   readonly readOnly?: boolean
+  /** File for the log; standard error without it. */
+  readonly log?: string
+  readonly logLevel?: LogLevel
+  /** Requests that take longer than this are logged: `500ms`, `2s`. */
+  readonly slow?: string
 }
 
 export function registerServe(program: Command): void {
@@ -28,11 +36,16 @@ export function registerServe(program: Command): void {
     .option('--tls-cert <file>', 'certificate, PEM')
     .option('--tls-key <file>', 'its key, PEM')
     .option('--read-only', 'refuse all writing')
+    .option('--log <file>', 'append the log to this file (default: standard error); JSON lines')
+    .addOption(new Option('--log-level <level>', 'what is logged').choices(logLevels).default('info'))
+    .option('--slow <duration>', 'log requests that take longer', '1s')
     .action(async (storage: string, flags: ServeFlags) => {
-      const served = await serve(storage, flags, (message) => process.stderr.write(`${message}\n`))
+      const log = await openLog(flags)
+      const served = await serve(storage, flags, log.write)
       process.stdout.write(`serving ${storage} at ${formatAddress(served.listener.address)}\n`)
       await untilToldToStop()
       await served.close()
+      await log.close()
     })
 }
 
@@ -41,11 +54,7 @@ export function registerServe(program: Command): void {
  * @param storage as on the command line: `file:./data.log`, `sqlite?path=./data.sqlite&history=true`
  * @throws UsageError `bad-contender`, `unknown-storage`, `bad-options`, `bad-address`, `insecure-address`, `address-in-use`
  */
-export async function serve(
-  storage: string,
-  flags: ServeFlags,
-  log: (message: string) => void,
-): Promise<ServedStore> {
+export async function serve(storage: string, flags: ServeFlags, log: ServerLog): Promise<ServedStore> {
   const address = parseAddress(flags.listen)
   const { name, options } = parseServed(storage)
   const moduleUrl = storageUrl(name)
@@ -61,11 +70,29 @@ export async function serve(
       address,
       token: readToken(flags.tokenFile),
       readOnly: flags.readOnly ?? false,
+      slowMs: parseDuration(flags.slow ?? '1s') / 1e6,
       resolverUrl: siblingModule(import.meta.url, '../database/resolve-conflict'),
       ...tlsOf(flags),
     },
     log,
   )
+}
+
+/** @throws UsageError `log-file` */
+async function openLog({ log: path, logLevel = 'info' }: ServeFlags) {
+  if (path === undefined) return { write: jsonLines(process.stderr, logLevel), close: async () => {} }
+  const file = createWriteStream(path, { flags: 'a' })
+  try {
+    await once(file, 'open')
+  } catch (cause) {
+    throw new UsageError('log-file', `the log ${path} cannot be written: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+  // A full disk must not end the server; without its log it still serves.
+  file.on('error', (error) => process.stderr.write(`the log ${path} cannot be written: ${error.message}\n`))
+  const close = () => new Promise<void>((resolve) => file.end(() => resolve()))
+  return { write: jsonLines(file, logLevel), close }
 }
 
 /** `file:./data.log` is short for `file?path=./data.log`. */

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type ServeFlags, serve } from '../../src/cli/serve.ts'
@@ -13,7 +14,9 @@ import { parseOptions } from '../../src/core/options.ts'
 import { openStorage } from '../../src/storages/open.ts'
 import { formatAddress } from '../../src/storages/zeo/address.ts'
 import zeo from '../../src/storages/zeo/index.ts'
+import { protocolVersion } from '../../src/storages/zeo/protocol.ts'
 import type { ServedStore } from '../../src/storages/zeo/serve-store.ts'
+import { jsonLines } from '../../src/storages/zeo/server-log.ts'
 
 const pem = (name: string) => fileURLToPath(new URL(`../storages/zeo/tls/${name}.pem`, import.meta.url))
 const tls = { tlsCert: pem('certificate'), tlsKey: pem('key') }
@@ -81,6 +84,35 @@ test('the status is JSON, or what Prometheus reads', async () => {
   const lines = (await status(address, { format: 'prometheus' })).split('\n')
   expect(lines).toContain('shootout_commits_total{storage="memory",durability="memory"} 1')
   expect(lines).toContain('# TYPE shootout_commits_total counter')
+})
+
+test('the status tells what the server process cost', async () => {
+  const address = await start('memory')
+  await isUsable({ address })
+  const found = JSON.parse(await status(address, { format: 'json' }))
+  expect(found).toMatchObject({ pid: process.pid, protocolVersion, refused: 0, waitingToVote: 0 })
+  expect(found.cpuUserSeconds).toBeGreaterThan(0)
+  expect(found.cpuUserSeconds).toBeLessThanOrEqual(process.cpuUsage().user / 1e6)
+  expect(found.bytesRead).toBeGreaterThan(100)
+  const metrics = await status(address, { format: 'prometheus' })
+  expect(metrics).toMatch(/^shootout_cpu_system_seconds_total\{.*\} \d/m)
+  expect(metrics).not.toContain('undefined')
+})
+
+test('the log is JSON lines, from the level that was asked for', () => {
+  const text = new PassThrough({ encoding: 'utf8' })
+  const log = jsonLines(text, 'warn')
+  log({ level: 'info', event: 'connected', facts: { peer: 'a' } })
+  log({
+    level: 'warn',
+    event: 'refused',
+    facts: { peer: 'b', code: 'wrong-token', reason: 'with "quotes"\n' },
+  })
+  const lines = (text.read() as string).trimEnd().split('\n')
+  expect(lines).toHaveLength(1)
+  const entry = JSON.parse(lines[0]!)
+  expect(entry).toMatchObject({ level: 'warn', event: 'refused', peer: 'b', reason: 'with "quotes"\n' })
+  expect(Date.parse(entry.time)).toBeGreaterThan(0)
 })
 
 test('nobody at the address is said so', async () => {

@@ -81,7 +81,8 @@ function secure(server: ZeoServer, tls: TlsFiles | undefined, accept: (socket: S
   }
   const listening = createTlsServer({ ...files, handshakeTimeout: server.settings.limits.greetingMs }, accept)
   listening.on('tlsClientError', (error, socket) => {
-    server.settings.log(`${socket.remoteAddress}: TLS handshake failed: ${error.message}`)
+    const peer = `${socket.remoteAddress}:${socket.remotePort}`
+    server.refused(peer, systemErrorCode(error) ?? 'tls', `TLS handshake failed: ${error.message}`)
   })
   return listening
 }

@@ -14,10 +14,11 @@ import {
   type StorageModule,
   storageModuleProblem,
 } from '../storage.ts'
-import { type Address, checkSecurity } from './address.ts'
+import { type Address, checkSecurity, formatAddress } from './address.ts'
 import type { ServerLimits } from './limits.ts'
 import { type Listener, listen, type TlsFiles } from './listener.ts'
 import { ZeoServer } from './server.ts'
+import type { ServerLog } from './server-log.ts'
 
 export interface ServeRequest {
   /** URL of the storage module. */
@@ -35,6 +36,8 @@ export interface ServeRequest {
   readonly resolverUrl?: string
   readonly readOnly?: boolean
   readonly limits?: Partial<ServerLimits>
+  /** Requests that take longer than this are logged, ms. */
+  readonly slowMs?: number
 }
 
 export interface ServedStore {
@@ -45,10 +48,8 @@ export interface ServedStore {
 }
 
 /** @throws what loading, opening or listening throws; nothing is left open then */
-export async function serveStore(
-  request: ServeRequest,
-  log: (message: string) => void,
-): Promise<ServedStore> {
+export async function serveStore(request: ServeRequest, log: ServerLog): Promise<ServedStore> {
+  const say = (reason: string) => log({ level: 'warn', event: 'storage', facts: { reason } })
   const { address, token, tls, moduleUrl } = request
   // Before anything is opened: a refusal must not leave a trace.
   checkSecurity(address, token)
@@ -62,7 +63,7 @@ export async function serveStore(
     const module = await loadDefault<StorageModule>(moduleUrl, 'storage', storageModuleProblem)
     let options = parseOptions(`storage ${module.name}`, module.options, request.options)
     if (request.folder !== undefined && module.provision !== undefined) {
-      const provision = await module.provision(options, { folder: request.folder, log })
+      const provision = await module.provision(options, { folder: request.folder, log: say })
       if (!provision.available) throw new ShootoutError('storage-unavailable', provision.reason)
       closers.push(() => provision.dispose())
       const store = await provision.newStore('served')
@@ -72,7 +73,7 @@ export async function serveStore(
     const resolveConflict =
       request.resolverUrl === undefined ? undefined : await loadResolver(request.resolverUrl)
     const context: Partial<OpenContext> = {
-      log,
+      log: say,
       readOnly: request.readOnly ?? false,
       ...(resolveConflict === undefined ? {} : { resolveConflict }),
     }
@@ -84,9 +85,12 @@ export async function serveStore(
       name: module.name,
       log,
       ...(token === '' ? {} : { token }),
+      ...(request.slowMs === undefined ? {} : { slowMs: request.slowMs }),
       ...(request.limits === undefined ? {} : { limits: request.limits }),
     })
     const listener = await listen(server, address, tls)
+    const facts = { address: formatAddress(listener.address), storage: module.name, pid: process.pid }
+    log({ level: 'info', event: 'listening', facts })
     let closing: Promise<void> | undefined
     closers.push(async () => {
       const closed = listener.close()

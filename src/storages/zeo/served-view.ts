@@ -33,6 +33,10 @@ export interface ViewHost {
   begin(view: ServedView, number: number): boolean
   commitsOf(view: ServedView): Commits
   loaded(count: number): void
+  /** Of the server's clock, ms. */
+  now(): number
+  /** A message was handled that arrived at `sinceMs`. */
+  took(type: number, view: number, sinceMs: number): void
 }
 
 const nothing = new Uint8Array(0)
@@ -66,7 +70,8 @@ export class ServedView {
     if ((type === types.abort || type === types.release) && this.#transaction?.isVoting === true) {
       void this.#endTransaction()
     }
-    this.#turns.run(() => this.#guard(type, request, body))
+    const since = this.#host.now()
+    this.#turns.run(() => this.#guard(type, request, body, since))
   }
 
   /** The client is gone, or has given the transaction up. */
@@ -78,15 +83,19 @@ export class ServedView {
     this.handle(types.release, 0, nothing)
   }
 
-  #guard(type: number, request: number, body: Uint8Array): void | Promise<void> {
+  /** @param since when it arrived, ms: waiting for its turn is a part of what it took */
+  #guard(type: number, request: number, body: Uint8Array, since: number): void | Promise<void> {
     try {
       const done = this.#carryOut(type, request, new BodyReader(body))
       if (done instanceof Promise) {
-        return done.catch((error: unknown) => this.#host.fail(request, error))
+        return done
+          .catch((error: unknown) => this.#host.fail(request, error))
+          .then(() => this.#host.took(type, this.number, since))
       }
     } catch (error) {
       this.#host.fail(request, error)
     }
+    this.#host.took(type, this.number, since)
   }
 
   #carryOut(type: number, request: number, body: BodyReader): Awaitable<void> {

@@ -5,7 +5,7 @@
  * answered before any answer to this client shows it.
  */
 
-import { DisconnectedError, describeError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
+import { DisconnectedError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import { noTid, type Tid } from '../../core/ids.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
@@ -19,6 +19,8 @@ import type { ZeoServer } from './server.ts'
 import { type StoreHost, StoreRequests } from './store-requests.ts'
 import type { Cancel } from './timers.ts'
 import type { Wire } from './wire.ts'
+
+const typeNames = new Map<number, string>(Object.entries(types).map(([name, type]) => [type, name]))
 
 interface Announced {
   readonly request: number
@@ -37,12 +39,15 @@ export class ServerConnection implements ViewHost, StoreHost {
   #isWatching = false
   #isPaused = false
   #cancelGreeting: Cancel
-  #holdingCount = 0
+  /** Transactions that have voted and hold locks. */
+  holdingCount = 0
+  readonly connectedAt: number
 
   constructor(server: ZeoServer, wire: Wire) {
     this.#server = server
     this.#store = new StoreRequests(this)
     const { limits, timers } = server.settings
+    this.connectedAt = timers.now()
     this.channel = new Channel(
       wire,
       {
@@ -71,9 +76,13 @@ export class ServerConnection implements ViewHost, StoreHost {
     return this.#session !== undefined
   }
 
-  /** One of its transactions has voted. */
-  get isHolding(): boolean {
-    return this.#holdingCount > 0
+  /** The first part of its random name, enough to tell clients apart; undefined before the handshake. */
+  get client(): string | undefined {
+    return this.#session?.slice(0, 8)
+  }
+
+  get viewCount(): number {
+    return this.#views.size
   }
 
   /** Ends the connection because of what the peer does. */
@@ -166,6 +175,8 @@ export class ServerConnection implements ViewHost, StoreHost {
       capabilities: settings.capabilities,
     }
     this.channel.send(types.welcome, 0, 0, writeWelcome(this.channel.fields, welcome))
+    const facts = { peer: this.channel.peer, client: this.client, readOnly: this.isReadOnly }
+    settings.log({ level: 'info', event: 'connected', facts })
   }
 
   #checkToken(token: Uint8Array): boolean {
@@ -180,7 +191,7 @@ export class ServerConnection implements ViewHost, StoreHost {
   }
 
   #turnAway(error: ShootoutError): void {
-    this.#server.settings.log(`${this.channel.peer}: turned away: ${error.message}`)
+    this.#server.refused(this.channel.peer, error.code, error.message)
     this.channel.send(types.failed, 0, 0, writeError(this.channel.fields, error))
     this.channel.end()
     this.channel.parser.stop()
@@ -236,16 +247,26 @@ export class ServerConnection implements ViewHost, StoreHost {
       this.channel.destroy(error)
       return
     }
-    if (request === 0) {
-      this.#server.settings.log(`${this.channel.peer}: ${describeError(error)}`)
-      return
-    }
-    this.#server.failed(error)
+    this.#server.failed(error, this.channel.peer, request !== 0)
+    if (request === 0) return
     let told = error
     if (this.#server.isClosing && error instanceof ShootoutError && error.code === 'closed') {
       told = new DisconnectedError('the server is shutting down')
     }
     this.channel.send(types.failed, request, 0, writeError(this.channel.fields, told))
+  }
+
+  now(): number {
+    return this.#server.settings.timers.now()
+  }
+
+  took(type: number, view: number, sinceMs: number): void {
+    const ms = this.now() - sinceMs
+    if (ms < this.#server.settings.slowMs) return
+    this.#server.counts.slow++
+    const request = typeNames.get(type) ?? `${type}`
+    const facts = { peer: this.channel.peer, client: this.client, view, request, ms: Math.round(ms) }
+    this.#server.settings.log({ level: 'warn', event: 'slow', facts })
   }
 
   // --- Commits --------------------------------------------------------------------------------------------------------
@@ -260,12 +281,12 @@ export class ServerConnection implements ViewHost, StoreHost {
 
   holding(): Cancel {
     const { limits, timers } = this.#server.settings
-    this.#holdingCount++
+    this.holdingCount++
     const cancel = timers.after(limits.votedMs, () => {
       this.drop(`a transaction has been voted for ${limits.votedMs} ms without being finished`)
     })
     return () => {
-      this.#holdingCount--
+      this.holdingCount--
       cancel()
     }
   }

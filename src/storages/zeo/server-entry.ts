@@ -6,6 +6,7 @@
 import { type PlainError, toPlainError } from '../../core/errors.ts'
 import type { Address } from './address.ts'
 import { type ServedStore, type ServeRequest, serveStore } from './serve-store.ts'
+import { asMessages } from './server-log.ts'
 
 export type ToServer = { readonly type: 'serve'; readonly request: ServeRequest } | { readonly type: 'stop' }
 
@@ -28,7 +29,10 @@ process.on('message', (message: ToServer) => {
 
 async function serve(request: ServeRequest): Promise<void> {
   try {
-    serving = serveStore(request, (message) => send({ type: 'log', message }))
+    serving = serveStore(
+      request,
+      asMessages((message) => send({ type: 'log', message })),
+    )
     const { listener } = await serving
     send({ type: 'listening', address: listener.address })
   } catch (error) {

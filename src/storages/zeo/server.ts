@@ -8,8 +8,9 @@ import type { Tid } from '../../core/ids.ts'
 import type { Capabilities, Storage } from '../storage.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
 import { Outcomes } from './outcomes.ts'
-import { nonceBytes } from './protocol.ts'
+import { nonceBytes, protocolVersion } from './protocol.ts'
 import { ServerConnection } from './server-connection.ts'
+import type { ServerLog } from './server-log.ts'
 import { systemTimers, type Timers } from './timers.ts'
 import type { Wire } from './wire.ts'
 
@@ -23,24 +24,48 @@ export interface ServerSettings {
   readonly token?: string
   readonly limits?: Partial<ServerLimits>
   readonly timers?: Timers
-  log(message: string): void
+  /** Requests that take longer than this are logged, ms. */
+  readonly slowMs?: number
+  readonly log: ServerLog
 }
 
 /** What `shootout status` shows. Counts are since the start. */
 export interface ServerStatus {
   readonly storage: string
   readonly durability: string
+  readonly protocolVersion: number
+  readonly pid: number
   readonly lastTid: Tid
   readonly uptimeSeconds: number
   readonly connections: number
   readonly connectionsTotal: number
+  /** Peers that never became clients: wrong token, wrong version, one too many. */
+  readonly refused: number
+  /** Connections that ended with an error. */
   readonly dropped: number
+  /** Instances of clients. */
+  readonly views: number
+  /** Transactions that have voted and wait for their client. */
+  readonly voted: number
+  /** Transactions that wait for their turn to vote. */
+  readonly waitingToVote: number
   readonly loads: number
   readonly commits: number
   readonly conflicts: number
   readonly errors: number
+  /** Requests that took longer than the limit. */
+  readonly slow: number
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** Bytes that wait for slow clients. */
+  readonly queuedBytes: number
   readonly residentBytes: number
+  /** CPU time of the server's process, of all its threads, since it started. */
+  readonly cpuUserSeconds: number
+  readonly cpuSystemSeconds: number
 }
+
+const slowMsDefault = 1000
 
 /** How the system says that the other end is gone. */
 const vanished: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
@@ -50,7 +75,18 @@ export class ZeoServer {
     Pick<ServerSettings, 'token'> & { readonly limits: ServerLimits }
   readonly run = new Uint8Array(randomBytes(nonceBytes))
   readonly outcomes: Outcomes
-  readonly counts = { connections: 0, dropped: 0, loads: 0, commits: 0, conflicts: 0, errors: 0 }
+  readonly counts = {
+    connections: 0,
+    refused: 0,
+    dropped: 0,
+    loads: 0,
+    commits: 0,
+    conflicts: 0,
+    errors: 0,
+    slow: 0,
+    bytesRead: 0,
+    bytesWritten: 0,
+  }
   zaps = 0
   isClosing = false
   readonly #connections = new Set<ServerConnection>()
@@ -59,8 +95,8 @@ export class ZeoServer {
   #closing: Promise<void> | undefined
 
   constructor(settings: ServerSettings) {
-    const { limits, timers = systemTimers } = settings
-    this.settings = { ...settings, timers, limits: { ...defaultLimits, ...limits } }
+    const { limits, timers = systemTimers, slowMs = slowMsDefault } = settings
+    this.settings = { ...settings, timers, slowMs, limits: { ...defaultLimits, ...limits } }
     this.outcomes = new Outcomes(timers)
     this.#startedAt = timers.now()
     if (settings.token !== undefined) this.#tokenHash = hash(new TextEncoder().encode(settings.token))
@@ -68,9 +104,11 @@ export class ZeoServer {
 
   /** A peer has connected. */
   accept(wire: Wire): void {
-    const { limits, log } = this.settings
-    if (this.isClosing || this.#connections.size >= limits.connectionsMax) {
-      if (!this.isClosing) log(`${wire.peer}: turned away, ${limits.connectionsMax} clients are connected`)
+    const { limits } = this.settings
+    const isFull = this.#connections.size >= limits.connectionsMax
+    if (this.isClosing || isFull) {
+      if (isFull)
+        this.refused(wire.peer, 'too-many-clients', `${limits.connectionsMax} clients are connected`)
       wire.listen({ data: () => {}, drained: () => {}, closed: () => {} })
       wire.destroy()
       return
@@ -79,13 +117,39 @@ export class ZeoServer {
     this.#connections.add(new ServerConnection(this, wire))
   }
 
+  /** A peer was turned away. */
+  refused(peer: string, code: string, reason: string): void {
+    this.counts.refused++
+    this.settings.log({ level: 'warn', event: 'refused', facts: { peer, code, reason } })
+  }
+
   left(connection: ServerConnection, error: Error | undefined): void {
     this.#connections.delete(connection)
-    if (error === undefined || this.isClosing) return
-    this.counts.dropped++
-    // A client that dies is no oddity, but what became of its connection is counted.
-    if (vanished.has((error as NodeJS.ErrnoException).code ?? '')) return
-    this.settings.log(`${connection.channel.peer}: connection lost: ${describeError(error)}`)
+    const { channel, client, connectedAt } = connection
+    this.counts.bytesRead += channel.bytesRead
+    this.counts.bytesWritten += channel.bytesWritten
+    const hasFailed = error !== undefined && !this.isClosing
+    if (hasFailed) this.counts.dropped++
+    // A status request or a refusal: it was no client, and what there is to say has been said.
+    if (client === undefined && !hasFailed) return
+    // A client that dies is no oddity.
+    const isOdd = hasFailed && !vanished.has((error as NodeJS.ErrnoException).code ?? '')
+    this.settings.log({
+      level: isOdd ? 'warn' : 'info',
+      event: 'disconnected',
+      facts: {
+        peer: channel.peer,
+        client,
+        cause: this.isClosing
+          ? 'the server is closing'
+          : error === undefined
+            ? 'closed by the client'
+            : describeError(error),
+        seconds: Math.round(this.settings.timers.now() - connectedAt) / 1000,
+        bytesRead: channel.bytesRead,
+        bytesWritten: channel.bytesWritten,
+      },
+    })
   }
 
   /** Always compares, and always the same number of bytes: time tells nothing about the token. */
@@ -105,30 +169,41 @@ export class ZeoServer {
     for (const connection of this.#connections) if (connection !== by) connection.notifyZapped()
   }
 
-  failed(error: unknown): void {
+  /** A request of `peer` failed. @param isHeard by the peer; else whoever operates the server should know */
+  failed(error: unknown, peer: string, isHeard: boolean): void {
     const code = error instanceof ShootoutError ? error.code : undefined
     if (code === 'conflict' || code === 'read-conflict') this.counts.conflicts++
-    else if (code === undefined) {
+    else if (code === undefined || !isHeard) {
       this.counts.errors++
-      this.settings.log(`a request failed: ${describeError(error)}`)
+      this.settings.log({ level: 'error', event: 'error', facts: { peer, reason: describeError(error) } })
     }
   }
 
   status(): ServerStatus {
     const { settings, counts } = this
+    const { connections: connectionsTotal, ...counted } = counts
+    const { user, system } = process.cpuUsage()
+    const sum = (of: (connection: ServerConnection) => number) =>
+      [...this.#connections].reduce((total, connection) => total + of(connection), 0)
     return {
       storage: settings.name,
       durability: settings.capabilities.durability,
+      protocolVersion,
+      pid: process.pid,
       lastTid: settings.storage.lastTid,
       uptimeSeconds: (settings.timers.now() - this.#startedAt) / 1000,
       connections: this.#connections.size,
-      connectionsTotal: counts.connections,
-      dropped: counts.dropped,
-      loads: counts.loads,
-      commits: counts.commits,
-      conflicts: counts.conflicts,
-      errors: counts.errors,
+      connectionsTotal,
+      ...counted,
+      views: sum(({ viewCount }) => viewCount),
+      voted: sum(({ holdingCount }) => holdingCount),
+      waitingToVote: 0,
+      bytesRead: counted.bytesRead + sum(({ channel }) => channel.bytesRead),
+      bytesWritten: counted.bytesWritten + sum(({ channel }) => channel.bytesWritten),
+      queuedBytes: sum(({ channel }) => channel.queuedBytes),
       residentBytes: process.memoryUsage.rss(),
+      cpuUserSeconds: user / 1e6,
+      cpuSystemSeconds: system / 1e6,
     }
   }
 
@@ -143,6 +218,7 @@ export class ZeoServer {
 
   async #close(graceMs: number): Promise<void> {
     this.isClosing = true
+    this.settings.log({ level: 'info', event: 'closing', facts: { clients: this.#connections.size } })
     for (const connection of this.#connections) {
       connection.notifyGoodbye()
       connection.channel.flush()
@@ -163,7 +239,7 @@ export class ZeoServer {
   }
 
   #isHolding(): boolean {
-    for (const connection of this.#connections) if (connection.isHolding) return true
+    for (const connection of this.#connections) if (connection.holdingCount > 0) return true
     return false
   }
 }

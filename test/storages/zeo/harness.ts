@@ -13,6 +13,7 @@ import { dial } from '../../../src/storages/zeo/dial.ts'
 import type { ServerLimits } from '../../../src/storages/zeo/limits.ts'
 import { type Listener, listen } from '../../../src/storages/zeo/listener.ts'
 import { ZeoServer } from '../../../src/storages/zeo/server.ts'
+import type { LogEntry } from '../../../src/storages/zeo/server-log.ts'
 import type { Wire } from '../../../src/storages/zeo/wire.ts'
 
 export interface Given {
@@ -20,12 +21,13 @@ export interface Given {
   readonly token?: string
   readonly limits?: Partial<ServerLimits>
   readonly listen?: string
+  readonly slowMs?: number
 }
 
 /** A server on a unix socket (or wherever it is told), with what was logged, and clients of it. */
 export class Served {
   readonly folder = mkdtempSync(join(tmpdir(), 'shootout-zeo-'))
-  readonly logged: string[] = []
+  readonly logged: LogEntry[] = []
   storage!: Storage
   server!: ZeoServer
   listener!: Listener
@@ -50,13 +52,14 @@ export class Served {
 
   /** A server, perhaps a new one over the same storage. */
   async listen(): Promise<void> {
-    const { token, limits } = this.#given
+    const { token, limits, slowMs } = this.#given
     this.server = new ZeoServer({
       storage: this.storage,
       capabilities: memory.capabilities({ history: false }),
       name: 'memory',
-      log: (message) => this.logged.push(message),
+      log: (entry) => this.logged.push(entry),
       ...(token === undefined ? {} : { token }),
+      ...(slowMs === undefined ? {} : { slowMs }),
       ...(limits === undefined ? {} : { limits }),
     })
     this.listener = await listen(this.server, this.address)

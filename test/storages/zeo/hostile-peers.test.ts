@@ -182,3 +182,40 @@ test('the status counts what happened', async () => {
   expect(found).toMatchObject({ storage: 'memory', commits: 1, conflicts: 0, errors: 0, connections: 2 })
   expect(found.lastTid).toBe(given.storage.lastTid)
 })
+
+test('the log says who came, who went and why, and who was turned away', async () => {
+  const given = await start({ token: 'right' })
+  await stranger(given, hello('wrong'))
+  await stranger(given, bytes('GET / HTTP/1.1\r\n\r\n'))
+  const client = await given.client()
+  await write(client.newInstance(), oid(1), 'fine')
+  await client.close()
+  await eventually(() => given.logged.length === 4, 'all is logged')
+  expect(
+    given.logged.map(({ level, event, facts }) => [level, event, facts['code'] ?? facts['cause']]),
+  ).toEqual([
+    ['warn', 'refused', 'wrong-token'],
+    ['warn', 'disconnected', expect.stringContaining('must be zero')],
+    ['info', 'connected', undefined],
+    ['info', 'disconnected', 'closed by the client'],
+  ])
+  expect(given.logged[3]!.facts['client']).toBe(given.logged[2]!.facts['client'])
+  expect(given.server.status()).toMatchObject({ refused: 1, dropped: 1, connections: 0 })
+})
+
+test('a request that takes long is in the log, with its name and how long it took', async () => {
+  const given = await start({ slowMs: 30 })
+  const [one, two] = [(await given.client()).newInstance(), (await given.client()).newInstance()]
+  await one.pollInvalidations()
+  const holding = one.begin()
+  holding.store(oid(1), 0 as never, bytes('held'))
+  const voted = await holding.vote()
+  const writing = write(two, oid(2), 'late')
+  await new Promise((resolve) => setTimeout(resolve, 60))
+  await voted.finish()
+  await writing
+  const slow = given.logged.filter(({ event }) => event === 'slow')
+  expect(slow.map(({ facts }) => facts['request'])).toContain('vote')
+  expect(slow[0]!.facts['ms']).toBeGreaterThanOrEqual(30)
+  expect(given.server.status().slow).toBe(slow.length)
+})

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { OptionsOf, OptionsSpec } from '../../../src/core/options.ts'
 import { option } from '../../../src/core/options.ts'
-import { openContext, openStorage } from '../../../src/storages/open.ts'
+import { openStorage } from '../../../src/storages/open.ts'
 import { defineStorage, type Storage, type StorageModule } from '../../../src/storages/storage.ts'
 import { parseAddress } from '../../../src/storages/zeo/address.ts'
 import { openClient } from '../../../src/storages/zeo/client-storage.ts'
@@ -63,7 +63,7 @@ export function servedModule<S extends OptionsSpec>(served: StorageModule<S>, op
   })
 
   async function start(storage: Storage, address: ReturnType<typeof parseAddress>): Promise<Running> {
-    const server = new ZeoServer({ storage, capabilities, name: served.name, log: openContext().log })
+    const server = new ZeoServer({ storage, capabilities, name: served.name, log: () => {} })
     // Listening ends, with what is connected, when the store is disposed of.
     return { server, storage, listener: await listen(server, address) }
   }
