@@ -92,6 +92,9 @@ export interface RoundRecord {
   /** Mean time of the workers, per store. */
   readonly baselineNs: readonly [number, number]
   readonly candidateNs: readonly [number, number]
+  /** Processor time of each side in this round, both stores together. */
+  readonly baselineCpuNs?: number
+  readonly candidateCpuNs?: number
 }
 
 /** One side over all its batches, both stores together. */

@@ -181,6 +181,8 @@ export interface BatchRecord {
   readonly windowOperations: number
   /** Between the first and the last worker's start, the worst section, ns. */
   readonly skewNs: number
+  /** Processor time of all processes of the fork in timed sections, ns; not of warm-ups. */
+  readonly cpuNs?: number
 }
 
 /** Log-linear histogram: see core/histogram.ts. */

@@ -91,12 +91,15 @@ const isError: Check = hasFields(
 
 const isFailedFork = hasFields({ ...cell, fork: isCount, step: isText, error: isError })
 
-const isBatch = hasFields({
-  workersNs: isList(isAmount, { lengthMin: 1 }),
-  windowNs: isAmount,
-  windowOperations: isCount,
-  skewNs: isAmount,
-})
+const isBatch = hasFields(
+  {
+    workersNs: isList(isAmount, { lengthMin: 1 }),
+    windowNs: isAmount,
+    windowOperations: isCount,
+    skewNs: isAmount,
+  },
+  { cpuNs: isAmount },
+)
 
 const isHistogram: Check = (value, at) => {
   const problem = hasFields({ count: isCount, maxNs: isAmount, buckets: isList(isCount) })(value, at)

@@ -29,7 +29,13 @@ export interface Assignment {
 export type Step =
   | { readonly name: 'populate' }
   | { readonly name: 'prepare' }
-  | { readonly name: 'warmup' | 'measure'; readonly operations: number; readonly operationsPerLap: number }
+  | {
+      readonly name: 'warmup' | 'measure'
+      readonly operations: number
+      readonly operationsPerLap: number
+      /** Operations done just before a measured batch, which do not count: while it slept, others had the caches. */
+      readonly primer?: number
+    }
   | { readonly name: 'verify' }
   | { readonly name: 'report' }
 
@@ -68,6 +74,8 @@ export interface IsolateBatch {
   /** Summed over sections; equal in all isolates of the fork. */
   readonly windowNs: number
   readonly skewNs: number
+  /** Processor time of the whole process in timed sections; only of measured batches, from the isolate that leads it. */
+  readonly cpuNs?: number
 }
 
 export interface SeatBatch {

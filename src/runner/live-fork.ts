@@ -22,6 +22,8 @@ import type { StepResult, Workforce } from './concurrency/concurrency.ts'
 export interface BatchOrder {
   readonly operations: number
   readonly operationsPerLap: number
+  /** Operations done just before each measured batch, which do not count. */
+  readonly primer?: number
 }
 
 /** What a fork is made of. */
@@ -181,11 +183,13 @@ function mergeBatch(results: readonly StepResult[]): BatchRecord {
   if (seats.some((seat) => !(seat.durationNs > 0))) {
     throw new VerificationError('a worker timed nothing: the scenario returned without calling context.time')
   }
+  const processes = batches.flatMap(({ cpuNs }) => cpuNs ?? [])
   return {
     workersNs: seats.map((seat) => seat.durationNs),
     windowNs: batches[0]!.windowNs,
     windowOperations: seats.reduce((sum, seat) => sum + seat.windowOperations, 0),
     skewNs: Math.max(...batches.map((batch) => batch.skewNs)),
+    ...(processes.length === 0 ? {} : { cpuNs: processes.reduce((sum, cpuNs) => sum + cpuNs, 0) }),
   }
 }
 

@@ -3,7 +3,7 @@
  * steps; between them the isolate sleeps, holds no lock and burns no CPU.
  */
 
-import { systemClock } from '../core/clock.ts'
+import { type Clock, systemClock } from '../core/clock.ts'
 import { toPlainError } from '../core/errors.ts'
 import { Histogram } from '../core/histogram.ts'
 import { Random } from '../core/random.ts'
@@ -46,9 +46,17 @@ export interface IsolateRole {
   readonly shared: unknown
 }
 
-/** Runs until the report has been given, or the first failure has been sent. Resolves when all is closed. */
-export async function work(assignment: Assignment, role: IsolateRole, link: Link): Promise<void> {
-  const isolate = new Isolate(assignment, role, link)
+/**
+ * Runs until the report has been given, or the first failure has been sent. Resolves when all is closed.
+ * @param clock what times are taken from; tests hand in one of their own
+ */
+export async function work(
+  assignment: Assignment,
+  role: IsolateRole,
+  link: Link,
+  clock: Clock = systemClock,
+): Promise<void> {
+  const isolate = new Isolate(assignment, role, link, clock)
   try {
     await isolate.run()
   } catch (error) {
@@ -70,6 +78,7 @@ class Isolate {
   readonly #assignment: Assignment
   readonly #role: IsolateRole
   readonly #link: Link
+  readonly #clock: Clock
   readonly #steps = new Mailbox<Step>()
   readonly #waiting = new Map<number, (release: Release) => void>()
   readonly #hub: BarrierHub | undefined
@@ -86,13 +95,14 @@ class Isolate {
   #cpu = { user: 0, system: 0 }
   #cost: MeterReading = { gcNs: 0, loopDelayNsMax: 0 }
 
-  constructor(assignment: Assignment, role: IsolateRole, link: Link) {
+  constructor(assignment: Assignment, role: IsolateRole, link: Link, clock: Clock) {
     this.#assignment = assignment
     this.#role = role
     this.#link = link
+    this.#clock = clock
     // Where all seats are here, they meet here: no message has to leave the isolate.
     if (role.seats.length === assignment.parameters.workers) {
-      this.#hub = new BarrierHub(role.seats.length, 0, systemClock, (release) => this.#onRelease(release))
+      this.#hub = new BarrierHub(role.seats.length, 0, clock, (release) => this.#onRelease(release))
     }
     link.onMessage((message) => {
       if (message.type === 'step') this.#steps.put(message.step)
@@ -110,7 +120,7 @@ class Isolate {
     const sharesLoop = this.#role.seats.length > 1
     this.#seats = this.#role.seats.map((number) => {
       const port = { arrive: (section?: Section) => this.#arrive(number, section) }
-      const stopwatch = new Stopwatch(number, sharesLoop, port, systemClock)
+      const stopwatch = new Stopwatch(number, sharesLoop, port, this.#clock)
       return {
         stopwatch,
         latencies: new Histogram(),
@@ -157,6 +167,8 @@ class Isolate {
       const step = granted ?? (await this.#steps.take())
       granted = undefined
       if (step.name !== 'measure') throw new Error(`expected a batch to measure, not ${step.name}`)
+      if (step.primer !== undefined && step.primer > 0)
+        await this.#batch({ ...step, operations: step.primer })
       this.#measuring = true
       const batch = await this.#batch(step)
       this.#measuring = false
@@ -181,6 +193,7 @@ class Isolate {
     readonly operationsPerLap: number
   }): Promise<IsolateBatch> {
     this.#operations = step.operations
+    const cpuBefore = this.#cpu.user + this.#cpu.system
     await this.#eachSeat(async (seat) => {
       seat.stopwatch.reset(step.operationsPerLap, this.#measuring ? seat.latencies : undefined)
       await this.#scenario.run(seat.context, seat.state)
@@ -202,6 +215,9 @@ class Isolate {
       }),
       windowNs,
       skewNs,
+      ...(this.#measuring && this.#role.leadsProcess
+        ? { cpuNs: (this.#cpu.user + this.#cpu.system - cpuBefore) * 1000 }
+        : {}),
     }
   }
 

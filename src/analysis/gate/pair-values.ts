@@ -15,7 +15,10 @@ export interface PairValues {
   readonly wall: number
   /** Of the first quartiles of the batches: what the machine does to a batch makes it longer, never shorter. */
   readonly floor: number
-  /** Of CPU time, over all batches. Undefined where the system did not count any. */
+  /**
+   * Median over rounds of the log ratio of CPU time; over all batches together where the system counts too coarsely for
+   * single rounds. Undefined where it did not count any.
+   */
   readonly cpu: number | undefined
   /** Of the sums: sees every stall, as a user would. */
   readonly mean: number
@@ -30,11 +33,18 @@ export function pairValues(pair: PairLine): PairValues {
   return {
     wall: median(rounds.map(({ baselineNs: [a, b], candidateNs: [c, d] }) => Math.log((c + d) / (a + b)))),
     floor: Math.log(quantile(after, 0.25) / quantile(before, 0.25)),
-    cpu: logRatio(candidate.cpuNs, baseline.cpuNs),
+    cpu: cpuOfRounds(rounds) ?? logRatio(candidate.cpuNs, baseline.cpuNs),
     mean: Math.log(sum(after) / sum(before)),
     p99: logRatio(candidate.p99Ns, baseline.p99Ns),
     memory: Math.log(candidate.residentBytesMax / baseline.residentBytesMax),
   }
+}
+
+/** Undefined where the system counts in steps so coarse that the median would be one of a few values. */
+function cpuOfRounds(rounds: PairLine['rounds']): number | undefined {
+  const times = rounds.flatMap(({ baselineCpuNs = 0, candidateCpuNs = 0 }) => [baselineCpuNs, candidateCpuNs])
+  if (times.includes(0) || new Set(times).size < times.length / 2) return undefined
+  return median(rounds.map(({ baselineCpuNs, candidateCpuNs }) => Math.log(candidateCpuNs! / baselineCpuNs!)))
 }
 
 function logRatio(after: number | undefined, before: number | undefined): number | undefined {

@@ -26,6 +26,8 @@ import type { ForkFactory, GateTask, SideFork } from './side.ts'
 export interface GateOrder {
   readonly operations: number
   readonly operationsPerLap: number
+  /** Operations before each batch that do not count. */
+  readonly primer: number
   readonly warmups: number
 }
 
@@ -37,13 +39,18 @@ export const defaultRounds = 30
 
 /** How long a batch of the slower side shall last: short, so that whatever slows the machine down hits both sides. */
 const batchNs = 5e6
+/**
+ * While a fork slept, others had the processor's caches. Filling them again is no part of an operation: it made batches
+ * up to 10 % longer, whatever their length, so that a slowdown looked smaller than it is. So much work comes before.
+ */
+const primerNs = 1.25e6
 /** Where each operation waits for the disk, a batch should hold several. */
 const fewestOperations = 5
 /** From here on batches are a multiple of this, so that the selftest can add whole operations: 5 % of 20 is one. */
 export const operationsStep = 20
 /** All warm-up batches of a fork together: most code is compiled by then. */
-const warmupNs = 250e6
-const warmupsMax = 60
+const warmupNs = 400e6
+const warmupsMax = 100
 /** Batches of each length while probing, and how much longer the next may be. */
 const probesPerLength = 4
 const growthMax = 8
@@ -150,6 +157,8 @@ export class PairEngine {
             ...turn,
             baselineNs: roundTimes(completed.baseline, round),
             candidateNs: roundTimes(completed.candidate, round),
+            baselineCpuNs: roundCpu(completed.baseline, round),
+            candidateCpuNs: roundCpu(completed.candidate, round),
           })),
           baseline: sideRecord(completed.baseline),
           candidate: sideRecord(completed.candidate),
@@ -160,7 +169,7 @@ export class PairEngine {
 
   async #takeTurns(
     forks: Readonly<Record<Side, readonly [SideFork, SideFork]>>,
-    { operations, operationsPerLap }: GateOrder,
+    { operations, operationsPerLap, primer }: GateOrder,
     random: Random,
   ): Promise<readonly Pick<RoundRecord, 'first' | 'store'>[]> {
     const start = random.integer(2)
@@ -172,7 +181,7 @@ export class PairEngine {
       const other = (1 - store) as 0 | 1
       const sequence = [a[store], b[other], b[store], a[other]]
       for (const [position, fork] of sequence.entries())
-        await fork.measure(operations, operationsPerLap, position)
+        await fork.measure(operations, operationsPerLap, position, primer)
       turns.push({ first, store })
     }
     return turns
@@ -190,6 +199,7 @@ export function gateOrder(slowestNs: number, fastestNs: number, operationsMin = 
   return {
     operations,
     operationsPerLap: Math.max(1, Math.ceil(lapNs / fastestNs)),
+    primer: Math.min(operations, Math.floor(primerNs / slowestNs)),
     warmups: Math.min(warmupsMax, Math.max(2, Math.round(warmupNs / (operations * slowestNs)))),
   }
 }
@@ -233,6 +243,10 @@ function cellId({ setting: { scenario, objects, concurrency } }: GateTask) {
 
 function roundTimes(forks: readonly CompletedFork[], round: number): readonly [number, number] {
   return [batchTime(forks[0]!.batches[round]!), batchTime(forks[1]!.batches[round]!)]
+}
+
+function roundCpu(forks: readonly CompletedFork[], round: number): number {
+  return forks.reduce((sum, { batches }) => sum + (batches[round]!.cpuNs ?? 0), 0)
 }
 
 function batchTime({ workersNs }: BatchRecord): number {

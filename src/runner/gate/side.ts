@@ -85,8 +85,14 @@ export class SideFork {
     return this.#guard(this.#fork.warmUp({ operations: this.#done(operations), operationsPerLap }))
   }
 
-  measure(operations: number, operationsPerLap: number, position: number): Promise<void> {
-    return this.#guard(this.#fork.measure({ operations: this.#done(operations), operationsPerLap }, position))
+  /** @param primer operations to do just before, which do not count; equal on both sides */
+  measure(operations: number, operationsPerLap: number, position: number, primer?: number): Promise<void> {
+    const order = {
+      operations: this.#done(operations),
+      operationsPerLap,
+      ...(primer === undefined ? {} : { primer }),
+    }
+    return this.#guard(this.#fork.measure(order, position))
   }
 
   complete(): Promise<CompletedFork> {

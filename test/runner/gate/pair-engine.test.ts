@@ -114,7 +114,7 @@ function engineOf(candidate: string, more: { readonly seed?: string; readonly bu
   return { world, engine: new PairEngine(factory, seed, 40) }
 }
 
-const order = { operations: 20, operationsPerLap: 1, warmups: 2 }
+const order = { operations: 20, operationsPerLap: 1, primer: 0, warmups: 2 }
 
 describe('a pair', () => {
   test('runs each round as first, second, second, first, on stores that change places', async () => {
@@ -205,7 +205,7 @@ test('calibration finds the cost, and both sides get one number of operations', 
 })
 
 test('batches have whole operations, never none, and a lap that hides the clock', () => {
-  expect(gateOrder(1e9, 1e9)).toEqual({ operations: 5, operationsPerLap: 1, warmups: 2 })
+  expect(gateOrder(1e9, 1e9)).toEqual({ operations: 5, operationsPerLap: 1, primer: 0, warmups: 2 })
   expect(gateOrder(1e9, 1e9, 20)).toMatchObject({ operations: 20 })
   expect(gateOrder(100, 50)).toMatchObject({ operations: 50_000, operationsPerLap: 200 })
 })

@@ -1,0 +1,169 @@
+/**
+ * The whole way of a slowdown of known size, from the timed section to the verdict: the real session, pairs, forks,
+ * worker, stopwatch and scenario. Only the clock is virtual, and it goes on by what each load of the storage costs.
+ */
+
+import { expect, test } from 'vitest'
+import { defaultPolicy } from '../../../src/analysis/gate/policy.ts'
+import { runSession } from '../../../src/cli/gate-session.ts'
+import { siblingModule } from '../../../src/core/load-module.ts'
+import { Random } from '../../../src/core/random.ts'
+import type { Assignment, FromIsolate, Step, ToIsolate } from '../../../src/runner/assignment.ts'
+import type { StepResult, Workforce } from '../../../src/runner/concurrency/concurrency.ts'
+import type { RunningContender } from '../../../src/runner/coordinator.ts'
+import { PairEngine } from '../../../src/runner/gate/pair-engine.ts'
+import { type Burden, ForkFactory, type GateTask } from '../../../src/runner/gate/side.ts'
+import { work } from '../../../src/runner/worker.ts'
+import coldRead from '../../../src/scenarios/cold-read.ts'
+import { scenarioUrl } from '../../../src/scenarios/registry.ts'
+import memory from '../../../src/storages/memory.ts'
+import { VirtualClock } from '../virtual-clock.ts'
+import type { TimedOptions } from './timed-storage.ts'
+
+/** Workers in this process, on the virtual clock. */
+class Insiders implements Workforce {
+  readonly #assignment: Assignment
+  readonly #clock: VirtualClock
+  #tell: (message: ToIsolate) => void = () => {}
+  #hear: (message: FromIsolate) => void = () => {}
+  #ended: Promise<void> = Promise.resolve()
+  #reported = false
+
+  constructor(assignment: Assignment, clock: VirtualClock) {
+    this.#assignment = assignment
+    this.#clock = clock
+  }
+
+  async start(): Promise<void> {
+    const ready = this.#next()
+    const link = {
+      send: (message: FromIsolate) => this.#hear(message),
+      onMessage: (listener: (message: ToIsolate) => void) => {
+        this.#tell = listener
+      },
+    }
+    this.#ended = work(
+      this.#assignment,
+      { seats: [0], leadsProcess: true, shared: undefined },
+      link,
+      this.#clock,
+    )
+    await ready
+  }
+
+  async step(step: Step): Promise<readonly StepResult[]> {
+    this.#reported = step.name === 'report'
+    const done = this.#next()
+    this.#tell({ type: 'step', step })
+    return [(await done) as StepResult]
+  }
+
+  /** One that has not reported waits for a step for ever, and holds nothing but memory. */
+  async stop(): Promise<void> {
+    if (this.#reported) await this.#ended
+  }
+
+  #next(): Promise<FromIsolate> {
+    return new Promise((resolve, reject) => {
+      this.#hear = (message) => {
+        if (message.type === 'failed') reject(new Error(message.error.message))
+        else resolve(message)
+      }
+    })
+  }
+}
+
+const loadNs = 250e3
+
+const task: GateTask = {
+  setting: { scenario: 'cold-read', title: '', objects: 1, concurrency: { kind: 'async', workers: 1 } },
+  scenarioUrl: scenarioUrl('cold-read'),
+  scenario: coldRead,
+}
+
+interface World {
+  /** What a load of the candidate costs, where one of the baseline costs 1. */
+  readonly cost?: number
+  readonly burden?: Burden
+  /**
+   * How much slower the machine is at this moment than at its best.
+   * @param run how many loads this fork has done since another one ran
+   */
+  readonly machine?: (nowNs: number, random: Random, run: number) => number
+}
+
+async function gate({ cost = 1, burden, machine = () => 1 }: World) {
+  const clock = new VirtualClock()
+  const random = new Random('machine')
+  let latest: object | undefined
+  let run = 0
+  const contender = (label: string, factor: number): RunningContender => ({
+    label,
+    url: siblingModule(import.meta.url, './timed-storage'),
+    capabilities: memory.capabilities({ history: false }),
+    newStore: async () => {
+      const options: TimedOptions = {
+        pass: () => {
+          run = latest === options ? run + 1 : 0
+          latest = options
+          clock.advance(Math.round(loadNs * factor * machine(clock.nowNs, random, run)))
+        },
+      }
+      return { options, dispose: () => {} } as unknown as Awaited<ReturnType<RunningContender['newStore']>>
+    },
+  })
+  const factory = new ForkFactory({
+    seed: 'seed',
+    dataset: { recordBytes: 100, compressibility: 0, hash: '' },
+    contenders: { baseline: contender('baseline', 1), candidate: contender('candidate', cost) },
+    stepLimitNs: 1e9,
+    storePrefix: 'e',
+    folder: '/nowhere',
+    employ: (assignment) => new Insiders(assignment, clock),
+    ...(burden === undefined ? {} : { burden }),
+  })
+  const { cells } = await runSession({
+    tasks: [task],
+    failures: new Map(),
+    engine: new PairEngine(factory, 'seed', 15, 20),
+    policy: defaultPolicy,
+    budgetNs: 600e9,
+    seed: 'seed',
+    tolerances: undefined,
+    journal: { append: () => {}, close: () => {} },
+    signal: new AbortController().signal,
+    progress: { counted: () => {}, block: () => {}, failed: () => {} },
+  })
+  return cells[0]!
+}
+
+test.each([1, 1.05])('loads of %s times the length are measured as exactly that', async (cost) => {
+  const { verdict, ground, evidence } = await gate({ cost })
+  expect(evidence!.ratio).toBeCloseTo(cost, 9)
+  expect([verdict, ground]).toEqual([cost === 1 ? 'pass' : 'fail', 'time'])
+})
+
+test('5 % more operations are measured as exactly 5 %', async () => {
+  const { verdict, evidence } = await gate({ burden: { operations: 0.05, recordBytes: 0 } })
+  expect(evidence!.ratio).toBeCloseTo(1.05, 9)
+  expect(verdict).toBe('fail')
+})
+
+test('a machine that drifts by a half and stalls does not hide 5 %', async () => {
+  const { verdict, evidence } = await gate({
+    cost: 1.05,
+    machine: (nowNs, random) =>
+      1.25 + 0.25 * Math.sin(nowNs / 3e9) + (random.integer(100) === 0 ? 20 : 0) + random.integer(100) / 1000,
+  })
+  expect(verdict).toBe('fail')
+  expect(Math.abs(evidence!.ratio - 1.05)).toBeLessThan(0.01)
+})
+
+test('caches that are cold after a fork has slept do not make 5 % more operations look like less', async () => {
+  const { verdict, evidence } = await gate({
+    burden: { operations: 0.05, recordBytes: 0 },
+    machine: (_, __, run) => (run < 3 ? 5 : 1),
+  })
+  expect(evidence!.ratio).toBeCloseTo(1.05, 9)
+  expect(verdict).toBe('fail')
+})
