@@ -4,18 +4,8 @@
 import { Command, CommanderError } from 'commander'
 import { describeError, ShootoutError, UsageError } from '../core/errors.ts'
 import { packageVersion } from '../core/version.ts'
-import { registerCache } from './cache.ts'
-import { registerCheck } from './check-command.ts'
-import { registerCompare } from './compare.ts'
+import { commands } from './commands.ts'
 import { exitCodes } from './exit-codes.ts'
-import { registerFile } from './file-command.ts'
-import { registerGate } from './gate.ts'
-import { registerList } from './list.ts'
-import { registerReport } from './report.ts'
-import { registerRun } from './run.ts'
-import { registerSelftest } from './selftest.ts'
-import { registerServe } from './serve.ts'
-import { registerStatus } from './status.ts'
 
 const program = new Command('shootout')
   .description('Benchmarks transactional object storages, so that the numbers can be trusted.')
@@ -25,19 +15,6 @@ const program = new Command('shootout')
   .showHelpAfterError('(--help shows every option)')
   .exitOverride()
 
-const commands = [
-  registerRun,
-  registerReport,
-  registerCompare,
-  registerGate,
-  registerSelftest,
-  registerCheck,
-  registerList,
-  registerServe,
-  registerStatus,
-  registerFile,
-  registerCache,
-]
 for (const register of commands) register(program)
 
 program.addHelpText(
