@@ -1,6 +1,7 @@
 /** All commands, in the order in which help lists them. */
 
 import type { Command } from 'commander'
+import { registerBisect } from './bisect/command.ts'
 import { registerCache } from './cache.ts'
 import { registerCheck } from './check-command.ts'
 import { registerCompare } from './compare.ts'
@@ -19,6 +20,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerReport,
   registerCompare,
   registerGate,
+  registerBisect,
   registerSelftest,
   registerCheck,
   registerList,
