@@ -3,6 +3,7 @@
 import { significant } from '../core/units.ts'
 import { halfWidthShare } from './estimate.ts'
 import type { CellName, ForkSummary, MeasuredCell, Warning } from './model.ts'
+import { coinCumulative } from './stats/binomial.ts'
 import { valuesMinForInterval } from './stats/median-interval.ts'
 import { median } from './stats/quantiles.ts'
 
@@ -62,7 +63,37 @@ const rules: readonly Rule[] = [
     text: (worst) => `had a worker that took up to ${significant(worst)} times as long as the mean worker`,
     advice: 'Some workers wait for others; the time per operation is the mean of all.',
   },
+  {
+    code: 'warming-up',
+    // Less than this is within what people call equal.
+    limit: 0.05,
+    badness: (cell) => -provenDrift(cell),
+    text: (worst) =>
+      `were still getting faster while they were measured, by up to ${percent(worst)} from the earlier to the later half`,
+    advice:
+      'Their steady time is shorter: run with --forks or a larger --budget, which give more time to warm up.',
+  },
+  {
+    code: 'slowing-down',
+    limit: 0.05,
+    badness: provenDrift,
+    text: (worst) =>
+      `got slower while they were measured, by up to ${percent(worst)} from the earlier to the later half`,
+    advice:
+      'The time depends on how long one measures, as with a store that grows: compare contenders, which did the same work, not the number with that of another run.',
+  },
 ]
+
+/**
+ * By how much the later half of the batches took longer, as a share: the median over forks, where a sign test at 5 %
+ * says that it is no accident, else 0.
+ */
+function provenDrift({ forks }: MeasuredCell): number {
+  const shares = forks.map(({ drift }) => drift - 1)
+  const drift = median(shares)
+  const against = shares.filter((share) => Math.sign(share) !== Math.sign(drift)).length
+  return 2 * coinCumulative(against, shares.length) <= 0.05 ? drift : 0
+}
 
 export function findCellWarnings(measured: readonly MeasuredPlace[]): Warning[] {
   return rules.flatMap(({ code, limit, badness, text, advice }) => {
@@ -92,7 +123,10 @@ export function countOf(part: readonly unknown[], whole: readonly unknown[]): st
 }
 
 function singular(text: string): string {
-  return text.replace(/^have /, 'has ')
+  return text
+    .replace(/^have /, 'has ')
+    .replace(/^were /, 'was ')
+    .replace(' they were ', ' it was ')
 }
 
 export function percent(share: number): string {

@@ -47,10 +47,19 @@ export function summariseFork(line: CompletedFork): ForkSummary | undefined {
     imbalance: median(
       line.batches.map((batch) => Math.max(...batch.workersNs) / (mean(batch.workersNs) || 1) || 1),
     ),
+    drift: driftOf(line.batches),
     gcPerOperationNs: line.gcNs / operations,
     loopDelayNsMax: line.loopDelayNsMax,
     residentBytesMax: line.residentBytesMax,
   }
+}
+
+/** All batches do the same work, so their times tell. The one in the middle belongs to neither half. */
+function driftOf(batches: readonly BatchRecord[]): number {
+  const half = Math.floor(batches.length / 2)
+  if (half === 0) return 1
+  const timeOf = (part: readonly BatchRecord[]) => sum(part, ({ workersNs }) => mean(workersNs))
+  return timeOf(batches.slice(-half)) / timeOf(batches.slice(0, half)) || 1
 }
 
 function latenciesOf(line: CompletedFork): ForkSummary['latencies'] {

@@ -99,6 +99,8 @@ export interface ForkSummary {
   readonly overlapShare: number
   /** Time of the slowest worker over that of the mean worker, median over batches. */
   readonly imbalance: number
+  /** Time per operation of the later half of the batches over that of the earlier half. 1 with a single batch. */
+  readonly drift: number
   readonly gcPerOperationNs: number
   readonly loopDelayNsMax: number
   readonly residentBytesMax: number

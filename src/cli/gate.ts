@@ -22,7 +22,7 @@ import { parseContender, type ResolvedContender, resolveContender } from './cont
 import { exitCodes } from './exit-codes.ts'
 import { carryOutGate, type GateJob } from './gate-job.ts'
 import { useColor } from './report.ts'
-import { resolveScenarios } from './run.ts'
+import { resolveScenarios } from './scenarios.ts'
 import { temporaryFolders } from './temporary-folders.ts'
 
 interface GateFlags {

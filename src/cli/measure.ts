@@ -1,12 +1,12 @@
 /**
  * Measures: provisions the contenders, makes the plan, carries it out into a results file, prints what came out.
- * Shared by a fresh run and a resumed one.
+ * Shared by fresh runs, resumed ones and those that repeat another's plan.
  */
 
 import { analyse } from '../analysis/analyse.ts'
 import { formatWait } from '../core/units.ts'
 import { liveReporter } from '../report/live.ts'
-import { readResults } from '../results/reader.ts'
+import { type Results, readResults } from '../results/reader.ts'
 import type { Reporter } from '../results/reporter.ts'
 import type { SuiteLine } from '../results/schema.ts'
 import { openResultsWriter } from '../results/writer.ts'
@@ -19,7 +19,7 @@ import { provisionAll, type ResolvedContender } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
 import { printTable, useColor, writeHtml } from './report.ts'
 
-/** What is to be done, and what differs between a fresh run and a resumed one. */
+/** What is to be done, and what differs between a fresh run, a resumed one, and one that repeats another. */
 export interface Job {
   readonly contenders: readonly ResolvedContender[]
   readonly scenarios: readonly PlannedScenario[]
@@ -27,16 +27,24 @@ export interface Job {
   plan(contenders: readonly PlannedContender[]): Plan
   /** The first line of the results. */
   suite(plan: Plan, contenders: readonly PlannedContender[], environment: EnvironmentReader): SuiteLine
-  /** What a resumed run has behind it. */
+  /** What a resumed run has behind it, or what a repeated one has fixed. */
   past?(plan: Plan): Past
+  /** The run whose plan is repeated in a file of its own. */
+  readonly repeated?: Results
+  /** `out` is an interrupted run's file; go on with it. */
+  readonly continues?: boolean
   /** Set to print the plan and stop. */
   printPlan?(plan: Plan): void
+  /** With `printPlan`: also write it to `out`, as a results file in which nothing has been measured yet. */
+  readonly savePlan?: boolean
   readonly out: string
   readonly force: boolean
   readonly html: string | undefined
   /** Where stores are made. */
   readonly folder: string
   readonly stepLimitNs: number
+  /** Pilot forks per cell; see stages.ts. */
+  readonly pilots: number
   readonly budgetNs?: number
   readonly precision?: number
   readonly profileFolder?: string
@@ -55,19 +63,23 @@ export async function measure(job: Job): Promise<number> {
       const plan = job.plan(provisioned.planned)
       if (job.printPlan !== undefined) {
         job.printPlan(plan)
+        if (job.savePlan) {
+          const writer = openResultsWriter(job.out, { force: job.force })
+          open(writer, job, plan, provisioned.planned, workspace.folder)
+          await writer.close?.()
+        }
         return exitCodes.pass
       }
       if (plan.blocks.every((block) => block.length === 0)) {
         throw nothingToMeasure(plan.skips.map((skip) => `${skip.contender}: ${skip.reason}`))
       }
-      const suite = job.suite(plan, provisioned.planned, () => readEnvironment(workspace.folder))
       const past = job.past?.(plan)
       const reporter = allOf([
-        openResultsWriter(job.out, { force: job.force, append: past !== undefined }),
+        openResultsWriter(job.out, { force: job.force, append: job.continues === true }),
         liveReporter(process.stderr, { tty: process.stderr.isTTY === true, color: useColor(process.stderr) }),
       ])
       try {
-        reporter.onSuite?.(suite)
+        open(reporter, job, plan, provisioned.planned, workspace.folder)
         const outcome = await carryOut({
           plan,
           contenders: provisioned.running,
@@ -75,6 +87,7 @@ export async function measure(job: Job): Promise<number> {
           reporter,
           signal: stopping.signal,
           stepLimitNs: job.stepLimitNs,
+          pilots: job.pilots,
           ...(job.budgetNs === undefined ? {} : { budgetNs: job.budgetNs }),
           ...(job.precision === undefined ? {} : { precision: job.precision }),
           ...(past === undefined ? {} : { past }),
@@ -101,6 +114,22 @@ export async function measure(job: Job): Promise<number> {
   }
 }
 
+/** What stands in a results file before anything is measured. A continued one has it already, but for the suite. */
+function open(
+  reporter: Reporter,
+  job: Job,
+  plan: Plan,
+  contenders: readonly PlannedContender[],
+  folder: string,
+): void {
+  reporter.onSuite?.(job.suite(plan, contenders, () => readEnvironment(folder)))
+  if (job.continues) return
+  for (const skip of plan.skips) reporter.onSkip?.(skip)
+  const { calibrations = [], decision } = job.repeated ?? {}
+  for (const line of calibrations) reporter.onCalibration?.(line)
+  if (decision !== undefined) reporter.onForks?.(decision)
+}
+
 /** Reads the file back from disk: what is printed is what is in it. */
 async function show(job: Job, elapsedNs: number): Promise<void> {
   const analysis = analyse(readResults(job.out), {})
@@ -120,6 +149,7 @@ function allOf(reporters: readonly Reporter[]): Reporter {
     onProgress: tell('onProgress'),
     onFork: tell('onFork'),
     onSkip: tell('onSkip'),
+    onCalibration: tell('onCalibration'),
     onForks: tell('onForks'),
     onLog: tell('onLog'),
     onEnd: tell('onEnd'),

@@ -1,38 +1,20 @@
-/** `shootout run`: from arguments and config file to a job; also resumes one that was interrupted. */
+/** `shootout run`: from arguments and config file to a job; also completes or repeats the run of a results file. */
 
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { UsageError } from '../core/errors.ts'
 import { formatWait } from '../core/units.ts'
-import { readResults } from '../results/reader.ts'
 import { schemaVersion } from '../results/schema.ts'
-import { makePlan, type Plan, type PlannedScenario, planAgain } from '../runner/plan.ts'
-import { pastOf } from '../runner/resume.ts'
-import { forkLadder, precisionForksMax } from '../runner/stages.ts'
-import {
-  headlineScenarioNames,
-  loadScenarioModule,
-  scenarioNames,
-  scenarioUrl,
-} from '../scenarios/registry.ts'
-import { describeConfig, type Flags, gridOf, loadConfig, presets, type RunConfig } from './config.ts'
+import { makePlan, type Plan } from '../runner/plan.ts'
+import { forkLadder, precisionForksMax, warmupPilots } from '../runner/stages.ts'
+import { scenarioNames, scenarioUrl } from '../scenarios/registry.ts'
+import { describeConfig, gridOf, loadConfig, presets, type RunConfig } from './config.ts'
 import { chooseReference, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
-import { type Job, measure } from './measure.ts'
-
-interface RunFlags {
-  readonly config?: string
-  readonly preset?: string
-  readonly quick?: boolean
-  readonly rigorous?: boolean
-  readonly resume?: string
-  readonly force?: boolean
-  readonly dryRun?: boolean
-  readonly printConfig?: boolean
-  readonly profile?: string
-  readonly [flag: string]: unknown
-}
+import { measure } from './measure.ts'
+import { replay, resume } from './run-again.ts'
+import { configFlags, defaultOut, type RunFlags } from './run-flags.ts'
+import { resolveScenarios } from './scenarios.ts'
 
 export function registerRun(program: Command): void {
   program
@@ -66,13 +48,14 @@ export function registerRun(program: Command): void {
     .option('--html <file>', 'also write a report with charts')
     .option('--force', 'overwrite the results file')
     .option('--resume <file>', 'complete a run that was interrupted')
+    .option('--plan <file>', 'repeat the run of a results file, or what --dry-run --out wrote')
     .option(
       '--profile <folder>',
       'write a V8 CPU profile per worker and fork; marks the run as not comparable',
     )
     .option('--config <file>', 'config file (default: shootout.config.js or .json, if there is one)')
     .option('--print-config', 'print each setting with its origin, and stop')
-    .option('--dry-run', 'print the plan, and stop')
+    .option('--dry-run', 'print the plan, and stop; with --out, also write it as a file for --plan')
     .addHelpText(
       'after',
       `
@@ -83,7 +66,8 @@ Examples:
   shootout run --preset relstorage3 --budget 1h`,
     )
     .action(async (flags: RunFlags, command: Command) => {
-      process.exitCode = flags.resume === undefined ? await run(flags, command) : await resume(flags, command)
+      const how = flags.resume !== undefined ? resume : flags.plan !== undefined ? replay : run
+      process.exitCode = await how(flags, command)
     })
 }
 
@@ -139,71 +123,21 @@ async function run(flags: RunFlags, command: Command): Promise<number> {
       reference,
       profiled: profileFolder !== undefined,
     }),
-    ...(flags.dryRun ? { printPlan: (plan: Plan) => process.stdout.write(describePlan(plan, stages)) } : {}),
-    out: config.out ?? resolve('results', `${startedAt.slice(0, 19).replaceAll(':', '-')}.jsonl`),
+    ...(flags.dryRun
+      ? {
+          printPlan: (plan: Plan) => process.stdout.write(describePlan(plan, stages)),
+          savePlan: config.out !== undefined,
+        }
+      : {}),
+    out: config.out ?? defaultOut(startedAt),
     force: flags.force === true,
     html: config.html,
     folder: config.folder,
     stepLimitNs: config.timeout,
+    pilots: warmupPilots(stages.forks, stages.budgetNs !== undefined),
     ...stages.limits,
     ...(profileFolder === undefined ? {} : { profileFolder }),
   })
-}
-
-/** The file says what was to be done; only what does not change the numbers may be given anew. */
-async function resume(flags: RunFlags, command: Command): Promise<number> {
-  const allowed = ['resume', 'folder', 'timeout', 'html']
-  const others = command.options
-    .filter(
-      (one) =>
-        command.getOptionValueSource(one.attributeName()) === 'cli' && !allowed.includes(one.attributeName()),
-    )
-    .map((one) => one.long)
-  if (others.length > 0) {
-    throw new UsageError(
-      'resume-options',
-      `--resume goes on with what the file says; leave out ${others.join(', ')} (--folder, --timeout and --html may be given)`,
-    )
-  }
-  const out = resolve(flags.resume!)
-  const results = readResults(out)
-  const { suite } = results
-  const { config } = await loadConfig(configFlags(flags, command), flags.config)
-  const contenders = await resolveContenders(
-    suite.contenders.map(({ label, module, options }) => ({ label, storage: module, options })),
-  )
-  const scenarios = await resolveScenarios(Object.values(suite.scenarios), process.cwd())
-  const urls = new Map(scenarios.map(({ url, module }) => [module.name, url]))
-  const job: Job = {
-    contenders,
-    scenarios,
-    plan(planned) {
-      const lost = planned.filter(({ record, unavailable }) => {
-        const measured = results.forks.some((fork) => fork.contender === record.label)
-        return unavailable !== undefined && measured
-      })
-      if (lost.length > 0) {
-        const reasons = lost.map(({ record, unavailable }) => `${record.label}: ${unavailable}`)
-        throw new UsageError('resume-mismatch', `${out} cannot be completed here: ${reasons.join('; ')}`)
-      }
-      const plan = planAgain(suite, results.skips, (scenario) => urls.get(scenario)!)
-      if (plan.hash === suite.planHash) return plan
-      throw new UsageError(
-        'resume-mismatch',
-        `${out} was planned by another version of shootout (${suite.environment.shootout}); complete it with that one`,
-      )
-    },
-    suite: () => suite,
-    past: (plan) => pastOf(plan, suite, results.forks, results.decision),
-    out,
-    force: false,
-    html: config.html,
-    folder: config.folder,
-    stepLimitNs: config.timeout,
-    ...(suite.budgetNs === undefined ? {} : { budgetNs: suite.budgetNs }),
-    ...(suite.precision === undefined ? {} : { precision: suite.precision }),
-  }
-  return measure(job)
 }
 
 interface Stages {
@@ -223,51 +157,6 @@ function stagesOf(config: RunConfig): Stages {
   }
   const limits = { budgetNs: config.budget }
   return { forks: forkLadder.at(-1)!, ...limits, limits }
-}
-
-/** Only what was really given: what is not stays as the config file and the defaults say. */
-function configFlags(flags: RunFlags, command: Command): Flags {
-  const given = (name: string) => (command.getOptionValueSource(name) === 'cli' ? flags[name] : undefined)
-  const ways = ['forks', 'quick', 'rigorous', 'budget', 'precision'].filter(
-    (name) => given(name) !== undefined,
-  )
-  if (ways.length > 1) {
-    const [one, other] = ways.map((name) => `--${name}`)
-    throw new UsageError('bad-value', `${one} and ${other} both decide the number of forks; give one of them`)
-  }
-  const preset = flags.quick ? forkLadder[0] : flags.rigorous ? forkLadder.at(-1) : undefined
-  return {
-    storages: given('storage'),
-    scenarios: given('scenario'),
-    objects: given('objects'),
-    concurrency: given('concurrency'),
-    forks: preset ?? given('forks'),
-    budget: given('budget'),
-    precision: given('precision'),
-    batches: given('batches'),
-    recordBytes: given('recordBytes'),
-    compressibility: given('compressibility'),
-    seed: given('seed'),
-    reference: given('reference'),
-    folder: given('folder'),
-    timeout: given('timeout'),
-    out: given('out'),
-    html: given('html'),
-  }
-}
-
-/** `headline` and `all` stand for lists; every scenario enters once. */
-export async function resolveScenarios(
-  wanted: readonly string[],
-  baseFolder: string,
-): Promise<readonly PlannedScenario[]> {
-  const groups: Readonly<Record<string, readonly string[]>> = {
-    headline: headlineScenarioNames,
-    all: scenarioNames,
-  }
-  const names = wanted.flatMap((name) => groups[name] ?? [name])
-  const urls = new Set(names.map((name) => scenarioUrl(name, baseFolder)))
-  return Promise.all([...urls].map(async (url) => ({ url, module: await loadScenarioModule(url) })))
 }
 
 function isBundled(name: string, url: string): boolean {

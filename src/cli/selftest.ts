@@ -26,7 +26,7 @@ import { exitCodes } from './exit-codes.ts'
 import { type GateBench, type GateJob, withBench } from './gate-job.ts'
 import { runSession } from './gate-session.ts'
 import { useColor } from './report.ts'
-import { resolveScenarios } from './run.ts'
+import { resolveScenarios } from './scenarios.ts'
 
 interface SelftestFlags {
   readonly storage: readonly string[]

@@ -6,6 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { toPlainError, UsageError } from '../core/errors.ts'
 import {
+  type CalibrationLine,
   type EndLine,
   type ForkLine,
   type ForksLine,
@@ -22,6 +23,8 @@ export interface Results {
   /** In the order of the file. A fork that was repeated is here once, as its last line says. */
   readonly forks: readonly ForkLine[]
   readonly skips: readonly SkipLine[]
+  /** At most one per setting; the last where there were several. */
+  readonly calibrations: readonly CalibrationLine[]
   /** How many forks each setting was to have, where that was decided while running. */
   readonly decision?: ForksLine
   /** Missing where the run was killed, or where forks were added after it. */
@@ -74,6 +77,7 @@ export function parseResults(text: string, path: string): Results {
   const settings = new Set(suite.settings.map(settingKey))
   const forks = new Map<string, ForkLine>()
   const skips = new Map<string, SkipLine>()
+  const calibrations = new Map<string, CalibrationLine>()
   let end: EndLine | undefined
   let decision: ForksLine | undefined
 
@@ -92,12 +96,16 @@ export function parseResults(text: string, path: string): Results {
       decision = line
       continue
     }
-    if (!labels.has(line.contender)) {
-      throw malformed(path, index + 1, `contender "${line.contender}" is not in the suite line`)
+    const named = line.type === 'calibration' ? line.contenders : [line]
+    const stranger = named.find(({ contender }) => !labels.has(contender))
+    if (stranger !== undefined) {
+      throw malformed(path, index + 1, `contender "${stranger.contender}" is not in the suite line`)
     }
     const key = settingKey(line)
     if (!settings.has(key)) throw malformed(path, index + 1, `setting "${key}" is not in the suite line`)
-    if (line.type === 'skip') {
+    if (line.type === 'calibration') {
+      calibrations.set(key, line)
+    } else if (line.type === 'skip') {
       skips.set(`${line.contender}/${key}`, line)
     } else {
       // A resumed run adds forks after the end of the first part; until it ends itself, it is not complete.
@@ -120,6 +128,7 @@ export function parseResults(text: string, path: string): Results {
     suite,
     forks: [...forks.values()],
     skips: [...skips.values()],
+    calibrations: [...calibrations.values()],
     ...(decision === undefined ? {} : { decision }),
     ...(end === undefined ? {} : { end }),
     warnings,

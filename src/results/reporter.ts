@@ -3,7 +3,16 @@
  * another. Events *are* the lines of the file. All methods are optional.
  */
 
-import type { EndLine, ForkId, ForkLine, ForksLine, Setting, SkipLine, SuiteLine } from './schema.ts'
+import type {
+  CalibrationLine,
+  EndLine,
+  ForkId,
+  ForkLine,
+  ForksLine,
+  Setting,
+  SkipLine,
+  SuiteLine,
+} from './schema.ts'
 
 /** Where the run stands. Only a display needs it; it is not in the file. */
 export interface Progress {
@@ -25,6 +34,7 @@ export interface Reporter {
   onForkStart?(id: ForkId): void
   onFork?(line: ForkLine): void
   onSkip?(line: SkipLine): void
+  onCalibration?(line: CalibrationLine): void
   onForks?(line: ForksLine): void
   /** Something a person should know, one line. */
   onLog?(message: string): void

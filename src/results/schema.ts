@@ -4,6 +4,7 @@
  *   suite   first line: what was to be measured, on what, in which order
  *   fork    one fork of one cell: completed with raw times, or failed with an error
  *   skip    a cell that cannot exist, with the reason
+ *   calibration  what each fork of a setting shall do, found out before its first fork
  *   forks   how many forks there will be, where a budget or a wanted precision decides it after the first ones
  *   end     last line: how it ended. A file without it was interrupted; every complete line counts
  *
@@ -16,7 +17,7 @@ import type { RecordSizes } from '../core/record-sizes.ts'
 /** Raised when a reader of the old version would misread the new one. */
 export const schemaVersion = 1
 
-export type ResultLine = SuiteLine | ForkLine | SkipLine | ForksLine | EndLine
+export type ResultLine = SuiteLine | ForkLine | SkipLine | CalibrationLine | ForksLine | EndLine
 
 /** Concurrency kinds, in the order in which reports show them. */
 export const concurrencyKinds = ['async', 'threads', 'processes'] as const
@@ -200,6 +201,27 @@ export interface SkipLine {
   readonly objects: number
   readonly concurrency: Concurrency
   readonly reason: string
+}
+
+/** What every fork of a setting does: found out in throw-away forks, then frozen. */
+export interface CalibrationLine extends Omit<ForkId, 'contender' | 'fork'> {
+  readonly type: 'calibration'
+  /** Operations per worker and batch. */
+  readonly operations: number
+  /** Warm-up batches. */
+  readonly warmups: number
+  /** Those that could be calibrated. */
+  readonly contenders: readonly CalibratedContender[]
+}
+
+export interface CalibratedContender {
+  readonly contender: string
+  readonly operationsPerLap: number
+  /**
+   * Per pilot fork: what the slowest worker took in each batch, ns, in order. Where the series settles is the number
+   * of warm-ups. Empty where there were no pilots.
+   */
+  readonly pilotsNs: readonly (readonly number[])[]
 }
 
 /**

@@ -159,6 +159,16 @@ const checks: Readonly<Record<ResultLine['type'], Check>> = {
   suite: isSuite,
   fork: isFork,
   skip: hasFields({ ...cell, reason: isText }),
+  calibration: hasFields({
+    scenario: isText,
+    objects: isCount,
+    concurrency: isConcurrency,
+    operations: isPositive,
+    warmups: isCount,
+    contenders: isList(
+      hasFields({ contender: isText, operationsPerLap: isPositive, pilotsNs: isList(isList(isAmount)) }),
+    ),
+  }),
   forks: hasFields({ decidedBy: isOneOf('budget', 'precision'), forks: isList(isCount) }),
   end: hasFields({ endedAt: isTime, outcome: isOneOf('completed', 'interrupted'), elapsedNs: isAmount }),
 }

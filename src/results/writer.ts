@@ -18,7 +18,15 @@ import { dirname } from 'node:path'
 import { ShootoutError, toPlainError, UsageError } from '../core/errors.ts'
 import { makeFolder } from '../core/make-folder.ts'
 import type { Reporter } from './reporter.ts'
-import type { EndLine, ForkLine, ForksLine, ResultLine, SkipLine, SuiteLine } from './schema.ts'
+import type {
+  CalibrationLine,
+  EndLine,
+  ForkLine,
+  ForksLine,
+  ResultLine,
+  SkipLine,
+  SuiteLine,
+} from './schema.ts'
 
 export interface ResultsWriterOptions {
   /** Replace an existing file. What it holds is kept until the first line is written. */
@@ -69,6 +77,7 @@ export function openResultsWriter(path: string, options: ResultsWriterOptions = 
     },
     onFork: (line: ForkLine) => append(line),
     onSkip: (line: SkipLine) => append(line),
+    onCalibration: (line: CalibrationLine) => append(line),
     onForks: (line: ForksLine) => append(line),
     onEnd: (line: EndLine) => append(line),
     close: () => {

@@ -4,6 +4,7 @@
  */
 
 import type { BatchOrder } from './live-fork.ts'
+import { truncationPoint } from './steady.ts'
 
 /** How long things shall last for the slowest contender of a setting, ns. */
 export interface Durations {
@@ -17,6 +18,7 @@ export interface Durations {
 const stretchMax = 2
 /** What a batch of the fastest contender should last. */
 const fastestNs = 2e6
+const warmupBatchesMin = 2
 const warmupBatchesMax = 30
 /** Reading the clock costs some 50 ns: for a lap of this length that is 0.25 %. */
 const lapNs = 20_000
@@ -84,7 +86,10 @@ export function calibrate(
   const operations = Math.min(operationsMax, Math.max(1, Math.round(wanted)))
   return {
     operations,
-    warmups: Math.min(warmupBatchesMax, Math.max(2, Math.floor(warmupNs / (operations * slowest)))),
+    warmups: Math.min(
+      warmupBatchesMax,
+      Math.max(warmupBatchesMin, Math.floor(warmupNs / (operations * slowest))),
+    ),
     operationsPerLap: new Map(
       [...perOperationNs].map(([label, costNs]) => [
         label,
@@ -92,6 +97,27 @@ export function calibrate(
       ]),
     ),
   }
+}
+
+/** A pilot fork runs this many times the warm-ups that time would allow, so that it can be seen where they end. */
+const pilotStretch = 3
+
+/** Batches of a pilot fork. */
+export function pilotBatches({ warmups }: Calibration): number {
+  return pilotStretch * warmups
+}
+
+/**
+ * Warm-ups of every fork, from what pilot forks showed: as many as the slowest to settle needed. The same for all
+ * contenders, fixed before anything is measured.
+ * @param pilotsNs per pilot fork, of any contender: what its batches took, in order
+ */
+export function warmupsAfter(
+  calibration: Calibration,
+  pilotsNs: readonly (readonly number[])[],
+): Calibration {
+  if (pilotsNs.length === 0) return calibration
+  return { ...calibration, warmups: Math.max(warmupBatchesMin, ...pilotsNs.map(truncationPoint)) }
 }
 
 /** The order for one contender's batches. */

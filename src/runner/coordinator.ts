@@ -11,7 +11,14 @@ import { ShootoutError } from '../core/errors.ts'
 import type { OptionsSpec } from '../core/options.ts'
 import { Random } from '../core/random.ts'
 import type { Reporter } from '../results/reporter.ts'
-import type { CompletedFork, EndLine, FailedFork, ForkId, ForksLine } from '../results/schema.ts'
+import type {
+  CalibrationLine,
+  CompletedFork,
+  EndLine,
+  FailedFork,
+  ForkId,
+  ForksLine,
+} from '../results/schema.ts'
 import type { ScenarioModule } from '../scenarios/scenario.ts'
 import type { Capabilities, ProvisionedStore } from '../storages/storage.ts'
 import type { Assignment } from './assignment.ts'
@@ -23,6 +30,8 @@ import {
   nextProbe,
   type Probe,
   perOperation,
+  pilotBatches,
+  warmupsAfter,
 } from './calibrate.ts'
 import { ChildProcesses } from './concurrency/processes.ts'
 import { LiveFork, stillborn } from './live-fork.ts'
@@ -53,7 +62,9 @@ export interface RunParts {
   readonly budgetNs?: number
   /** Wanted half-width of intervals; it decides how many forks each setting gets. */
   readonly precision?: number
-  /** What an interrupted run has already measured. */
+  /** Pilot forks of each cell that show how long warming up takes. */
+  readonly pilots: number
+  /** What an interrupted run has already measured, or what a plan that is replayed has fixed. */
   readonly past?: Past
   /** Where to write V8 CPU profiles; undefined when none are taken. */
   readonly profileFolder?: string
@@ -109,8 +120,7 @@ class Coordinator {
   }
 
   async run(): Promise<RunOutcome> {
-    const { plan, reporter, signal, past } = this.#parts
-    if (past === undefined) for (const skip of plan.skips) reporter.onSkip?.(skip)
+    const { plan, signal, past } = this.#parts
     for (let block = 0; block < plan.blocks.length && !signal.aborted; block++) {
       for (const [position, index] of plan.blocks[block]!.entries()) {
         const planned = plan.settings[index]!
@@ -171,8 +181,46 @@ class Coordinator {
     }
   }
 
-  /** Probes each contender in a throw-away fork. Undefined when none could be probed. */
+  /** In throw-away forks: how many operations make a batch, and how many batches warm up. Undefined when all fail. */
   async #calibrate(planned: PlannedSetting, block: number): Promise<Calibration | undefined> {
+    const probed = await this.#probe(planned, block)
+    if (probed === undefined) return undefined
+    const pilotsNs = new Map<string, number[][]>()
+    for (let pilot = 0; pilot < this.#parts.pilots && !this.#parts.signal.aborted; pilot++) {
+      await this.#pilot(planned, block, probed, pilotsNs)
+    }
+    if (this.#parts.signal.aborted) return undefined
+    const calibration = warmupsAfter(probed, [...pilotsNs.values()].flat())
+    this.#parts.reporter.onCalibration?.(calibrationLine(planned, calibration, pilotsNs))
+    return calibration
+  }
+
+  /** One fork of each contender, taking turns for longer than any warm-up is expected to last. */
+  async #pilot(
+    planned: PlannedSetting,
+    block: number,
+    calibration: Calibration,
+    pilotsNs: Map<string, number[][]>,
+  ): Promise<void> {
+    const series = new Map<string, number[]>()
+    const forks = await this.#startForks(planned, block)
+    for (let batch = 0; batch < pilotBatches(calibration); batch++) {
+      for (const fork of forks) {
+        if (!this.#live.includes(fork) || this.#parts.signal.aborted) continue
+        await this.#guard(fork, async () => {
+          const batchNs = await fork.warmUp(batchOrder(calibration, fork.label))
+          series.set(fork.label, [...(series.get(fork.label) ?? []), batchNs])
+        })
+      }
+    }
+    for (const fork of this.#live) {
+      pilotsNs.set(fork.label, [...(pilotsNs.get(fork.label) ?? []), series.get(fork.label) ?? []])
+    }
+    await this.#stopAll()
+  }
+
+  /** Probes each contender in a throw-away fork. Undefined when none could be probed. */
+  async #probe(planned: PlannedSetting, block: number): Promise<Calibration | undefined> {
     const perOperationNs = new Map<string, number>()
     for (const fork of await this.#startForks(planned, block)) {
       await this.#guard(fork, async () => {
@@ -343,6 +391,19 @@ class Coordinator {
 function forkIdOf({ setting }: PlannedSetting, contender: string, fork: number): ForkId {
   const { scenario, objects, concurrency } = setting
   return { contender, scenario, objects, concurrency, fork }
+}
+
+function calibrationLine(
+  { setting: { scenario, objects, concurrency } }: PlannedSetting,
+  { operations, warmups, operationsPerLap }: Calibration,
+  pilotsNs: ReadonlyMap<string, readonly (readonly number[])[]>,
+): CalibrationLine {
+  const contenders = [...operationsPerLap].map(([contender, perLap]) => ({
+    contender,
+    operationsPerLap: perLap,
+    pilotsNs: pilotsNs.get(contender) ?? [],
+  }))
+  return { type: 'calibration', scenario, objects, concurrency, operations, warmups, contenders }
 }
 
 function sum(values: Iterable<number>): number {

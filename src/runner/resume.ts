@@ -1,9 +1,10 @@
 /**
- * What an interrupted run has already measured, from its file: those forks are not measured again, and what was
- * calibrated stays as it was, since all forks of a cell must do the same work.
+ * What a results file says of the run that is to be completed or repeated: forks that are there are not measured
+ * again, and what was calibrated stays as it was, since all forks of a cell must do the same work.
  */
 
-import type { CompletedFork, ForkId, ForkLine, ForksLine, SuiteLine } from '../results/schema.ts'
+import { type Results, settingKey } from '../results/reader.ts'
+import type { CompletedFork, ForkId, ForksLine } from '../results/schema.ts'
 import type { Calibration } from './calibrate.ts'
 import type { Plan, PlannedSetting } from './plan.ts'
 
@@ -21,21 +22,13 @@ export interface Past {
   readonly spentNs: number
 }
 
-export function pastOf(
-  plan: Plan,
-  suite: SuiteLine,
-  forks: readonly ForkLine[],
-  decision: ForksLine | undefined,
-): Past {
+/** For completing the run of this file. */
+export function pastOf(plan: Plan, results: Results): Past {
+  const { suite, forks, decision } = results
   const completed = forks.filter((fork) => fork.status === 'completed')
   const times = new Map<string, number[]>()
   for (const fork of completed)
     times.set(cellKey(fork), [...(times.get(cellKey(fork)) ?? []), timePerOperation(fork)])
-  const calibrations = new Map<PlannedSetting, Calibration>()
-  for (const planned of plan.settings) {
-    const calibration = calibrationOf(planned, completed)
-    if (calibration !== undefined) calibrations.set(planned, calibration)
-  }
   const lastStart = Math.max(
     Date.parse(suite.startedAt),
     ...completed.map((fork) => Date.parse(fork.startedAt)),
@@ -43,28 +36,38 @@ export function pastOf(
   return {
     done: new Set(completed.map(forkKey)),
     failed: new Set(forks.filter((fork) => fork.status === 'failed').map(cellKey)),
-    calibrations,
+    calibrations: calibrationsOf(plan, results),
     times,
     ...(decision === undefined ? {} : { decision }),
     spentNs: (lastStart - Date.parse(suite.startedAt)) * 1e6,
   }
 }
 
-/** All forks of a setting do the same work, so any one that is complete tells what was calibrated. */
-function calibrationOf(
-  planned: PlannedSetting,
-  completed: readonly CompletedFork[],
-): Calibration | undefined {
-  const known = planned.contenders
-    .map((contender) => cellKey({ ...planned.setting, contender }))
-    .flatMap((key) => completed.find((fork) => cellKey(fork) === key) ?? [])
-  const [first] = known
-  if (first === undefined) return undefined
+/** For repeating it: the same work in as many forks, nothing measured yet. */
+export function replayOf(plan: Plan, results: Results): Past {
+  const { decision } = results
   return {
-    operations: first.operationsPerBatch,
-    warmups: first.warmups.length,
-    operationsPerLap: new Map(known.map((fork) => [fork.contender, fork.operationsPerLap])),
+    done: new Set(),
+    failed: new Set(),
+    calibrations: calibrationsOf(plan, results),
+    times: new Map(),
+    ...(decision === undefined ? {} : { decision }),
+    spentNs: 0,
   }
+}
+
+function calibrationsOf(plan: Plan, { calibrations }: Results): Map<PlannedSetting, Calibration> {
+  const settings = new Map(plan.settings.map((planned) => [settingKey(planned.setting), planned]))
+  return new Map(
+    calibrations.map(({ operations, warmups, contenders, ...setting }) => [
+      settings.get(settingKey(setting))!,
+      {
+        operations,
+        warmups,
+        operationsPerLap: new Map(contenders.map((one) => [one.contender, one.operationsPerLap])),
+      },
+    ]),
+  )
 }
 
 /** Equal for all forks of one cell. */

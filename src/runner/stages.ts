@@ -16,6 +16,17 @@ export const forkLadder: readonly number[] = [6, 9, 12, 15, 17, 20]
 export const pilotForks = 6
 export const precisionForksMax = 60
 
+/**
+ * Pilot forks per cell that show how long warming up takes. They are worth their time from the number of forks on that
+ * gives an interval; with a budget, a share of the time goes into warming up instead.
+ */
+export function warmupPilots(forks: number, hasBudget: boolean): number {
+  if (hasBudget || forks < forkLadder[0]!) return 0
+  return forks < thoroughForks ? 1 : 3
+}
+
+const thoroughForks = 12
+
 /** The least the second stage may bring the number to. */
 const precisionForksMin = 9
 

@@ -328,6 +328,22 @@ describe('warnings', () => {
   })
 
   test.each([
+    ['warming-up', [1.2, 1.2, 1, 1, 1]],
+    ['slowing-down', [1, 1, 1, 1.2, 1.2]],
+  ] as const)('%s, when forks agree', (code, course) => {
+    const bend = (stranger: number) =>
+      changed(pair, (fork) => {
+        const factors = fork.fork === stranger ? course.toReversed() : course
+        for (const [at, batch] of fork.batches.entries()) {
+          batch.workersNs = batch.workersNs.map((ns) => ns * factors[at]!)
+        }
+      })
+    expect(codes(bend(-1))).toEqual([code])
+    // Five of six forks may be an accident: 2 × 7/64 is more than 5 %.
+    expect(codes(bend(3))).not.toContain(code)
+  })
+
+  test.each([
     ['fsync-free', { fsyncProbeNs: 3_000 }],
     ['load', { load: 1.5 }],
     ['harness-share', { timerCostNs: 5_000 }],

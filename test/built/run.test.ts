@@ -163,12 +163,13 @@ test('what was spent is what is reported, in every kind', async () => {
   }
 })
 
+const tinyPath = fileURLToPath(new URL('../../examples/tiny-storage.js', import.meta.url))
+
 test("a third party's storage in one file is a contender", async () => {
-  const tiny = fileURLToPath(new URL('../../examples/tiny-storage.js', import.meta.url))
   const ran = await shootout([
     'run',
     '--storage',
-    tiny,
+    tinyPath,
     '--objects',
     '5',
     '--forks',
@@ -320,4 +321,41 @@ test('--profile writes a profile for each worker and fork, and marks the results
     'sqlite-cold-read-1-threads-2-0-worker1.cpuprofile',
   ])
   expect(readLines(out)[0]).toMatchObject({ profiled: true })
+})
+
+test('--plan does the same again: cells, order, data and work; a saved plan can be carried out', async () => {
+  const folder = newFolder()
+  const [plan, first, second] = ['plan.jsonl', 'first.jsonl', 'second.jsonl'].map((name) =>
+    join(folder, name),
+  )
+  const grid = ['--storage', `memory,tiny=${tinyPath}`, '--scenario', 'add', '--objects', '1']
+  const how = ['--concurrency', 'async:1', '--forks', '6', '--batches', '2', '--reference', 'memory']
+  const planned = await shootout(['run', ...grid, ...how, '--dry-run', '--out', plan!], folder)
+  expect(planned.code).toBe(0)
+  expect(readLines(plan!).map(({ type }) => type)).toEqual(['suite'])
+
+  const ran = await shootout(['run', '--plan', plan!, '--out', first!], folder)
+  expect(ran.code).toBe(0)
+  const again = await shootout(['run', '--plan', first!, '--out', second!], folder)
+  expect(again.code).toBe(0)
+  const [before, after] = [readResults(first!), readResults(second!)]
+  expect(after.suite.planHash).toBe(readResults(plan!).suite.planHash)
+  expect(after.suite.seed).toBe(before.suite.seed)
+  expect(after.suite.startedAt > before.suite.startedAt).toBe(true)
+  expect(after.calibrations).toEqual(before.calibrations)
+  expect(before.calibrations).toHaveLength(1)
+  const { operations, warmups, contenders } = before.calibrations[0]!
+  // With six forks there is one pilot of each contender, three times as long as time for warm-ups would hold.
+  expect(contenders.map(({ pilotsNs }) => pilotsNs.length)).toEqual([1, 1])
+  expect(contenders[0]!.pilotsNs[0]!.length).toBe(contenders[1]!.pilotsNs[0]!.length)
+  expect(contenders[0]!.pilotsNs[0]!.length).toBeGreaterThanOrEqual(2 * warmups)
+  for (const { forks } of [before, after]) {
+    expect(forks).toHaveLength(12)
+    for (const fork of forks) {
+      expect(fork).toMatchObject({ status: 'completed', operationsPerBatch: operations })
+      expect(fork.status === 'completed' && fork.warmups.length).toBe(warmups)
+    }
+  }
+  const refused = await shootout(['run', '--plan', first!, '--forks', '3'], folder)
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('leave out --forks')])
 })

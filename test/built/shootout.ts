@@ -41,10 +41,11 @@ export function shootout(args: readonly string[], cwd = newFolder()): Promise<Ra
   })
 }
 
+/** The complete lines of a results file, which may be growing. */
 export function readLines(path: string): ResultLine[] {
   return readFileSync(path, 'utf8')
-    .trimEnd()
     .split('\n')
+    .slice(0, -1)
     .map((line) => JSON.parse(line) as ResultLine)
 }
 

@@ -31,6 +31,7 @@ async function write(reporter: Reporter, lines: readonly ResultLine[]): Promise<
     if (line.type === 'suite') reporter.onSuite?.(line)
     else if (line.type === 'fork') reporter.onFork?.(line)
     else if (line.type === 'skip') reporter.onSkip?.(line)
+    else if (line.type === 'calibration') reporter.onCalibration?.(line)
     else if (line.type === 'forks') reporter.onForks?.(line)
     else reporter.onEnd?.(line)
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { calibrate, nextProbe, type Probe, perOperation } from '../../src/runner/calibrate.ts'
+import { calibrate, nextProbe, type Probe, perOperation, warmupsAfter } from '../../src/runner/calibrate.ts'
 
 /** @param costNs of the n-th operation ever performed: it falls while the code is being compiled */
 const durations = { batchNs: 60e6, warmupNs: 250e6 }
@@ -74,4 +74,13 @@ test('the clock is read seldom where operations are short, and each time where t
   ])
   // Five workers in turns: each operation takes five times as long as the work it does.
   expect(calibrate(new Map([['memory', 500]]), 5, durations).operationsPerLap.get('memory')).toBe(200)
+})
+
+test('all forks warm up for as long as the slowest pilot needed, never less than two batches', () => {
+  const planned = { operations: 10, warmups: 4, operationsPerLap: new Map() }
+  const flat = [10, 11, 10, 9, 10, 10, 11, 10, 9, 10, 10, 10]
+  const slow = [90, 60, 40, 20, 10, 10, 11, 10, 9, 10, 10, 10]
+  expect(warmupsAfter(planned, [])).toEqual(planned)
+  expect(warmupsAfter(planned, [flat, flat]).warmups).toBe(2)
+  expect(warmupsAfter(planned, [flat, slow]).warmups).toBe(4)
 })
