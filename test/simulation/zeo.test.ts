@@ -10,6 +10,7 @@ import { Random } from '../../src/core/random.ts'
 import memory from '../../src/storages/memory.ts'
 import { openContext, openStorage } from '../../src/storages/open.ts'
 import type { Storage, StorageInstance } from '../../src/storages/storage.ts'
+import { ClientCache, shareClientCache } from '../../src/storages/zeo/client-cache.ts'
 import { type ClientStorage, openClient } from '../../src/storages/zeo/client-storage.ts'
 import { ZeoServer } from '../../src/storages/zeo/server.ts'
 import { SimulatedNetwork, VirtualTimers } from './simulated-transport.ts'
@@ -25,8 +26,11 @@ interface World {
   readonly network: SimulatedNetwork
   readonly timers: VirtualTimers
   readonly random: Random
-  open(): Promise<ClientStorage>
+  /** @param cache of this client; by default one of its own */
+  open(cache?: ClientCache): Promise<ClientStorage>
 }
+
+const newCache = (updateStates = false) => new ClientCache(shareClientCache(64 * 1024), { updateStates })
 
 async function world(
   seed: string,
@@ -44,11 +48,12 @@ async function world(
     timers,
     log: () => {},
   })
-  const open = async (): Promise<ClientStorage> => {
+  let opened = 0
+  const open = async (cache = newCache(++opened % 2 === 0)): Promise<ClientStorage> => {
     for (;;) {
       try {
         const dial = () => network.connect((wire) => server.accept(wire))
-        return await openClient({ address: 'simulated', dial, timers, waitMs: 60_000 }, openContext())
+        return await openClient({ address: 'simulated', dial, timers, waitMs: 60_000, cache }, openContext())
       } catch (error) {
         if (!isTransient(error)) throw error
       }
@@ -181,7 +186,10 @@ test('a commit takes one round trip, and so does a load', async () => {
       for (let id = 1; id <= 100; id++) transaction.store(id as Oid, noTid, encode(id))
       expect(await took(() => transaction.commit())).toBe(20)
       expect(await took(async () => instance.pollInvalidations())).toBe(20)
+      client.cache!.clear()
       expect(await took(async () => instance.load(left))).toBe(20)
+      expect(await took(async () => instance.load(left))).toBe(0)
+      client.cache!.clear()
       expect(
         await took(async () => instance.loadMany(Array.from({ length: 100 }, (_, id) => (id + 1) as Oid))),
       ).toBe(20)
@@ -259,4 +267,49 @@ test('a server that has gone silent is noticed, and so is a client', async () =>
       await client.close()
     })(),
   )
+})
+
+/** Loads are evaluated at once and answered after a while, so that polls of other views overtake them. */
+function answerLate(storage: Storage, timers: VirtualTimers, random: Random): void {
+  const newInstance = storage.newInstance.bind(storage)
+  storage.newInstance = async () => {
+    const instance = await newInstance()
+    const load = instance.load.bind(instance)
+    instance.load = async (oid) => {
+      const revision = await load(oid)
+      await new Promise<void>((resolve) => timers.after(100 * random.float(), resolve))
+      return revision
+    }
+    return instance
+  }
+}
+
+test('an answer that comes late never brings a stale state', async () => {
+  for (let round = 0; round < 40; round++) {
+    const given = await world(`late ${round}`, new Set(), [0, 10])
+    answerLate(given.storage, given.timers, given.random)
+    const cache = newCache(round % 2 === 0)
+    await given.timers.run(
+      (async () => {
+        const [here, there] = [await given.open(cache), await given.open()]
+        const [writer, slow, quick] = [there.newInstance(), here.newInstance(), here.newInstance()]
+        await increment(writer, true)
+        await slow.pollInvalidations()
+        const late = [slow.load(left), slow.load(right)]
+        const tid = await increment(writer, true)
+        await quick.pollInvalidations()
+        expect(quick.snapshotTid).toBe(tid)
+        const reading = Promise.all([quick.load(left), quick.load(right)])
+        for (const { serial } of await Promise.all(late)) expect(serial).toBe(slow.snapshotTid)
+        for (const { serial } of await reading) expect(serial).toBe(tid)
+        // Also where what is known of changes has to be learnt anew, and only the states themselves say what they are.
+        cache.index.forget()
+        await instanceSees(quick, tid)
+        cache.index.forget()
+        expect((await readBoth(slow)).serial).toBe(slow.snapshotTid)
+        expect(cache.entries).toBe(4)
+        await Promise.all([here.close(), there.close()])
+      })(),
+    )
+  }
 })

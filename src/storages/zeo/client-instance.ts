@@ -28,12 +28,19 @@ import {
   type TransactionMetadata,
 } from '../storage.ts'
 import type { BodyReader } from './body.ts'
+import { ClientReads } from './client-reads.ts'
 import type { ClientStorage } from './client-storage.ts'
 import { ClientTransaction } from './client-transaction.ts'
 import type { Link } from './link.ts'
-import { readHistory, readSnapshot, type Snapshot } from './messages.ts'
-import { absentLength, types } from './protocol.ts'
-import { ProtocolError } from './protocol-error.ts'
+import {
+  type PollQuestion,
+  readHistory,
+  readSnapshot,
+  readSnapshotWithChanges,
+  type Snapshot,
+  writePollQuestion,
+} from './messages.ts'
+import { types } from './protocol.ts'
 
 const nothing = new Uint8Array(0)
 const noOids: ReadonlySet<Oid> = new Set()
@@ -57,13 +64,14 @@ export class ClientInstance implements StorageInstance {
   #arriving: Promise<void> | undefined
   /** The last poll reported nothing, so the next will probably report nothing either. */
   #isQuiet = false
-  readonly #prefetched = new Map<Oid, Revision>()
+  readonly #reads: ClientReads
   #transaction: ClientTransaction | undefined
   #isReleased = false
 
   constructor(storage: ClientStorage, number: number) {
     this.#storage = storage
     this.number = number
+    this.#reads = new ClientReads(storage, number)
     if (storage.capabilities.undo) this.history = (oid, count) => this.#history(oid, count)
   }
 
@@ -92,8 +100,9 @@ export class ClientInstance implements StorageInstance {
       this.#link = link
       this.#storage.counted.roundTrips++
       try {
-        return await link.call(types.poll, this.number, nothing, (body) => {
-          const changed = this.#adopt(readSnapshot(body))
+        const question = this.#reads.cached?.ask()
+        return await link.call(types.poll, this.number, this.#fieldsOf(link, question), (body) => {
+          const changed = this.#adopt(this.#readSnapshot(body, question))
           this.#isQuiet = changed !== 'all' && changed.size === 0
           return changed
         })
@@ -104,6 +113,18 @@ export class ClientInstance implements StorageInstance {
     }
   }
 
+  #fieldsOf(link: Link, question: PollQuestion | undefined): Uint8Array {
+    return question === undefined ? nothing : writePollQuestion(link.fields, question)
+  }
+
+  /** What came for the cache is taken in at once, also where the snapshot will never be used. */
+  #readSnapshot(body: BodyReader, question: PollQuestion | undefined): Snapshot {
+    if (question === undefined) return readSnapshot(body)
+    const snapshot = readSnapshotWithChanges(body)
+    this.#reads.cached!.arrived(question, snapshot)
+    return snapshot
+  }
+
   /** The instance is in this snapshot now. Returns what the poll reports. */
   #adopt({ tid, invalidations }: Snapshot): Invalidations {
     const changed = this.#hasLostTrack ? 'all' : union(this.#missed, invalidations)
@@ -112,7 +133,7 @@ export class ClientInstance implements StorageInstance {
     this.#snapshotTid = tid
     this.#isOpen = true
     this.#wasPolled = true
-    this.#prefetched.clear()
+    this.#reads.forget()
     this.#storage.advance(tid)
     return changed
   }
@@ -128,7 +149,7 @@ export class ClientInstance implements StorageInstance {
   afterCompletion(): void {
     if (!this.#isOpen) return
     this.#isOpen = false
-    this.#prefetched.clear()
+    this.#reads.forget()
     const link = this.#link
     if (link === undefined || link.isLost) return
     if (!this.#isQuiet || this.#storage.alwaysAsk) link.tell(types.complete, this.number)
@@ -136,9 +157,10 @@ export class ClientInstance implements StorageInstance {
   }
 
   #renew(link: Link): void {
-    const renewing = link.call(types.renew, this.number, nothing, (body) => {
+    const question = this.#reads.cached?.ask()
+    const renewing = link.call(types.renew, this.number, this.#fieldsOf(link, question), (body) => {
       this.#arriving = undefined
-      this.#arrive(link, readSnapshot(body))
+      this.#arrive(link, this.#readSnapshot(body, question))
     })
     // It was nobody's wish: when it fails, the next poll asks again, and has the error if it persists.
     this.#arriving = renewing.catch(() => {
@@ -171,7 +193,7 @@ export class ClientInstance implements StorageInstance {
     this.#ahead = undefined
     this.#arriving = undefined
     this.#storage.ahead.delete(this)
-    this.#prefetched.clear()
+    this.#reads.forget()
     this.#hasLostTrack = this.#wasPolled
   }
 
@@ -182,7 +204,7 @@ export class ClientInstance implements StorageInstance {
       this.#storage.ahead.delete(this)
       this.#link?.tell(types.complete, this.number)
     }
-    this.#prefetched.clear()
+    this.#reads.forget()
     this.#hasLostTrack = this.#wasPolled
   }
 
@@ -197,64 +219,17 @@ export class ClientInstance implements StorageInstance {
   // --- Reading --------------------------------------------------------------------------------------------------------
 
   load(oid: Oid): Awaitable<Revision> {
-    const link = this.#reading()
-    const prefetched = this.#prefetched.get(oid)
-    if (prefetched !== undefined) {
-      this.#prefetched.delete(oid)
-      return this.#counted(prefetched)
-    }
-    this.#storage.counted.roundTrips++
-    const tid = this.#snapshotTid
-    return link.call(types.load, this.number, link.fields.id(oid).take(), (body) => {
-      checkSnapshot(body.tid(), tid)
-      const serial = body.tid()
-      return this.#counted({ serial, data: body.rest() })
-    })
+    return this.#reads.load(this.#reading(), this.#snapshotTid, oid)
   }
 
   loadMany(oids: readonly Oid[]): Awaitable<readonly (Revision | undefined)[]> {
-    const link = this.#reading()
-    if (this.#prefetched.size === 0) return this.#loadMany(link, oids)
-    return this.#loadOthers(link, oids)
-  }
-
-  async #loadMany(link: Link, oids: readonly Oid[]): Promise<(Revision | undefined)[]> {
-    const revisions = await this.#request(link, oids)
-    for (const revision of revisions) if (revision !== undefined) this.#counted(revision)
-    return revisions
-  }
-
-  async #loadOthers(link: Link, oids: readonly Oid[]): Promise<(Revision | undefined)[]> {
-    const missing = oids.filter((oid) => !this.#prefetched.has(oid))
-    const loading = missing.length === 0 ? [] : this.#loadMany(link, missing)
-    const known = oids.map((oid) => this.#prefetched.get(oid))
-    for (const revision of known) if (revision !== undefined) this.#counted(revision)
-    for (const oid of oids) this.#prefetched.delete(oid)
-    const loaded = (await loading).values()
-    return known.map((revision) => revision ?? loaded.next().value)
-  }
-
-  async #request(link: Link, oids: readonly Oid[]): Promise<(Revision | undefined)[]> {
-    if (oids.length === 0) return []
-    this.#storage.counted.roundTrips++
-    const tid = this.#snapshotTid
-    const revisions: (Revision | undefined)[] = []
-    for (const oid of oids) link.fields.id(oid)
-    const part = (body: BodyReader) => readRevisions(body, tid, revisions)
-    await link.call(types.loadMany, this.number, link.fields.take(), () => {}, part)
-    if (revisions.length !== oids.length) throw new ProtocolError('a bulk answer is not complete')
-    return revisions
+    return this.#reads.loadMany(this.#reading(), this.#snapshotTid, oids)
   }
 
   async prefetch(oids: readonly Oid[]): Promise<void> {
     const link = this.#reading()
-    const missing = oids.filter((oid) => !this.#prefetched.has(oid))
     const tid = this.#snapshotTid
-    const revisions = await this.#request(link, missing)
-    if (!this.#isOpen || this.#snapshotTid !== tid) return
-    for (const [index, revision] of revisions.entries()) {
-      if (revision !== undefined) this.#prefetched.set(missing[index]!, revision)
-    }
+    await this.#reads.prefetch(link, tid, oids, () => this.#isOpen && this.#snapshotTid === tid)
   }
 
   async loadBefore(oid: Oid, before: Tid): Promise<RevisionSpan | undefined> {
@@ -264,7 +239,11 @@ export class ClientInstance implements StorageInstance {
       const view = link === this.#link ? this.number : 0
       return link.call(types.loadBefore, view, link.fields.id(oid).id(before).take(), readSpan)
     })
-    if (found !== undefined) this.#counted(found)
+    if (found === undefined) return undefined
+    const { counted } = this.#storage
+    counted.loads++
+    counted.backendLoads++
+    counted.loadedBytes += found.data.length
     return found
   }
 
@@ -280,14 +259,6 @@ export class ClientInstance implements StorageInstance {
     this.#checkOpen()
     this.#storage.checkWritable()
     return this.#storage.lease.take(count)
-  }
-
-  #counted<R extends Revision>(revision: R): R {
-    const { counted } = this.#storage
-    counted.loads++
-    counted.backendLoads++
-    counted.loadedBytes += revision.data.length
-    return revision
   }
 
   // --- Writing --------------------------------------------------------------------------------------------------------
@@ -309,8 +280,9 @@ export class ClientInstance implements StorageInstance {
     if (this.#isReleased) return
     this.#isReleased = true
     this.#isOpen = false
-    this.#prefetched.clear()
+    this.#reads.forget()
     this.#storage.forgetInstance(this)
+    this.#reads.cached?.release()
     this.#transaction?.abort()
     this.#link?.tell(types.release, this.number)
   }
@@ -341,27 +313,6 @@ export class ClientInstance implements StorageInstance {
     }
     return this.#link
   }
-}
-
-function checkSnapshot(evaluatedAt: Tid, expected: Tid): void {
-  if (evaluatedAt === expected) return
-  throw new ProtocolError(`a load was answered from snapshot ${evaluatedAt}, not ${expected}`)
-}
-
-function readRevisions(body: BodyReader, tid: Tid, revisions: (Revision | undefined)[]): void {
-  checkSnapshot(body.tid(), tid)
-  const count = body.count(12)
-  const serials = new Array<Tid>(count)
-  const lengths = new Array<number>(count)
-  for (let index = 0; index < count; index++) {
-    serials[index] = body.tid()
-    lengths[index] = body.u32()
-  }
-  for (let index = 0; index < count; index++) {
-    const length = lengths[index]!
-    revisions.push(length === absentLength ? undefined : { serial: serials[index]!, data: body.raw(length) })
-  }
-  body.end()
 }
 
 function readSpan(body: BodyReader): RevisionSpan | undefined {

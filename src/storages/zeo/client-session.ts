@@ -30,6 +30,8 @@ export interface SessionSettings {
 export interface SessionEvents {
   changed(body: BodyReader): void
   zapped(): void
+  /** Another run of the server has answered; whether it serves the same store as before is not proven. */
+  restarted(welcome: Welcome): void
   lost(): void
 }
 
@@ -194,6 +196,7 @@ export class ClientSession {
     if (previous !== undefined && sameBytes(previous.run, welcome.run) && previous.zaps !== welcome.zaps) {
       this.#events.zapped()
     }
+    if (previous !== undefined && !sameBytes(previous.run, welcome.run)) this.#events.restarted(welcome)
     if (welcome.lastTid >= this.#lastTid) return
     const { address } = this.#settings
     const error = new ShootoutError(

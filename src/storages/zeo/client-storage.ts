@@ -17,6 +17,7 @@ import {
   zeroCounters,
 } from '../storage.ts'
 import type { BodyReader } from './body.ts'
+import type { ClientCache } from './client-cache.ts'
 import { ClientInstance } from './client-instance.ts'
 import { packThere } from './client-pack.ts'
 import { ClientSession } from './client-session.ts'
@@ -38,6 +39,8 @@ export interface ClientSettings {
   /** Every snapshot asks the server, even when the newest one known would do. */
   readonly alwaysAsk?: boolean
   readonly timers?: Timers
+  /** Without it no cache is kept. */
+  readonly cache?: ClientCache
 }
 
 /** Connects. @throws DisconnectedError, or what the server answers: `wrong-token`, `protocol-version` … */
@@ -57,6 +60,7 @@ export class ClientStorage implements Storage {
   readonly counted: MutableCounters = zeroCounters()
   readonly lease: OidLease
   readonly alwaysAsk: boolean
+  readonly cache?: ClientCache
   /** Instances that hold a snapshot ahead of its use. */
   readonly ahead = new Set<ClientInstance>()
   readonly #instances = new Set<ClientInstance>()
@@ -71,6 +75,7 @@ export class ClientStorage implements Storage {
   constructor(settings: ClientSettings, context: OpenContext) {
     this.context = context
     this.alwaysAsk = settings.alwaysAsk ?? false
+    if (settings.cache !== undefined) this.cache = settings.cache
     this.lease = new OidLease(this)
     this.session = new ClientSession(
       {
@@ -84,6 +89,7 @@ export class ClientStorage implements Storage {
       {
         changed: (body) => this.advance(body.tid()),
         zapped: () => this.#onZapped(),
+        restarted: (welcome) => this.cache?.doubt(welcome),
         lost: () => {
           for (const instance of this.#instances) instance.loseLink()
         },
@@ -93,7 +99,9 @@ export class ClientStorage implements Storage {
 
   /** The first connection is there. */
   start(): void {
-    const { capabilities, lastTid } = this.session.welcome
+    const { welcome } = this.session
+    const { capabilities, lastTid } = welcome
+    this.cache?.begin(welcome)
     this.#capabilities = capabilities
     if (capabilities.pack) this.pack = (options) => packThere(this, options)
     this.advance(lastTid)
@@ -172,6 +180,7 @@ export class ClientStorage implements Storage {
 
   #onZapped(): void {
     this.#lastTid = noTid
+    this.cache?.startNewStore()
     this.session.forget()
     this.lease.forget()
     for (const instance of this.#instances) instance.loseTrack()

@@ -274,13 +274,15 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     )
   }
 
-  #committed(tid: Tid, onTid: ((tid: Tid) => void) | undefined): Tid {
+  /** @param isKnown what was stored is what this client has sent, except for `resolvedOids` */
+  #committed(tid: Tid, onTid: ((tid: Tid) => void) | undefined, isKnown = true): Tid {
     const { counted } = this.#storage
     counted.commits++
     counted.stores += this.#changes.size
     for (const { data } of this.#changes.values()) counted.storedBytes += data?.length ?? 0
     for (const oid of this.#undone) if (!this.#changes.has(oid)) counted.stores++
     for (const oid of this.resolvedOids) if (!this.#undone.has(oid)) counted.resolvedConflicts++
+    if (isKnown) this.#storage.cache?.committed(tid, this.#storedAsSent())
     try {
       onTid?.(tid)
     } finally {
@@ -288,6 +290,11 @@ export class ClientTransaction implements Transaction, VotedTransaction {
       this.#end('finished')
     }
     return tid
+  }
+
+  *#storedAsSent(): Generator<Change> {
+    const others = new Set([...this.resolvedOids, ...this.#undone])
+    for (const change of this.#changes.values()) if (!others.has(change.oid)) yield change
   }
 
   async #settled(finishing: Promise<Tid>, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
@@ -322,7 +329,8 @@ export class ClientTransaction implements Transaction, VotedTransaction {
         if (link.isLost && isTransient(error)) continue
         throw error
       }
-      if (outcome.code === 1) return this.#committed(outcome.tid, onTid)
+      // The answer to the vote may have been lost too: nobody knows whether the server has merged anything.
+      if (outcome.code === 1) return this.#committed(outcome.tid, onTid, false)
       if (outcome.code === 2) throw unknownOutcome(cause)
       throw new DisconnectedError(
         'zeo: the connection was lost during a commit, which did not take place; repeat the transaction',

@@ -11,8 +11,9 @@ import { join } from 'node:path'
 import { UsageError } from '../../core/errors.ts'
 import { siblingModule } from '../../core/load-module.ts'
 import { type OptionsOf, option } from '../../core/options.ts'
-import { type Capabilities, defineStorage } from '../storage.ts'
+import { type Capabilities, defineStorage, type SharedState } from '../storage.ts'
 import { formatAddress, parseAddress } from './address.ts'
+import { ClientCache, type SharedClientCache, shareClientCache } from './client-cache.ts'
 import { openClient } from './client-storage.ts'
 import { dial } from './dial.ts'
 import { startServer } from './server-process.ts'
@@ -46,7 +47,24 @@ const options = {
     default: false,
     summary: 'every snapshot asks the server; else one may lack what others committed a moment ago',
   }),
+  cacheBytesLimit: option.bytes({
+    default: 64 * 1024 ** 2,
+    summary: 'memory for object states, shared by the threads of a process; 0 for no cache',
+  }),
+  updateStates: option.boolean({
+    default: false,
+    summary: 'the new states of small objects come with the notice of their change; needs a cache',
+  }),
 }
+
+/** What the threads of a process have in common. */
+interface Shared {
+  /** Undefined: no cache is kept. */
+  readonly cache: SharedClientCache | undefined
+}
+
+const shareCache = (bytesLimit: number): SharedClientCache | undefined =>
+  bytesLimit === 0 ? undefined : shareClientCache(bytesLimit)
 
 type Options = OptionsOf<typeof options>
 
@@ -106,7 +124,11 @@ export default defineStorage({
     }
   },
 
-  open(given, context) {
+  share({ cacheBytesLimit }): SharedState<Shared> {
+    return { state: { cache: shareCache(cacheBytesLimit) }, close() {} }
+  },
+
+  open(given, context, shared) {
     if (given.address === '') {
       throw new UsageError(
         'missing-option',
@@ -114,7 +136,8 @@ export default defineStorage({
       )
     }
     const address = parseAddress(given.address)
-    const { token, caFile, alwaysAsk } = given
+    const { token, caFile, alwaysAsk, cacheBytesLimit, updateStates } = given
+    const cache = shared === undefined ? shareCache(cacheBytesLimit) : shared.cache
     return openClient(
       {
         address: given.address,
@@ -122,6 +145,7 @@ export default defineStorage({
         token,
         waitMs: given.wait / 1e6,
         alwaysAsk,
+        ...(cache === undefined ? {} : { cache: new ClientCache(cache, { updateStates }) }),
       },
       context,
     )

@@ -116,6 +116,82 @@ export function readSnapshot(body: BodyReader): Snapshot {
   return { tid, invalidations: body.left === 0 ? nothing : new Set(body.oids()) }
 }
 
+/** A view whose client keeps a cache asks for what changed since any snapshot, and gets both lists in one message. */
+export interface PollQuestion {
+  /** `noTid`: nothing is asked. */
+  readonly since: Tid
+  /** Send the new states of small objects along. */
+  readonly withStates: boolean
+}
+
+export function writePollQuestion(fields: BodyWriter, { since, withStates }: PollQuestion): Uint8Array {
+  return fields
+    .id(since)
+    .u8(withStates ? 1 : 0)
+    .take()
+}
+
+/** Undefined where the client keeps no cache. */
+export function readPollQuestion(body: BodyReader): PollQuestion | undefined {
+  if (body.left === 0) return undefined
+  const since = body.tid()
+  return { since, withStates: (body.u8() & 1) !== 0 }
+}
+
+/** What a snapshot shows of an object that changed. */
+export interface ChangedState {
+  readonly oid: Oid
+  /** `noTid`: it does not exist there. */
+  readonly serial: Tid
+  /** Undefined where it was not sent along. */
+  readonly data: Uint8Array | undefined
+}
+
+export interface SnapshotWithChanges extends Snapshot {
+  /** Every object that changed since what was asked, up to this snapshot; `'all'` when that cannot be told. */
+  readonly changes: readonly ChangedState[] | 'all'
+}
+
+/** The fields; the states that are sent along follow as payload, in the same order. */
+export function writeSnapshotWithChanges(
+  fields: BodyWriter,
+  { tid, invalidations, changes }: SnapshotWithChanges,
+): Uint8Array {
+  fields.id(tid)
+  if (invalidations === 'all') fields.u8(1).u32(0)
+  else fields.u8(0).u32(invalidations.size)
+  if (invalidations !== 'all') for (const oid of invalidations) fields.id(oid)
+  if (changes === 'all') return fields.u8(1).u32(0).take()
+  fields.u8(0).u32(changes.length)
+  for (const { oid, serial, data } of changes) {
+    fields
+      .id(oid)
+      .id(serial)
+      .u32(data?.length ?? absentLength)
+  }
+  return fields.take()
+}
+
+export function readSnapshotWithChanges(body: BodyReader): SnapshotWithChanges {
+  const tid = body.tid()
+  const isAll = body.u8() === 1
+  const oids = Array.from({ length: body.count(8) }, () => body.oid())
+  const invalidations = isAll ? 'all' : oids.length === 0 ? nothing : new Set(oids)
+  const isUnknown = body.u8() === 1
+  const shapes = Array.from({ length: body.count(20) }, () => ({
+    oid: body.oid(),
+    serial: body.tid(),
+    length: body.u32(),
+  }))
+  const changes = shapes.map(({ oid, serial, length }) => ({
+    oid,
+    serial,
+    data: length === absentLength ? undefined : body.raw(length),
+  }))
+  body.end()
+  return { tid, invalidations, changes: isUnknown ? 'all' : changes }
+}
+
 // --- Transactions ---------------------------------------------------------------------------------------------------
 
 export function writeMetadata(fields: BodyWriter, metadata: TransactionMetadata): BodyWriter {

@@ -47,7 +47,10 @@ export const types = {
   /** → request id. Its answer is not wanted any more; only packing takes notice. One-way. */
   cancel: 8,
 
-  /** → opens the next snapshot of the view. ← tid, changed oids. The first one makes the view. */
+  /**
+   * → opens the next snapshot of the view. ← tid, changed oids. The first one makes the view.
+   * With a tid and flags: ← tid, changed oids, and what changed since that tid for the client's cache.
+   */
   poll: 16,
   /** → ends the snapshot and opens the next at once. ← as `poll`. */
   renew: 17,

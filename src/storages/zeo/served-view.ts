@@ -7,13 +7,21 @@
  */
 
 import { ShootoutError, StorageTransactionError } from '../../core/errors.ts'
-import type { Oid, Tid } from '../../core/ids.ts'
-import type { Awaitable, Revision, Storage, StorageInstance, Transaction } from '../storage.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { Awaitable, Invalidations, Revision, Storage, StorageInstance, Transaction } from '../storage.ts'
 import { BodyReader } from './body.ts'
 import type { Channel } from './channel.ts'
 import type { ServerLimits } from './limits.ts'
-import { readMetadata, writeHistory, writeSnapshot } from './messages.ts'
+import {
+  type PollQuestion,
+  readMetadata,
+  readPollQuestion,
+  writeHistory,
+  writeSnapshot,
+  writeSnapshotWithChanges,
+} from './messages.ts'
 import { absentLength, types } from './protocol.ts'
+import { type ChangedObject, changesIn } from './served-changes.ts'
 import { type Commits, ServedTransaction } from './served-transaction.ts'
 import { Turns } from './turns.ts'
 
@@ -25,6 +33,8 @@ export interface ViewHost {
   fail(request: number, error: unknown): void
   /** An answer that shows transaction `tid` is about to be queued: finishes up to it must be answered before. */
   showing(tid: Tid): void
+  /** Objects that changed after `since`, at least up to `upTo`. */
+  changesSince(since: Tid, upTo: Tid): Awaitable<Invalidations>
   /** A snapshot is opened ahead of its use; the client wants to hear when it becomes old. */
   watch(): void
   /** A transaction holds locks and waits for its client; returns how to say that it no longer does. */
@@ -116,9 +126,9 @@ export class ServedView {
   #dispatch(instance: StorageInstance, type: number, request: number, body: BodyReader): Awaitable<void> {
     switch (type) {
       case types.poll:
-        return this.#poll(instance, request)
+        return this.#poll(instance, request, readPollQuestion(body))
       case types.renew:
-        return this.#renew(instance, request)
+        return this.#renew(instance, request, readPollQuestion(body))
       case types.complete:
         return instance.afterCompletion()
       case types.release:
@@ -169,9 +179,10 @@ export class ServedView {
 
   // --- Reading --------------------------------------------------------------------------------------------------------
 
-  #poll(instance: StorageInstance, request: number): Awaitable<void> {
+  #poll(instance: StorageInstance, request: number, question: PollQuestion | undefined): Awaitable<void> {
     const polled = instance.pollInvalidations()
-    const answer = (invalidations: Awaited<typeof polled>): void => {
+    const answer = (invalidations: Invalidations): Awaitable<void> => {
+      if (question !== undefined) return this.#answerPoll(instance, request, invalidations, question)
       const { channel } = this.#host
       const tid = instance.snapshotTid
       this.#host.showing(tid)
@@ -180,12 +191,43 @@ export class ServedView {
     return polled instanceof Promise ? polled.then(answer) : answer(polled)
   }
 
-  #renew(instance: StorageInstance, request: number): Awaitable<void> {
+  /**
+   * With what changed since any snapshot. The view's own snapshot is taken and stays; whatever this waits for, no other
+   * message of this view is looked at meanwhile.
+   */
+  #answerPoll(
+    instance: StorageInstance,
+    request: number,
+    invalidations: Invalidations,
+    { since, withStates }: PollQuestion,
+  ): Awaitable<void> {
+    const tid = instance.snapshotTid
+    const answer = (changes: readonly ChangedObject[] | 'all'): void => {
+      const { channel } = this.#host
+      this.#host.showing(tid)
+      const sent =
+        changes === 'all' ? changes : withStates ? withSmallStates(changes) : withoutStates(changes)
+      const pieces = sent === 'all' ? [] : sent.flatMap(({ data }) => data ?? [])
+      const fields = writeSnapshotWithChanges(channel.fields, { tid, invalidations, changes: sent })
+      channel.send(types.reply, request, 0, fields, pieces)
+    }
+    if (since === tid) return answer([])
+    const describe = (oids: Invalidations): Awaitable<void> => {
+      if (oids === 'all' || since === noTid) return answer('all')
+      const changes = changesIn(instance, oids, since)
+      return changes instanceof Promise ? changes.then(answer) : answer(changes)
+    }
+    // Also where nothing is asked yet: from here on it can be told.
+    const changed = this.#host.changesSince(since, tid)
+    return changed instanceof Promise ? changed.then(describe) : describe(changed)
+  }
+
+  #renew(instance: StorageInstance, request: number, question: PollQuestion | undefined): Awaitable<void> {
     // Before the snapshot is taken: no commit may fall between.
     this.#host.watch()
     const completed = instance.afterCompletion()
-    if (completed instanceof Promise) return completed.then(() => this.#poll(instance, request))
-    return this.#poll(instance, request)
+    if (completed instanceof Promise) return completed.then(() => this.#poll(instance, request, question))
+    return this.#poll(instance, request, question)
   }
 
   #load(instance: StorageInstance, request: number, oid: Oid): Awaitable<void> {
@@ -335,6 +377,25 @@ export class ServedView {
     for (const oid of oids) channel.fields.id(oid)
     channel.send(types.reply, request, 0, channel.fields.take())
   }
+}
+
+/** States that travel with the notice of their change, each and all together. */
+const stateBytesMax = 4096
+const statesBytesMax = 256 * 1024
+
+function withoutStates(changes: readonly ChangedObject[]): ChangedObject[] {
+  return changes.map(({ oid, serial }) => ({ oid, serial, data: undefined }))
+}
+
+function withSmallStates(changes: readonly ChangedObject[]): ChangedObject[] {
+  let bytesLeft = statesBytesMax
+  return changes.map(({ oid, serial, data }) => {
+    if (data === undefined || data.length > Math.min(stateBytesMax, bytesLeft)) {
+      return { oid, serial, data: undefined }
+    }
+    bytesLeft -= data.length
+    return { oid, serial, data }
+  })
 }
 
 /** Object ids in one request. */

@@ -7,6 +7,7 @@
 
 import { DisconnectedError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import { noTid, type Tid } from '../../core/ids.ts'
+import type { Awaitable, Invalidations } from '../storage.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
 import { writeError } from './error-codec.ts'
@@ -270,6 +271,10 @@ export class ServerConnection implements ViewHost, StoreHost {
   }
 
   // --- Commits --------------------------------------------------------------------------------------------------------
+
+  changesSince(since: Tid, upTo: Tid): Awaitable<Invalidations> {
+    return this.#server.changes.since(since, upTo)
+  }
 
   loaded(count: number): void {
     this.#server.counts.loads += count

@@ -9,6 +9,7 @@ import type { Capabilities, Storage } from '../storage.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
 import { Outcomes } from './outcomes.ts'
 import { nonceBytes, protocolVersion } from './protocol.ts'
+import { ServedChanges } from './served-changes.ts'
 import { ServerConnection } from './server-connection.ts'
 import type { ServerLog } from './server-log.ts'
 import { systemTimers, type Timers } from './timers.ts'
@@ -75,6 +76,7 @@ export class ZeoServer {
     Pick<ServerSettings, 'token'> & { readonly limits: ServerLimits }
   readonly run = new Uint8Array(randomBytes(nonceBytes))
   readonly outcomes: Outcomes
+  readonly changes: ServedChanges
   readonly counts = {
     connections: 0,
     refused: 0,
@@ -98,6 +100,7 @@ export class ZeoServer {
     const { limits, timers = systemTimers, slowMs = slowMsDefault } = settings
     this.settings = { ...settings, timers, slowMs, limits: { ...defaultLimits, ...limits } }
     this.outcomes = new Outcomes(timers)
+    this.changes = new ServedChanges(settings.storage)
     this.#startedAt = timers.now()
     if (settings.token !== undefined) this.#tokenHash = hash(new TextEncoder().encode(settings.token))
   }
@@ -166,6 +169,7 @@ export class ZeoServer {
 
   zapped(by: ServerConnection): void {
     this.zaps++
+    this.changes.forget()
     for (const connection of this.#connections) if (connection !== by) connection.notifyZapped()
   }
 
@@ -236,6 +240,7 @@ export class ZeoServer {
       }),
     ])
     for (const connection of this.#connections) connection.channel.destroy()
+    this.changes.close()
   }
 
   #isHolding(): boolean {

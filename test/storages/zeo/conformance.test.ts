@@ -7,16 +7,19 @@ import { loadStorageModule, storageUrl } from '../../../src/storages/registry.ts
 import { servedModule } from './served-module.ts'
 
 const served = [
-  ['memory', { history: false }],
-  ['memory', { history: true }],
-  ['file', {}],
-  ['sqlite', {}],
+  ['memory', { history: false }, {}],
+  ['memory', { history: true }, { cacheBytesLimit: 64 * 1024, updateStates: true }],
+  ['file', {}, { cacheBytesLimit: 8 * 1024 ** 2 }],
+  ['sqlite', {}, { cacheBytesLimit: 8 * 1024 ** 2, updateStates: true }],
 ] as const
 
-for (const [name, given] of served) {
-  describe(`served ${name} ${JSON.stringify(given)}`, async () => {
+for (const [name, given, cache] of served) {
+  describe(`served ${name} ${JSON.stringify(given)}, clients ${JSON.stringify(cache)}`, async () => {
     const module = await loadStorageModule(storageUrl(name))
     const options = parseOptions(name, module.options, given)
-    await checkStorage({ module: servedModule(module, options) }, { test, after: afterAll, skip: test.skip })
+    await checkStorage(
+      { module: servedModule(module, options, cache) },
+      { test, after: afterAll, skip: test.skip },
+    )
   })
 }

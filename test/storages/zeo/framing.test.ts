@@ -4,18 +4,22 @@ import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { ConflictError, ObjectNotFoundError } from '../../../src/core/errors.ts'
-import type { Oid, Tid } from '../../../src/core/ids.ts'
+import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
 import { BodyReader, BodyWriter } from '../../../src/storages/zeo/body.ts'
 import { readError, writeError } from '../../../src/storages/zeo/error-codec.ts'
 import { FrameParser } from '../../../src/storages/zeo/frame-parser.ts'
 import {
   readHello,
   readMetadata,
+  readPollQuestion,
   readSnapshot,
+  readSnapshotWithChanges,
   readWelcome,
   writeHello,
   writeMetadata,
+  writePollQuestion,
   writeSnapshot,
+  writeSnapshotWithChanges,
 } from '../../../src/storages/zeo/messages.ts'
 import { Outbox } from '../../../src/storages/zeo/outbox.ts'
 import { frameBytesMax, headerBytes, types } from '../../../src/storages/zeo/protocol.ts'
@@ -82,6 +86,30 @@ const vectors: Readonly<Record<string, Message>> = {
   ),
   poll: message(types.poll, 7, 1),
   'answer to poll': message(types.reply, 7, 0, writeSnapshot(fields(), serial, new Set([oid, 3 as Oid]))),
+  'poll with a question': message(
+    types.poll,
+    7,
+    1,
+    writePollQuestion(fields(), { since: serial, withStates: true }),
+  ),
+  'answer to poll with a question': message(
+    types.reply,
+    7,
+    0,
+    fields()
+      .raw(
+        writeSnapshotWithChanges(fields(), {
+          tid: serial,
+          invalidations: new Set([3 as Oid]),
+          changes: [
+            { oid, serial, data: new TextEncoder().encode('data') },
+            { oid: 3 as Oid, serial: noTid, data: undefined },
+          ],
+        }),
+      )
+      .raw(new TextEncoder().encode('data'))
+      .take(),
+  ),
   load: message(types.load, 8, 1, fields().id(oid).take()),
   'answer to load': message(
     types.reply,
@@ -229,7 +257,15 @@ describe('defence', () => {
   })
 
   test('bodies of garbage are refused as a violation of the protocol, never as anything else', () => {
-    const readers = [readHello, readWelcome, readSnapshot, readMetadata, readError]
+    const readers = [
+      readHello,
+      readWelcome,
+      readSnapshot,
+      readSnapshotWithChanges,
+      readPollQuestion,
+      readMetadata,
+      readError,
+    ]
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 120 }), fc.nat(readers.length - 1), (bytes, which) => {
         try {

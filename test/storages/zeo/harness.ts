@@ -8,6 +8,7 @@ import memory from '../../../src/storages/memory.ts'
 import { openContext, openStorage } from '../../../src/storages/open.ts'
 import type { OpenContext, Storage, StorageInstance } from '../../../src/storages/storage.ts'
 import { parseAddress } from '../../../src/storages/zeo/address.ts'
+import type { ClientCache } from '../../../src/storages/zeo/client-cache.ts'
 import { type ClientStorage, openClient } from '../../../src/storages/zeo/client-storage.ts'
 import { dial } from '../../../src/storages/zeo/dial.ts'
 import type { ServerLimits } from '../../../src/storages/zeo/limits.ts'
@@ -71,9 +72,11 @@ export class Served {
     await closed
   }
 
-  async client(given: Partial<OpenContext> & { readonly waitMs?: number } = {}): Promise<ClientStorage> {
+  async client(
+    given: Partial<OpenContext> & { readonly waitMs?: number; readonly cache?: ClientCache } = {},
+  ): Promise<ClientStorage> {
     const { token = '' } = this.#given
-    const { waitMs = 5000, ...context } = given
+    const { waitMs = 5000, cache, ...context } = given
     const client = await openClient(
       {
         address: 'test',
@@ -84,6 +87,7 @@ export class Served {
         },
         token,
         waitMs,
+        ...(cache === undefined ? {} : { cache }),
       },
       openContext(context),
     )

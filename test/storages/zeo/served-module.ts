@@ -11,6 +11,7 @@ import { option } from '../../../src/core/options.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import { defineStorage, type Storage, type StorageModule } from '../../../src/storages/storage.ts'
 import { parseAddress } from '../../../src/storages/zeo/address.ts'
+import { ClientCache, shareClientCache } from '../../../src/storages/zeo/client-cache.ts'
 import { openClient } from '../../../src/storages/zeo/client-storage.ts'
 import { dial } from '../../../src/storages/zeo/dial.ts'
 import { type Listener, listen } from '../../../src/storages/zeo/listener.ts'
@@ -22,15 +23,29 @@ interface Running {
   readonly listener: Listener
 }
 
+export interface ServedCache {
+  /** 0, the default: the clients keep no cache. */
+  readonly cacheBytesLimit?: number
+  readonly updateStates?: boolean
+}
+
 /** @param options of the served module */
-export function servedModule<S extends OptionsSpec>(served: StorageModule<S>, options: OptionsOf<S>) {
+export function servedModule<S extends OptionsSpec>(
+  served: StorageModule<S>,
+  options: OptionsOf<S>,
+  cache: ServedCache = {},
+) {
   const capabilities = served.capabilities(options)
   return defineStorage({
     name: `served-${served.name}`,
     summary: 'a server in this process',
-    options: { address: option.string({ default: '', summary: 'where the server listens' }) },
+    options: {
+      address: option.string({ default: '', summary: 'where the server listens' }),
+      cacheBytesLimit: option.bytes({ default: cache.cacheBytesLimit ?? 0, summary: 'as of zeo' }),
+      updateStates: option.boolean({ default: cache.updateStates ?? false, summary: 'as of zeo' }),
+    },
     capabilities: () => servedCapabilities(capabilities),
-    async provision(_options, { folder, log }) {
+    async provision(given, { folder, log }) {
       const provision = await served.provision?.(options, { folder, log })
       if (provision?.available === false) return provision
       return {
@@ -43,7 +58,7 @@ export function servedModule<S extends OptionsSpec>(served: StorageModule<S>, op
           const address = parseAddress(`unix:${join(socketFolder, 's')}`)
           const running = await start(await openStorage(served, store?.options ?? options), address)
           return {
-            options: { address: `unix:${join(socketFolder, 's')}` },
+            options: { ...given, address: `unix:${join(socketFolder, 's')}` },
             async dispose() {
               await running.listener.close()
               await running.server.close()
@@ -56,9 +71,21 @@ export function servedModule<S extends OptionsSpec>(served: StorageModule<S>, op
         dispose: () => provision?.dispose(),
       }
     },
-    async open({ address }, context) {
+    share: ({ cacheBytesLimit }) => ({
+      state: { cache: cacheBytesLimit === 0 ? undefined : shareClientCache(cacheBytesLimit) },
+      close() {},
+    }),
+    async open({ address, updateStates }, context, shared) {
       const parsed = parseAddress(address)
-      return openClient({ address, dial: () => dial(parsed, { token: '', caFile: '' }) }, context)
+      const kept = shared?.cache
+      return openClient(
+        {
+          address,
+          dial: () => dial(parsed, { token: '', caFile: '' }),
+          ...(kept === undefined ? {} : { cache: new ClientCache(kept, { updateStates }) }),
+        },
+        context,
+      )
     },
   })
 

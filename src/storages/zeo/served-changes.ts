@@ -1,0 +1,150 @@
+/**
+ * What changed in the served storage, for clients that keep a cache: they ask for everything since a snapshot of
+ * theirs, whichever of their views, and whenever, it was.
+ *
+ * A *watcher* is an instance of the served storage that never commits anything. Its polls name every change, whoever
+ * made it, other users of the served storage included. They are kept as a queue of ranges; who asks for a snapshot
+ * before its beginning is told that it cannot be told, and verifies what it has (`verify`).
+ *
+ * The watcher polls only after the asker's own snapshot was taken, so the ranges reach beyond it. That is made exact by
+ * loading the objects in that snapshot: their serials say whether they changed up to there.
+ */
+
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { Awaitable, Invalidations, Storage, StorageInstance } from '../storage.ts'
+
+interface Range {
+  readonly to: Tid
+  readonly oids: ReadonlySet<Oid>
+}
+
+/** Changes in all ranges together. */
+const queuedMax = 200_000
+/** More changes than this are not worth being told one by one. */
+const answeredMax = 20_000
+
+export class ServedChanges {
+  readonly #storage: Storage
+  #watcher: StorageInstance | undefined
+  #polling: Promise<void> | undefined
+  #ranges: Range[] = []
+  #queued = 0
+  /** The ranges cover what came after this; undefined before the first poll. */
+  #start: Tid | undefined
+  /** Counts how often the store was emptied: what a poll of before finds is of no use. */
+  #life = 0
+
+  constructor(storage: Storage) {
+    this.#storage = storage
+  }
+
+  /** Objects that changed in (since, upTo], and perhaps some that changed later; `'all'` where that is not known. */
+  since(since: Tid, upTo: Tid): Awaitable<Invalidations> {
+    if (this.#polling === undefined && this.#watcher !== undefined && this.#watcher.snapshotTid >= upTo) {
+      return this.#collect(since)
+    }
+    return this.#watchUpTo(since, upTo)
+  }
+
+  /** The store was emptied: tids begin anew. */
+  forget(): void {
+    const watcher = this.#watcher
+    this.#life++
+    this.#watcher = undefined
+    this.#polling = undefined
+    this.#clear(undefined)
+    void watcher?.release()
+  }
+
+  close(): void {
+    this.forget()
+  }
+
+  async #watchUpTo(since: Tid, upTo: Tid): Promise<Invalidations> {
+    // Whoever polls now may have begun before our snapshot was taken: then once more.
+    for (let attempt = 0; attempt < 2; attempt++) {
+      if (this.#polling === undefined) {
+        const polling: Promise<void> = this.#poll().finally(() => {
+          if (this.#polling === polling) this.#polling = undefined
+        })
+        this.#polling = polling
+      }
+      await this.#polling
+      if (this.#watcher !== undefined && this.#watcher.snapshotTid >= upTo) return this.#collect(since)
+    }
+    return 'all'
+  }
+
+  async #poll(): Promise<void> {
+    const life = this.#life
+    const isFirst = this.#watcher === undefined
+    const watcher = this.#watcher ?? (await this.#storage.newInstance())
+    const changed = await watcher.pollInvalidations()
+    // Between polls no snapshot is held open.
+    await watcher.afterCompletion()
+    if (life !== this.#life) {
+      await watcher.release()
+      return
+    }
+    this.#watcher = watcher
+    const to = watcher.snapshotTid
+    if (isFirst || changed === 'all') {
+      this.#clear(to)
+    } else if (changed.size > 0) {
+      this.#ranges.push({ to, oids: changed })
+      this.#queued += changed.size
+      while (this.#queued > queuedMax) this.#dropOldest()
+    }
+  }
+
+  #clear(start: Tid | undefined): void {
+    this.#ranges = []
+    this.#queued = 0
+    this.#start = start
+  }
+
+  #dropOldest(): void {
+    const oldest = this.#ranges.shift()!
+    this.#queued -= oldest.oids.size
+    this.#start = oldest.to
+  }
+
+  #collect(since: Tid): Invalidations {
+    if (this.#start === undefined || since < this.#start) return 'all'
+    const found = new Set<Oid>()
+    for (let at = this.#ranges.length - 1; at >= 0 && this.#ranges[at]!.to > since; at--) {
+      for (const oid of this.#ranges[at]!.oids) found.add(oid)
+      if (found.size > answeredMax) return 'all'
+    }
+    return found
+  }
+}
+
+/** An object and what a snapshot shows of it. */
+export interface ChangedObject {
+  readonly oid: Oid
+  /** `noTid`: it does not exist there. */
+  readonly serial: Tid
+  readonly data: Uint8Array | undefined
+}
+
+/** What the snapshot of `instance` shows of these objects, those aside that have not changed since `since`. */
+export function changesIn(
+  instance: StorageInstance,
+  oids: ReadonlySet<Oid>,
+  since: Tid,
+): Awaitable<readonly ChangedObject[]> {
+  if (oids.size === 0) return []
+  const list = [...oids]
+  const loading = instance.loadMany(list)
+  const describe = (revisions: Awaited<typeof loading>): ChangedObject[] => {
+    const changed: ChangedObject[] = []
+    revisions.forEach((revision, index) => {
+      const serial = revision?.serial ?? noTid
+      if (revision === undefined || serial > since)
+        changed.push({ oid: list[index]!, serial, data: revision?.data })
+    })
+    return changed
+  }
+  return loading instanceof Promise ? loading.then(describe) : describe(loading)
+}
