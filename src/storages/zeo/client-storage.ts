@@ -150,6 +150,8 @@ export class ClientStorage implements Storage {
 
   /** The store was packed: snapshots that were opened ahead may still show what has gone. */
   packed(): void {
+    // Objects that were garbage go without a commit, so no snapshot reports them.
+    this.cache?.clear()
     for (const instance of this.ahead) instance.dropAhead(maxTid)
   }
 
