@@ -6,6 +6,7 @@ import { registerCache } from './cache.ts'
 import { registerCheck } from './check-command.ts'
 import { registerCompare } from './compare.ts'
 import { registerCompletion } from './completion/command.ts'
+import { registerCopy } from './copy.ts'
 import { registerFile } from './file-command.ts'
 import { registerGate } from './gate.ts'
 import { registerList } from './list.ts'
@@ -27,6 +28,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerServe,
   registerStatus,
   registerFile,
+  registerCopy,
   registerCache,
   registerCompletion,
 ]

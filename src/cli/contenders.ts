@@ -64,6 +64,27 @@ export function parseContender(text: string): ContenderRequest {
   }
 }
 
+/**
+ * One existing store: as a contender, and `file:./data.log` is short for `file?path=./data.log`.
+ * @throws UsageError `bad-contender`
+ */
+export function parseStore(text: string): ContenderRequest {
+  // `file:///…/module.js` is the URL of a module.
+  const short = /^([a-z][a-z0-9-]*):(?!\/\/)([^?]+)(\?.*)?$/.exec(text)
+  if (short === null) return parseContender(text)
+  const request = parseContender(`${short[1]}${short[3] ?? ''}`)
+  return { ...request, options: { ...request.options, path: short[2]! } }
+}
+
+/**
+ * A store that nobody named would be gone afterwards, or somebody else's: where there is a path, it must be said.
+ * @throws UsageError `missing-option`
+ */
+export function assertPlace(module: StorageModule, options: Readonly<Record<string, unknown>>): void {
+  if (!('path' in module.options) || (options['path'] ?? '') !== '') return
+  throw new UsageError('missing-option', `${module.name}: say which store: ${module.name}:./path`)
+}
+
 function splitOnce(text: string, separator: string): [string, string | undefined] {
   const at = text.indexOf(separator)
   return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)]

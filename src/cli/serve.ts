@@ -10,7 +10,7 @@ import { loadStorageModule, storageUrl } from '../storages/registry.ts'
 import { formatAddress, parseAddress } from '../storages/zeo/address.ts'
 import { type ServedStore, serveStore } from '../storages/zeo/serve-store.ts'
 import { jsonLines, type LogLevel, logLevels, type ServerLog } from '../storages/zeo/server-log.ts'
-import { parseContender } from './contenders.ts'
+import { assertPlace, parseStore } from './contenders.ts'
 
 export interface ServeFlags {
   /** `unix:/path`, `host:port` or `tls:host:port`. */
@@ -56,13 +56,9 @@ export function registerServe(program: Command): void {
  */
 export async function serve(storage: string, flags: ServeFlags, log: ServerLog): Promise<ServedStore> {
   const address = parseAddress(flags.listen)
-  const { name, options } = parseServed(storage)
+  const { storage: name, options = {} } = parseStore(storage)
   const moduleUrl = storageUrl(name)
-  const module = await loadStorageModule(moduleUrl)
-  // A store that would be gone, or somebody else's, is no use to serve: the path must be said where there is one.
-  if ('path' in module.options && (options['path'] ?? '') === '') {
-    throw new UsageError('missing-option', `${module.name}: say which store to serve: ${module.name}:./path`)
-  }
+  assertPlace(await loadStorageModule(moduleUrl), options)
   return await serveStore(
     {
       moduleUrl,
@@ -93,13 +89,6 @@ async function openLog({ log: path, logLevel = 'info' }: ServeFlags) {
   file.on('error', (error) => process.stderr.write(`the log ${path} cannot be written: ${error.message}\n`))
   const close = () => new Promise<void>((resolve) => file.end(() => resolve()))
   return { write: jsonLines(file, logLevel), close }
-}
-
-/** `file:./data.log` is short for `file?path=./data.log`. */
-function parseServed(text: string): { name: string; options: Readonly<Record<string, unknown>> } {
-  const short = /^([a-z][a-z0-9-]*):([^?]+)(\?.*)?$/.exec(text)
-  const { storage, options = {} } = parseContender(short === null ? text : `${short[1]}${short[3] ?? ''}`)
-  return { name: storage, options: short === null ? options : { ...options, path: short[2]! } }
 }
 
 /** The first line of the file; empty without a file. @throws UsageError `token-file` */

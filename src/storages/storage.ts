@@ -204,6 +204,11 @@ export interface Storage {
    */
   restore?(transaction: TransactionRecord): Awaitable<void>
   /**
+   * `restore` for each of these, which ascend, in one durable step: an optional shortcut. After a crash, or an error, a
+   * first part of them is there, perhaps none.
+   */
+  restoreMany?(transactions: readonly TransactionRecord[]): Awaitable<void>
+  /**
    * Ends everything, waiting for commits that have voted. Later calls on the storage or its instances raise
    * ClosedError. Closing twice is fine.
    */

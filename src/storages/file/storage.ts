@@ -184,6 +184,13 @@ export class FileStorage implements Storage {
     await this.committed(tid, undefined)
   }
 
+  /** Each is appended at once, in order, and all of them share one flush. */
+  async restoreMany(transactions: readonly TransactionRecord[]): Promise<void> {
+    const ends = await Promise.allSettled(transactions.map((transaction) => this.restore(transaction)))
+    const failed = ends.find(({ status }) => status === 'rejected')
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
+  }
+
   close(): Promise<void> {
     if (this.#state === 'open') this.#state = 'closing'
     return this.#close()

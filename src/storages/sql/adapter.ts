@@ -112,8 +112,11 @@ export interface Writer extends Session {
    * @param changes those that were voted on, in the same order; their data may differ (resolved conflicts)
    */
   finish(changes: readonly Change[], metadata: TransactionMetadata): Awaitable<Committed>
-  /** Only with history: commits a transaction from elsewhere as it is, without any check but that its tid is newest. */
-  restore(transaction: TransactionRecord): Awaitable<void>
+  /**
+   * Only with history: commits transactions from elsewhere as they are, all or none, without any check but that the
+   * tid of the first is newest. The others ascend.
+   */
+  restore(transactions: readonly TransactionRecord[]): Awaitable<void>
   /** Rolls back. Fine in any state. */
   abort(): Awaitable<void>
   close(): Awaitable<void>

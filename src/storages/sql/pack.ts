@@ -10,8 +10,8 @@
  */
 
 import { type Oid, rootOid, type Tid } from '../../core/ids.ts'
+import { OidSet } from '../../core/oid-set.ts'
 import type { Awaitable, PackOptions, PackResult } from '../storage.ts'
-import { OidSet } from './oid-set.ts'
 
 /** Objects visited or swept at once. A sweep of this many rows locks writers out for a few milliseconds. */
 const batchSize = 500

@@ -25,8 +25,13 @@ import { SqlInstance } from './instance.ts'
 import { OidLease } from './oid-lease.ts'
 import { SessionPool } from './session-pool.ts'
 
-/** Transactions fetched at once while iterating: bounds memory, and makes the cost of a request small beside them. */
-const transactionsPerPage = 100
+/**
+ * Transactions fetched at once while iterating. Few at first; then as many as make a page of moderate size, so that
+ * memory is bounded and the cost of a request is small beside them.
+ */
+const firstPageTransactions = 10
+const pageTransactionsMax = 1000
+const pageBytes = 4 * 1024 * 1024
 
 export interface SqlStoreSetup {
   readonly context: OpenContext
@@ -105,6 +110,7 @@ class SqlStorage implements Storage {
   readonly cache?: StateCache
   readonly iterate?: NonNullable<Storage['iterate']>
   readonly restore?: NonNullable<Storage['restore']>
+  readonly restoreMany?: NonNullable<Storage['restoreMany']>
   readonly #store: SqlStore
   /** The end of the last pack. Packs go one after the other, and closing waits for them. */
   #packed: Promise<unknown> = Promise.resolve()
@@ -115,7 +121,8 @@ class SqlStorage implements Storage {
     if (store.index !== undefined) this.cache = store.index.cache
     if (store.adapter.keepsHistory) {
       this.iterate = (from = noTid, to = maxTid) => this.#iterate(from, to)
-      this.restore = (transaction) => this.#restore(transaction)
+      this.restore = (transaction) => this.#restore([transaction])
+      this.restoreMany = (transactions) => this.#restore(transactions)
     }
   }
 
@@ -185,37 +192,52 @@ class SqlStorage implements Storage {
     try {
       await reader.poll(undefined)
       let after = Math.max(noTid, from - 1) as Tid
+      let count = firstPageTransactions
       for (;;) {
-        const page = await reader.transactions(after, to, transactionsPerPage)
+        const page = await reader.transactions(after, to, count)
         yield* page
-        if (page.length < transactionsPerPage) break
+        if (page.length < count) break
         after = page.at(-1)!.tid
+        count = nextPageCount(page)
       }
     } finally {
       await reader.close()
     }
   }
 
-  async #restore(transaction: TransactionRecord): Promise<void> {
+  async #restore(transactions: readonly TransactionRecord[]): Promise<void> {
     const store = this.#store
     store.assertWritable()
-    if (transaction.tid <= store.lastTid) {
-      throw restoreOrderError(transaction.tid, store.lastTid)
+    let last = store.lastTid
+    for (const { tid } of transactions) {
+      if (tid <= last) throw restoreOrderError(tid, last)
+      last = tid
     }
+    if (transactions.length === 0) return
     const writer = await store.writers.take()
     try {
-      await writer.restore(transaction)
+      await writer.restore(transactions)
     } catch (error) {
       await writer.close()
       throw error
     }
-    for (const record of transaction.records) store.oids.skip(record.oid)
-    store.counters.commits++
-    store.counters.stores += transaction.records.length
-    for (const record of transaction.records) store.counters.storedBytes += record.data?.length ?? 0
-    store.sawTid(transaction.tid)
+    store.counters.commits += transactions.length
+    for (const { records } of transactions) {
+      store.counters.stores += records.length
+      for (const { oid, data } of records) {
+        store.oids.skip(oid)
+        store.counters.storedBytes += data?.length ?? 0
+      }
+    }
+    store.sawTid(last)
     await store.writers.giveBack(writer)
   }
+}
+
+function nextPageCount(page: readonly TransactionRecord[]): number {
+  let bytes = 1
+  for (const { records } of page) for (const { data } of records) bytes += data?.length ?? 0
+  return Math.max(1, Math.min(pageTransactionsMax, Math.floor((pageBytes * page.length) / bytes)))
 }
 
 /** The storage over an adapter whose schema is in place. */

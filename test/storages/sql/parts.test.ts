@@ -2,12 +2,12 @@
 
 import { describe, expect, test } from 'vitest'
 import type { Oid, Tid } from '../../../src/core/ids.ts'
+import { OidSet } from '../../../src/core/oid-set.ts'
 import { Random } from '../../../src/core/random.ts'
 import type { Committed, Row } from '../../../src/storages/sql/adapter.ts'
 import { CommitOrder } from '../../../src/storages/sql/commit-order.ts'
 import { LoadBatch } from '../../../src/storages/sql/load-batch.ts'
 import { OidLease } from '../../../src/storages/sql/oid-lease.ts'
-import { OidSet } from '../../../src/storages/sql/oid-set.ts'
 import { packRows } from '../../../src/storages/sql/row-pack.ts'
 import { SessionPool } from '../../../src/storages/sql/session-pool.ts'
 

@@ -109,11 +109,11 @@ ${end}
     `CREATE PROCEDURE finish_end(missing LONGTEXT) BEGIN ${end} END`,
     `CREATE PROCEDURE restore_begin(tid_given BIGINT, oids_given LONGTEXT, ${metadata}) BEGIN
       DECLARE previous BIGINT;
-      START TRANSACTION;
       ${lockRows(table, oidsOf('oids_given'))}
-      SELECT GREATEST(s.tid, s.horizon) INTO previous FROM store_state AS s FOR UPDATE;
+      SELECT s.tid INTO previous FROM store_state AS s FOR UPDATE;
       IF tid_given > previous THEN
-        UPDATE store_state SET tid = tid_given;${logged('tid_given')}
+        -- Who has seen the horizon cannot see older tids come, so it is raised above them.
+        UPDATE store_state SET horizon = horizon + (horizon >= tid_given), tid = tid_given;${logged('tid_given')}
       END IF;
       SELECT previous;
     END`,

@@ -8,7 +8,7 @@ import type { MySession } from './driver.ts'
 import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
 
 /** Counted up when tables or procedures change. */
-const schemaVersion = 1
+const schemaVersion = 2
 
 /** Making a store takes a second or so; many may be made one after the other. */
 const installSeconds = 60

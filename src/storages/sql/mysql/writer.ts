@@ -88,24 +88,31 @@ export class MysqlWriter implements Writer {
     }
     const [row] = await this.#session.rows(calls.finishBegin, clock, ...said)
     const committed = committedOf(row!)
-    await this.#putParts(committed.tid, parts, missing)
+    await this.#putParts(committed.tid, parts)
+    await this.#session.rows(calls.finishEnd, missing)
+    this.#inTransaction = false
     return committed
   }
 
-  async restore({ tid, metadata, records }: TransactionRecord): Promise<void> {
-    const changes = records.map(({ oid, data }) => ({ oid, base: noTid, data })).sort((a, b) => a.oid - b.oid)
-    const oids = JSON.stringify(changes.map(({ oid }) => oid))
+  async restore(transactions: readonly TransactionRecord[]): Promise<void> {
     this.#inTransaction = true
-    const [row] = await this.#session.rows(calls.restoreBegin, tid, oids, ...metadataValues(metadata))
-    const previous = row!['previous'] as Tid
-    if (tid <= previous) throw restoreOrderError(tid, previous)
-    await this.#putParts(tid, this.#split(changes), '[]')
+    await this.#session.query('START TRANSACTION')
+    for (const { tid, metadata, records } of transactions) {
+      const changes = records
+        .map(({ oid, data }) => ({ oid, base: noTid, data }))
+        .sort((a, b) => a.oid - b.oid)
+      const oids = JSON.stringify(changes.map(({ oid }) => oid))
+      const [row] = await this.#session.rows(calls.restoreBegin, tid, oids, ...metadataValues(metadata))
+      const previous = row!['previous'] as Tid
+      if (tid <= previous) throw restoreOrderError(tid, previous)
+      await this.#putParts(tid, this.#split(changes))
+    }
+    await this.#session.query('COMMIT')
+    this.#inTransaction = false
   }
 
-  async #putParts(tid: Tid, parts: readonly (readonly Change[])[], missing: string): Promise<void> {
+  async #putParts(tid: Tid, parts: readonly (readonly Change[])[]): Promise<void> {
     for (const part of parts) await this.#session.rows(calls.putRows, tid, ...this.#values(part))
-    await this.#session.rows(calls.finishEnd, missing)
-    this.#inTransaction = false
   }
 
   /** What fits into one message each. */

@@ -106,9 +106,10 @@ const finishHistory = `
   BEGIN
     -- The locks of a vote, in the same order; what is current does not matter.
     PERFORM 1 FROM vote(oids, array_fill(0::bigint, ARRAY[cardinality(oids)]), '{}', '{}');
-    SELECT greatest(s.tid, s.horizon) INTO previous FROM store_state AS s FOR UPDATE;
+    SELECT s.tid INTO previous FROM store_state AS s FOR UPDATE;
     IF given <= previous THEN RETURN previous; END IF;
-    UPDATE store_state AS s SET tid = given;${insertHistory('given')}
+    -- Who has seen the horizon cannot see older tids come, so it is raised above them.
+    UPDATE store_state AS s SET tid = given, horizon = s.horizon + (s.horizon >= given)::int;${insertHistory('given')}
     RETURN previous;
   END $$;`
 

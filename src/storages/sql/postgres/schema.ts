@@ -8,7 +8,7 @@ import type { PgSession } from './driver.ts'
 import { functionsFree, functionsHistory } from './functions.ts'
 
 /** Counted up when tables or functions change. */
-const schemaVersion = 1
+const schemaVersion = 2
 
 const commonTables = (history: boolean): string => `
   -- One row, updated by every commit: room on its page lets updates stay there.

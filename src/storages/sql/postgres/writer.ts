@@ -89,17 +89,18 @@ export class PostgresWriter implements Writer {
     return { tid, previous }
   }
 
-  async restore({ tid, metadata, records }: TransactionRecord): Promise<void> {
-    const changes = records.map(({ oid, data }) => ({ oid, base: noTid, data }))
-    const { values, oidMax } = this.#pack(changes)
-    const [previous] = await this.#session.rows(
-      write.restore,
-      tid,
-      ...values,
-      oidMax,
-      ...metadataValues(metadata),
-    )
-    if (tid <= (previous![0] as Tid)) throw restoreOrderError(tid, previous![0] as Tid)
+  async restore(transactions: readonly TransactionRecord[]): Promise<void> {
+    this.#inTransaction = true
+    const steps = transactions.map(({ tid, metadata, records }) => {
+      const { values, oidMax } = this.#pack(records.map(({ oid, data }) => ({ oid, base: noTid, data })))
+      return { statement: write.restore, values: [tid, ...values, oidMax, ...metadataValues(metadata)] }
+    })
+    const [, first] = await this.#session.request({ statement: transaction.begin }, ...steps)
+    const { tid } = transactions[0]!
+    const previous = first![0]![0] as Tid
+    if (tid <= previous) throw restoreOrderError(tid, previous)
+    await this.#session.rows(transaction.commit)
+    this.#inTransaction = false
   }
 
   #pack(changes: readonly Change[]): { readonly values: readonly PgValue[]; readonly oidMax: number | null } {

@@ -9,7 +9,7 @@ import type { SqliteConnection } from './driver.ts'
 /** 'SHOT', in the header of every file of ours. */
 const applicationId = 0x53484f54
 /** Counted up when the tables change. */
-const schemaVersion = 1
+const schemaVersion = 2
 
 const storeState = (history: boolean): string => `
   CREATE TABLE store_state (

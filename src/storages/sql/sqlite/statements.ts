@@ -63,8 +63,8 @@ export const writeHistory: WriteStatements = {
 export const writeState = {
   /** → tid, horizon, next oid */
   read: 'SELECT tid, horizon, next_oid FROM store_state',
-  /** tid, next oid */
-  advance: 'UPDATE store_state SET tid = ?, next_oid = ?',
+  /** tid, next oid, tid again. Who has seen the horizon cannot see older tids come, so it is raised above them. */
+  advance: 'UPDATE store_state SET tid = ?, next_oid = ?, horizon = horizon + (horizon >= ?)',
   log: 'INSERT INTO transaction_log (tid, user_name, description, extension) VALUES (?, ?, ?, ?)',
 } as const
 

@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../../../core/clock.ts'
-import type { Oid, Tid } from '../../../core/ids.ts'
+import { maxTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { Awaitable, Durability, MutableCounters } from '../../storage.ts'
 import { attempt, chain } from '../awaitable.ts'
 import { leaseSize } from '../oid-lease.ts'
@@ -44,6 +44,8 @@ export class WriteSession {
   readonly #advance: SqliteStatement
   /** Leased, and not yet asked for. */
   #spare = { next: 0, end: 0 }
+  /** A lease that the transaction under way will bring. */
+  #leasing: { next: number; end: number } | undefined
   #leasesOids = false
 
   constructor(connection: SqliteConnection, settings: WriteSettings) {
@@ -88,17 +90,18 @@ export class WriteSession {
    * transaction of its own.
    * @param oidMax largest oid in the transaction, -1 for none
    */
-  advance(state: StoreState, tid: Tid, oidMax: number): () => void {
+  advance(state: StoreState, tid: Tid, oidMax: number): void {
     const nextOid = Math.max(state.nextOid, oidMax + 1)
-    const isLow = this.#leasesOids && this.#spare.end - this.#spare.next < leaseSize
-    this.#advance.run(tid, isLow ? nextOid + leaseSize : nextOid)
-    return () => {
-      if (isLow) this.#spare = { next: nextOid, end: nextOid + leaseSize }
-    }
+    const { next, end } = this.#leasing ?? this.#spare
+    const isLow = this.#leasesOids && end - next < leaseSize
+    this.#advance.run(tid, isLow ? nextOid + leaseSize : nextOid, tid)
+    if (isLow) this.#leasing = { next: nextOid, end: nextOid + leaseSize }
   }
 
   commit(pages: number): void {
     this.#commit.run()
+    this.#spare = this.#leasing ?? this.#spare
+    this.#leasing = undefined
     // In WAL mode SQLite syncs the log once for each commit, and only with synchronous=FULL.
     if (this.settings.durability === 'full') this.settings.counters.syncs++
     this.queue.leave()
@@ -106,6 +109,7 @@ export class WriteSession {
   }
 
   rollback(): void {
+    this.#leasing = undefined
     try {
       // Some errors have rolled back already.
       if (this.connection.inTransaction) this.#rollback.run()
@@ -138,7 +142,7 @@ export class WriteSession {
     }
     return this.transaction(() => {
       const state = this.state()
-      this.#advance.run(state.tid, state.nextOid + count)
+      this.#advance.run(state.tid, state.nextOid + count, maxTid)
       return state.nextOid as Oid
     })
   }

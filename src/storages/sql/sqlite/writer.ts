@@ -77,45 +77,52 @@ export class SqliteWriter implements Writer {
 
   finish(changes: readonly Change[], metadata: TransactionMetadata): Committed {
     const state = this.#state!
+    this.#state = undefined
     const previous = Math.max(state.tid, state.horizon) as Tid
     const tid = nextTid(previous, this.#session.settings.clock.wallUs())
-    this.#write(state, { tid, metadata, records: changes })
+    this.#commit(() => this.#put(state, { tid, metadata, records: changes }))
     return { tid, previous }
   }
 
-  restore(transaction: TransactionRecord): Awaitable<void> {
-    return chain(this.#session.begin(), () => {
-      const state = this.#session.state()
-      const last = Math.max(state.tid, state.horizon) as Tid
-      if (transaction.tid <= last) {
-        this.#session.rollback()
-        throw restoreOrderError(transaction.tid, last)
-      }
-      this.#write(state, transaction)
-    })
+  restore(transactions: readonly TransactionRecord[]): Awaitable<void> {
+    return chain(this.#session.begin(), () =>
+      this.#commit(() => {
+        let pages = 0
+        for (const transaction of transactions) {
+          const state = this.#session.state()
+          if (transaction.tid <= state.tid) throw restoreOrderError(transaction.tid, state.tid)
+          pages += this.#put(state, transaction)
+        }
+        return pages
+      }),
+    )
   }
 
-  #write(state: StoreState, { tid, metadata, records }: TransactionRecord): void {
-    const session = this.#session
+  /** @param write returns a rough number of pages that it wrote */
+  #commit(write: () => number): void {
+    let pages: number
     try {
-      let bytes = 0
-      let oidMax = -1
-      for (const { oid, data } of records) {
-        session.put.run(oid, tid, data)
-        bytes += data?.length ?? 0
-        if (oid > oidMax) oidMax = oid
-      }
-      session.log?.run(tid, metadata.user, metadata.description, metadata.extension)
-      const leased = session.advance(state, tid, oidMax)
-      session.settings.counters.bytesWritten += bytes
-      this.#state = undefined
-      session.commit(2 + records.length + Math.ceil(bytes / pageBytes))
-      leased()
+      pages = write()
+      this.#session.commit(pages)
     } catch (error) {
-      this.#state = undefined
-      session.rollback()
+      this.#session.rollback()
       throw error
     }
+  }
+
+  #put(state: StoreState, { tid, metadata, records }: TransactionRecord): number {
+    const session = this.#session
+    let bytes = 0
+    let oidMax = -1
+    for (const { oid, data } of records) {
+      session.put.run(oid, tid, data)
+      bytes += data?.length ?? 0
+      if (oid > oidMax) oidMax = oid
+    }
+    session.log?.run(tid, metadata.user, metadata.description, metadata.extension)
+    session.advance(state, tid, oidMax)
+    session.settings.counters.bytesWritten += bytes
+    return 2 + records.length + Math.ceil(bytes / pageBytes)
   }
 
   abort(): void {

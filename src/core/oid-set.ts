@@ -1,6 +1,6 @@
 /** A set of object ids with one bit for each, in pages, since ids are dense where there are any. */
 
-import type { Oid } from '../../core/ids.ts'
+import type { Oid } from './ids.ts'
 
 /** Ids in a page: 4 KB of bits. */
 const pageSize = 32_768

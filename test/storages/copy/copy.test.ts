@@ -1,0 +1,253 @@
+/** Copies between real stores, in every direction: with history and without, continued, refused, compared. */
+
+import { join } from 'node:path'
+import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { noTid, type Oid, rootOid } from '../../../src/core/ids.ts'
+import { type CopyProgress, copyStore } from '../../../src/storages/copy/copy.ts'
+import { openStorage } from '../../../src/storages/open.ts'
+import mysql from '../../../src/storages/sql/mysql/index.ts'
+import postgres from '../../../src/storages/sql/postgres/index.ts'
+import type { Storage } from '../../../src/storages/storage.ts'
+import { startTestServer } from '../sql/servers.ts'
+import {
+  copyOptions,
+  fill,
+  newFolder,
+  type OpenStore,
+  openFile,
+  openSqlite,
+  openSqliteHistory,
+  statesOf,
+  transactionsOf,
+} from './stores.ts'
+
+const postgresServer = await startTestServer(postgres, { durability: 'os', history: true })
+const mysqlServer = await startTestServer(mysql, { durability: 'os', history: true })
+let stores = 0
+
+const openPostgres: OpenStore = async () =>
+  openStorage(postgres, (await postgresServer!.provision.newStore(`copy_${stores++}`)).options)
+const openMysql: OpenStore = async () =>
+  openStorage(mysql, (await mysqlServer!.provision.newStore(`copy_${stores++}`)).options)
+
+const folder = newFolder()
+const opened: Storage[] = []
+
+async function open(how: OpenStore, name = `store-${stores++}`): Promise<Storage> {
+  const storage = await how(join(folder, name))
+  opened.push(storage)
+  return storage
+}
+
+afterEach(async () => {
+  for (const storage of opened.splice(0)) await storage.close()
+})
+
+afterAll(async () => {
+  await postgresServer?.stop()
+  await mysqlServer?.stop()
+})
+
+async function filled(how: OpenStore, transactions = 40): Promise<Storage> {
+  const storage = await open(how)
+  await fill(storage, 'copy', transactions)
+  return storage
+}
+
+const keepers: readonly (readonly [string, OpenStore, boolean])[] = [
+  ['file', openFile, true],
+  ['sqlite', openSqliteHistory, true],
+  ['postgres', openPostgres, postgresServer !== undefined],
+  ['mysql', openMysql, mysqlServer !== undefined],
+]
+
+describe.each(keepers)('%s, which keeps history,', (_name, how, isThere) => {
+  test.skipIf(!isThere)('takes all transactions as they are, and gives them back', async () => {
+    const source = await filled(openFile)
+    const middle = await open(how)
+    const back = await open(openFile)
+    const there = await copyStore(source, middle, copyOptions)
+    expect(there).toMatchObject({ way: 'transactions', verification: { differenceCount: 0 } })
+    expect(there.verification!.records).toBe(there.records)
+    expect((await copyStore(middle, back, copyOptions)).verification!.differenceCount).toBe(0)
+    expect(await transactionsOf(middle)).toEqual(await transactionsOf(source))
+    expect(await transactionsOf(back)).toEqual(await transactionsOf(source))
+  })
+
+  test.skipIf(!isThere)('goes on where a copy ended, and takes what is newer', async () => {
+    const source = await filled(openFile, 10)
+    const destination = await open(how)
+    await copyStore(source, destination, copyOptions)
+    const before = await transactionsOf(source)
+    await fill(source, 'more', 5)
+    const again = await copyStore(source, destination, copyOptions)
+    expect(again.recordsThere).toBeGreaterThanOrEqual(before.length)
+    expect(again.transactions).toBe(5)
+    expect(await transactionsOf(destination)).toEqual(await transactionsOf(source))
+  })
+
+  // The log of `file` forgets what it had when it is closed.
+  test.skipIf(!isThere || how === openFile)(
+    'takes older transactions after it was emptied, and everybody sees them',
+    async () => {
+      const source = await filled(openFile, 10)
+      const destination = await filled(how, 3)
+      const watcher = await destination.newInstance()
+      await watcher.pollInvalidations()
+      await destination.zap()
+      await watcher.pollInvalidations()
+      expect((await copyStore(source, destination, copyOptions)).verification!.differenceCount).toBe(0)
+      const changed = await watcher.pollInvalidations()
+      expect(changed === 'all' || changed.has(rootOid)).toBe(true)
+      expect(await statesOf(destination)).toEqual(await statesOf(source))
+      await fill(destination, 'later', 1)
+      expect((await transactionsOf(destination)).length).toBe((await transactionsOf(source)).length + 1)
+    },
+  )
+})
+
+test('current states come across where there is no history, and go back byte-identical', async () => {
+  const source = await filled(openFile)
+  const middle = await open(openSqlite)
+  const back = await open(openFile)
+  const there = await copyStore(source, middle, copyOptions)
+  expect(there).toMatchObject({ way: 'states', verification: { differenceCount: 0 } })
+  const home = await copyStore(middle, back, copyOptions)
+  expect(home).toMatchObject({ way: 'states', verification: { differenceCount: 0 }, dangling: 0 })
+  expect(await statesOf(back)).toEqual(await statesOf(source))
+  expect((await statesOf(back)).size).toBe(there.records)
+  const instance = await back.newInstance()
+  await instance.pollInvalidations()
+  const taken = await statesOf(source)
+  for (const oid of await instance.newOids(50)) expect(taken.has(oid)).toBe(false)
+})
+
+test('a copy of states goes on where it was stopped', async () => {
+  const source = await open(openFile)
+  await fill(source, 'many', 10)
+  // More than a page, so that there is something to stop in.
+  await storeObjects(source, 5000)
+  const destination = await open(openSqlite)
+  const stop = new AbortController()
+  const first = await copyStore(source, destination, {
+    ...copyOptions,
+    signal: stop.signal,
+    onProgress: ({ records }) => {
+      if (records >= 1000) stop.abort()
+    },
+  })
+  expect(first.finished).toBe(false)
+  expect(first.verification).toBeUndefined()
+  const second = await copyStore(source, destination, copyOptions)
+  expect(second.recordsThere).toBe(first.records)
+  expect(second.records).toBeGreaterThan(0)
+  expect(second.verification).toMatchObject({ differenceCount: 0, records: first.records + second.records })
+})
+
+async function storeObjects(storage: Storage, count: number): Promise<void> {
+  const instance = await storage.newInstance()
+  const oids = await instance.newOids(count)
+  for (let start = 0; start < count; start += 500) {
+    await instance.pollInvalidations()
+    const transaction = instance.begin()
+    for (const oid of oids.slice(start, start + 500))
+      await transaction.store(oid, noTid, new Uint8Array([oid & 255]))
+    await (await transaction.vote()).finish()
+  }
+  await instance.release()
+}
+
+test('a walk along references leaves behind what cannot be reached, and says what is missing', async () => {
+  const source = await filled(openSqlite, 10)
+  const reachable = await statesOf(source)
+  await storeObjects(source, 3)
+  const destination = await open(openFile)
+  expect(await copyStore(source, destination, copyOptions)).toMatchObject({
+    records: reachable.size,
+    dangling: 0,
+  })
+  expect(await statesOf(destination)).toEqual(reachable)
+})
+
+test('states that are not records of the object layer cannot be walked', async () => {
+  const source = await open(openSqlite)
+  const instance = await source.newInstance()
+  await instance.pollInvalidations()
+  const transaction = instance.begin()
+  await transaction.store(rootOid, noTid, new Uint8Array([255, 1]))
+  await (await transaction.vote()).finish()
+  const destination = await open(openFile)
+  await expect(copyStore(source, destination, copyOptions)).rejects.toMatchObject({
+    code: 'copy-cannot-walk',
+  })
+  expect(destination.lastTid).toBe(noTid)
+})
+
+describe.each([
+  ['transactions', openFile, openSqliteHistory],
+  ['states', openFile, openSqlite],
+])('a destination that is not the beginning of the source, by %s', (_way, from, to) => {
+  test('is refused and stays as it is', async () => {
+    const source = await filled(from, 8)
+    const destination = await open(to)
+    await fill(destination, 'other', 3)
+    const before = await statesOf(destination)
+    await expect(copyStore(source, destination, copyOptions)).rejects.toMatchObject({
+      code: 'copy-not-a-prefix',
+    })
+    expect(await statesOf(destination)).toEqual(before)
+  })
+})
+
+test('a destination that is ahead of the source is refused', async () => {
+  const source = await filled(openFile, 5)
+  const destination = await open(openSqliteHistory)
+  await copyStore(source, destination, copyOptions)
+  await fill(destination, 'ahead', 1)
+  await expect(copyStore(source, destination, copyOptions)).rejects.toMatchObject({
+    code: 'copy-not-a-prefix',
+  })
+})
+
+test('one byte that differs is found', async () => {
+  const source = await filled(openFile, 5)
+  const destination = await open(openSqliteHistory)
+  for await (const transaction of source.iterate!()) {
+    const records = transaction.records.map(({ oid, data }) => ({ oid, data: data && flipped(oid, data) }))
+    await destination.restore!({ ...transaction, records })
+  }
+  await expect(copyStore(source, destination, copyOptions)).rejects.toThrow(/object 0 .* has other bytes/)
+})
+
+/** The root's state with its last byte changed; others as they are. */
+function flipped(oid: Oid, data: Uint8Array): Uint8Array {
+  if (oid !== rootOid) return data
+  const copy = Uint8Array.from(data)
+  copy[copy.length - 1]! ^= 1
+  return copy
+}
+
+test('a difference that appears while copying is told by the comparison', async () => {
+  const source = await filled(openFile, 5)
+  const destination = await open(openSqliteHistory)
+  const restoreMany = destination.restoreMany!.bind(destination)
+  Object.assign(destination, {
+    restoreMany: (transactions: Parameters<typeof restoreMany>[0]) => restoreMany(transactions.slice(0, -1)),
+  })
+  const { verification } = await copyStore(source, destination, copyOptions)
+  expect(verification!.differenceCount).toBe(1)
+  expect(verification!.differences[0]).toMatch(/^transaction \d+ is missing$/)
+})
+
+test('progress goes from 0 to 1 in each phase', async () => {
+  const source = await filled(openFile, 20)
+  const destination = await open(openSqliteHistory)
+  const seen: CopyProgress[] = []
+  await copyStore(source, destination, { ...copyOptions, onProgress: (progress) => seen.push(progress) })
+  expect(new Set(seen.map(({ phase }) => phase))).toEqual(new Set(['copying', 'verifying']))
+  for (const phase of ['copying', 'verifying']) {
+    const fractions = seen.filter((one) => one.phase === phase).map(({ fraction }) => fraction)
+    expect(fractions).toEqual([...fractions].sort((a, b) => a - b))
+    expect(fractions.at(-1)).toBe(1)
+  }
+})
