@@ -8,8 +8,9 @@ import { UsageError } from '../core/errors.ts'
 import { realFileSystem } from '../core/file-system.ts'
 import { tidToDate } from '../core/ids.ts'
 import { formatBytes } from '../core/units.ts'
+import { blobName } from '../storages/file/blob-file.ts'
 import { recoverLog } from '../storages/file/recover.ts'
-import { type Damage, type Verification, walkLog } from '../storages/file/verify.ts'
+import { blobProblem, type Damage, type Verification, walkLog } from '../storages/file/verify.ts'
 import { exitCodes } from './exit-codes.ts'
 
 export interface Output {
@@ -27,7 +28,13 @@ export function verifyFile(path: string, output: Output): number {
   const found = walkLog(realFileSystem, path, progressOf(output))
   output.line(summary(path, found))
   for (const damage of found.damages) output.line(describeDamage(damage))
-  const damaged = found.damages.some((damage) => damage.wasConfirmed)
+  let damaged = found.damages.some((damage) => damage.wasConfirmed)
+  for (const blob of found.blobs.values()) {
+    const problem = blobProblem(realFileSystem, path, blob)
+    if (problem === undefined) continue
+    output.line(`damaged: ${problem}`)
+    damaged = true
+  }
   if (damaged) output.line(`save what is intact with: shootout file recover ${path} NEW`)
   else output.line(found.damages.length === 0 ? 'everything verifies' : 'opening the log sets this end aside')
   return damaged ? exitCodes.regression : exitCodes.pass
@@ -39,6 +46,7 @@ export function recoverFile(path: string, target: string, output: Output): numbe
   const found = recoverLog(realFileSystem, path, target, recoverIndexBytes, systemClock, progressOf(output))
   output.line(summary(path, found))
   for (const damage of found.damages) output.line(describeDamage(damage))
+  for (const problem of found.blobProblems) output.line(`damaged: ${problem}; copied as it is`)
   output.line(
     `${target}: ${found.copied} transactions` +
       (found.leftOut === 0 ? '' : `; ${found.leftOut} were left out, because they are out of order`),
@@ -51,8 +59,12 @@ export function dumpFile(path: string, options: { readonly records: boolean }, o
   assertThere(path)
   let lines: string[] = []
   walkLog(realFileSystem, path, {
-    record({ oid, bytes, position, previous, isDeletion }) {
-      const what = isDeletion ? 'deleted' : `${bytes} bytes`
+    record(record) {
+      const { oid, bytes, position, previous, isDeletion } = record
+      const blob = record.blob()
+      const what = isDeletion
+        ? 'deleted'
+        : `${bytes} bytes${blob === undefined ? '' : `  blob ${blobName(oid, blob.id)} of ${blob.bytes} bytes`}`
       lines.push(`    oid ${oid}  ${what}  at ${position}${previous === 0 ? '' : `, replaces ${previous}`}`)
     },
     transaction({ header, metadata }) {
@@ -86,12 +98,13 @@ function progressOf({ progress }: Output): { progress?: (fraction: number) => vo
 }
 
 function summary(path: string, found: Verification): string {
-  const { bytes, transactions, records, objects, firstTid, lastTid } = found
+  const { bytes, transactions, records, objects, firstTid, lastTid, blobs } = found
+  const ofBlobs = blobs.size === 0 ? '' : `, ${blobs.size} blobs`
   const span =
     transactions === 0
       ? ''
       : `, from ${tidToDate(firstTid).toISOString()} to ${tidToDate(lastTid).toISOString()} (tid ${lastTid})`
-  return `${path}: ${formatBytes(bytes)}, ${transactions} transactions, ${records} records of ${objects} objects${span}`
+  return `${path}: ${formatBytes(bytes)}, ${transactions} transactions, ${records} records of ${objects} objects${ofBlobs}${span}`
 }
 
 function describeDamage({ from, to, reason, wasConfirmed }: Damage): string {

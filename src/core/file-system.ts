@@ -16,7 +16,9 @@ import {
   fsyncSync,
   ftruncateSync,
   linkSync,
+  mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   unlinkSync,
@@ -43,6 +45,10 @@ export interface FileSystem {
   /** When it returns, creations, renames and removals in the folder survive loss of power. */
   syncFolder(path: string): void
   exists(path: string): boolean
+  /** Nothing happens where it exists already. */
+  makeFolder(path: string): void
+  /** Names in a folder, in no order; none where there is no such folder. */
+  list(path: string): string[]
   /** Replaces `to` if it exists, atomically. */
   rename(from: string, to: string): void
   /** A second name for the same file. @throws EEXIST */
@@ -79,6 +85,10 @@ export const realFileSystem: FileSystem = {
     }
   },
   exists: existsSync,
+  makeFolder(path) {
+    mkdirSync(path, { recursive: true })
+  },
+  list: (path) => (existsSync(path) ? readdirSync(path) : []),
   rename: renameSync,
   link: linkSync,
   remove: unlinkSync,

@@ -7,14 +7,14 @@
  *   order, so writes are torn and reordered; the file is as long as the last sector that did, with zeros between;
  * - each change of the length by `truncate` did or did not;
  * - each name that was created, replaced or removed since the last `syncFolder` is as before or as after,
- *   independently of the other names.
+ *   independently of the other names; a folder whose own name is lost takes everything in it along.
  * Besides, on demand: a write is short; the disk is full (part of a write is done, then ENOSPC); a sync fails with EIO,
  * and then every unsynced sector reached the disk or did not, and the system *forgets* that they were not written, so
  * that the next sync says yes. The machine can stop at any operation that changes something; the operation itself is
  * then half done.
  */
 
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import type { FileSystem, OpenMode } from '../../src/core/file-system.ts'
 import type { Random } from '../../src/core/random.ts'
 
@@ -31,6 +31,7 @@ interface File {
   durable: Uint8Array
   /** What the system still has to write. */
   pending: Change[]
+  readonly isFolder?: boolean
 }
 
 /** The machine stopped. */
@@ -80,10 +81,15 @@ export class SimulatedFileSystem implements FileSystem {
       let survivor = files.get(file)
       if (survivor === undefined) {
         const content = surviving(file, random, chance)
-        survivor = { content, durable: content.slice(), pending: [] }
+        survivor = { ...file, content, durable: content.slice(), pending: [] }
         files.set(file, survivor)
       }
       names.set(name, survivor)
+    }
+    for (const name of [...names.keys()]) {
+      const folder = dirname(name)
+      const wasMade = this.#names.get(folder) ?? this.#durableNames.get(folder)
+      if (wasMade !== undefined && !names.has(folder)) names.delete(name)
     }
     return new SimulatedFileSystem(random, faults, names)
   }
@@ -95,7 +101,8 @@ export class SimulatedFileSystem implements FileSystem {
 
   /** Contents by name, as the running system sees them. */
   snapshot(): Map<string, Uint8Array> {
-    return new Map([...this.#names].map(([name, file]) => [name, file.content.slice()]))
+    const files = [...this.#names].filter(([, { isFolder }]) => isFolder !== true)
+    return new Map(files.map(([name, file]) => [name, file.content.slice()]))
   }
 
   /** Puts a file there, on the disk. */
@@ -195,6 +202,22 @@ export class SimulatedFileSystem implements FileSystem {
   exists(path: string): boolean {
     this.#check()
     return this.#names.has(path)
+  }
+
+  makeFolder(path: string): void {
+    if (this.#names.has(path)) return
+    this.#change()
+    this.#names.set(path, {
+      content: new Uint8Array(0),
+      durable: new Uint8Array(0),
+      pending: [],
+      isFolder: true,
+    })
+  }
+
+  list(path: string): string[] {
+    this.#check()
+    return [...this.#names.keys()].filter((name) => dirname(name) === path).map((name) => basename(name))
   }
 
   rename(from: string, to: string): void {

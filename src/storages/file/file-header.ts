@@ -13,11 +13,13 @@ import {
   type FileHeader,
   fileHeaderBytes,
   fileIdBytes,
+  formatVersion,
 } from './format.ts'
 
 /** The header of a log in which nothing has ever been. */
 export function newFileHeader(clock: Clock): FileHeader {
   return {
+    version: formatVersion,
     fileId: new Uint8Array(randomBytes(fileIdBytes)),
     createdUs: clock.wallUs(),
     // 0 is the root, and never given out.

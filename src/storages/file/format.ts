@@ -14,10 +14,17 @@ import type { TransactionMetadata } from '../storage.ts'
 
 export const fileHeaderBytes = 64
 export const fileMagic = 'SHOOTLOG'
+/**
+ * What a new log is. With its first blob it becomes the other, which programs that know no blobs refuse. That changes
+ * one byte, the only one of a log that is ever overwritten, and so the checksum is that of version 1 in both.
+ */
 export const formatVersion = 1
+export const formatVersionWithBlobs = 2
+export const formatVersionAt = 11
 export const fileIdBytes = 16
 
 export interface FileHeader {
+  readonly version: typeof formatVersion | typeof formatVersionWithBlobs
   /** Random; another one for every file, also for the one that packing makes. */
   readonly fileId: Uint8Array
   readonly createdUs: number
@@ -36,6 +43,7 @@ export function encodeFileHeader(header: FileHeader): Buffer {
   writePosition(bytes, header.nextOid, 40)
   writeId(bytes, header.lastTid, 48)
   bytes.writeUInt32BE(crc32(bytes.subarray(0, fileHeaderBytes - 4)), fileHeaderBytes - 4)
+  bytes[formatVersionAt] = header.version
   return bytes
 }
 
@@ -45,10 +53,13 @@ export type FileHeaderProblem = 'short' | 'foreign' | 'newer' | 'damaged'
 export function decodeFileHeader(bytes: Buffer): FileHeader | FileHeaderProblem {
   if (bytes.length < fileHeaderBytes) return 'short'
   if (bytes.toString('latin1', 0, 8) !== fileMagic) return 'foreign'
-  if (crc32(bytes.subarray(0, fileHeaderBytes - 4)) !== bytes.readUInt32BE(fileHeaderBytes - 4))
-    return 'damaged'
-  if (bytes.readUInt32BE(8) !== formatVersion) return 'newer'
+  const version = bytes.readUInt32BE(8)
+  const summed = Buffer.from(bytes.subarray(0, fileHeaderBytes - 4))
+  if (version === formatVersionWithBlobs) summed[formatVersionAt] = formatVersion
+  if (crc32(summed) !== bytes.readUInt32BE(fileHeaderBytes - 4)) return 'damaged'
+  if (version !== formatVersion && version !== formatVersionWithBlobs) return 'newer'
   return {
+    version,
     fileId: new Uint8Array(bytes.subarray(16, 16 + fileIdBytes)),
     createdUs: readPosition(bytes, 32),
     nextOid: readPosition(bytes, 40),
@@ -190,12 +201,48 @@ export const payloadBytesMax = 1024 ** 3
 /** Position of a revision that has no predecessor in the file. */
 export const noPosition = 0
 
-/** Bytes a record takes. Null: a deletion. */
-export function recordBytes(data: Uint8Array | null): number {
-  return recordHeaderBytes + (data === null ? 0 : data.length)
+/** In the length field: a blob reference follows the payload. */
+const blobMark = 0x8000_0000
+/** What a record says of the blob of its revision. */
+export const blobReferenceBytes = 20
+
+export interface BlobReference {
+  /** 16 hexadecimal digits: the second half of the name of its file. */
+  readonly id: string
+  readonly bytes: number
+  /** Of the checksums in the file, begun with that of id and bytes. */
+  readonly checksum: number
 }
 
-/** Writes the header of a record whose payload is already in place behind it. Returns its checksum. */
+/** Bytes a record takes. Null: a deletion. */
+export function recordBytes(data: Uint8Array | null, blob: BlobReference | undefined): number {
+  return recordHeaderBytes + (data === null ? 0 : data.length) + (blob === undefined ? 0 : blobReferenceBytes)
+}
+
+/** The length field of a record. */
+export function lengthField(data: Uint8Array | null, blob: BlobReference | undefined): number {
+  if (data === null) return deletedMark
+  return blob === undefined ? data.length : blobMark + data.length
+}
+
+export function writeBlobReference(target: Buffer, offset: number, blob: BlobReference): void {
+  target.write(blob.id, offset, 'hex')
+  writePosition(target, blob.bytes, offset + 8)
+  target.writeUInt32BE(blob.checksum, offset + 16)
+}
+
+/** The blob reference of a record at `offset` that was verified. */
+export function recordBlob(bytes: Buffer, offset: number, length: number): BlobReference | undefined {
+  if (length < blobMark || length === deletedMark) return undefined
+  const at = offset + recordHeaderBytes + payloadBytes(length)
+  return {
+    id: bytes.toString('hex', at, at + 8),
+    bytes: readPosition(bytes, at + 8),
+    checksum: bytes.readUInt32BE(at + 16),
+  }
+}
+
+/** Writes the header of a record whose body is already in place behind it. Returns its checksum. */
 export function writeRecordHeader(
   target: Buffer,
   offset: number,
@@ -213,13 +260,20 @@ export function writeRecordHeader(
   return checksum
 }
 
-/** Length field: payload bytes, or `deletedMark`. */
+/** Length field: payload bytes, with a mark where a blob reference follows; or `deletedMark`. */
 export function recordLength(bytes: Buffer, offset: number): number {
   return bytes.readUInt32BE(offset + 4)
 }
 
 export function payloadBytes(length: number): number {
-  return length === deletedMark ? 0 : length
+  if (length < blobMark) return length
+  return length === deletedMark ? 0 : length - blobMark
+}
+
+/** Everything behind the header of a record. */
+export function bodyBytes(length: number): number {
+  if (length < blobMark) return length
+  return length === deletedMark ? 0 : length - blobMark + blobReferenceBytes
 }
 
 export function recordOid(bytes: Buffer, offset: number): Oid {
@@ -237,7 +291,7 @@ export function recordPrevious(bytes: Buffer, offset: number): number {
 
 /** The checksum a record ought to have: of everything behind the checksum itself. */
 export function recordChecksum(bytes: Buffer, offset: number, length: number): number {
-  return crc32(bytes.subarray(offset + 4, offset + recordHeaderBytes + payloadBytes(length)))
+  return crc32(bytes.subarray(offset + 4, offset + recordHeaderBytes + bodyBytes(length)))
 }
 
 // --- The trailer ----------------------------------------------------------------------------------------------------

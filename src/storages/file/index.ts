@@ -58,7 +58,7 @@ export default defineStorage<typeof options, SharedLog>({
     iteration: true,
     pack: true,
     prefetch: false,
-    blobs: false,
+    blobs: true,
   }),
 
   async provision(given, context) {

@@ -12,6 +12,7 @@ import {
 } from '../../core/errors.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import {
+  type BlobReader,
   emptyMetadata,
   type HistoryEntry,
   type Invalidations,
@@ -20,6 +21,8 @@ import {
   type StorageInstance,
   type TransactionMetadata,
 } from '../storage.ts'
+import { BlobFile } from './blob-file.ts'
+import { FileBlobReader } from './blob-reader.ts'
 import { encodeMetadata, metadataFieldBytesMax } from './format.ts'
 import type { LogRecord } from './log.ts'
 import type { FileStorage } from './storage.ts'
@@ -38,6 +41,7 @@ export class FileInstance implements StorageInstance {
   /** Own transactions since the last poll. Its caller knows what it changed itself. */
   readonly #own = new Set<Tid>()
   #transaction: FileTransaction | undefined
+  readonly #blobs = new Set<FileBlobReader>()
   #released = false
 
   constructor(storage: FileStorage) {
@@ -101,6 +105,19 @@ export class FileInstance implements StorageInstance {
     return { data: record.data, serial: record.serial, nextSerial }
   }
 
+  /** Nothing can be packed away between the two lines that find and open: the snapshot is registered. */
+  openBlob(oid: Oid): BlobReader | undefined {
+    this.#assertSnapshot()
+    const { log } = this.#storage
+    const record = log.find(oid, this.#snapshot, maxTid)?.record
+    if (record === undefined || record.data === null) throw new ObjectNotFoundError(oid)
+    if (record.blob === undefined) return undefined
+    const blob = new BlobFile(log.files, log.counters, log.path, oid, record.blob)
+    const reader = new FileBlobReader(blob, record.serial, () => this.#blobs.delete(reader))
+    this.#blobs.add(reader)
+    return reader
+  }
+
   newOids(count: number): readonly Oid[] {
     this.#assertUsable()
     return this.#storage.newOids(count)
@@ -142,6 +159,7 @@ export class FileInstance implements StorageInstance {
   release(): void {
     if (this.#released) return
     this.#transaction?.abort()
+    for (const reader of this.#blobs) reader.close()
     this.#endSnapshot()
     this.#released = true
     this.#storage.log.snapshots.release(this.#slot)

@@ -12,9 +12,14 @@ import type { MutableCounters } from '../storage.ts'
 import { RecentChanges } from './changes.ts'
 import { damage, logFailed, writeFailed } from './file-errors.ts'
 import {
+  type BlobReference,
+  bodyBytes,
   deletedMark,
+  formatVersionAt,
+  formatVersionWithBlobs,
   noPosition,
   payloadBytes,
+  recordBlob,
   recordChecksum,
   recordHeaderBytes,
   recordLength,
@@ -36,6 +41,7 @@ export interface LogRecord {
   readonly previous: number
   /** Null: the object was deleted. Belongs to the caller. */
   readonly data: Uint8Array | null
+  readonly blob: BlobReference | undefined
 }
 
 /** Most records come whole with the first read. Copying this much costs less than a second read. */
@@ -60,7 +66,8 @@ export class Log {
   readonly #indexes: readonly [PositionIndex, PositionIndex]
   readonly #clock: Clock
   readonly #scratch = Buffer.allocUnsafeSlow(firstReadBytes)
-  readonly #log: (message: string) => void
+  /** Tells a person. */
+  readonly report: (message: string) => void
   #slab = new ArrayBuffer(slabBytes)
   #slabUsed = 0
   #file = 0
@@ -83,7 +90,7 @@ export class Log {
     this.snapshots = new OpenSnapshots(shared.snapshots)
     this.#indexes = [new PositionIndex(shared.indexes[0]), new PositionIndex(shared.indexes[1])]
     this.#clock = clock
-    this.#log = log
+    this.report = log
   }
 
   get path(): string {
@@ -217,7 +224,7 @@ export class Log {
     this.counters.bytesRead += got
     if (got < recordHeaderBytes) throw this.#damage(oid, position, 'the file ends before it')
     const length = recordLength(bytes, 0)
-    const total = recordHeaderBytes + payloadBytes(length)
+    const total = recordHeaderBytes + bodyBytes(length)
     if (total > got) {
       if (position + total > this.files.size(file))
         throw this.#damage(oid, position, 'its length is impossible')
@@ -238,13 +245,13 @@ export class Log {
       oid,
       serial: recordSerial(bytes, 0),
       previous: recordPrevious(bytes, 0),
-      data: length === deletedMark ? null : this.#payload(bytes, total),
+      data: length === deletedMark ? null : this.#payload(bytes, payloadBytes(length)),
+      blob: recordBlob(bytes, 0, length),
     }
   }
 
   /** The payload, in memory that is never used again for anything else. */
-  #payload(bytes: Buffer, total: number): Uint8Array {
-    const length = total - recordHeaderBytes
+  #payload(bytes: Buffer, length: number): Uint8Array {
     const view = new Uint8Array(bytes.buffer, bytes.byteOffset + recordHeaderBytes, length)
     if (bytes !== this.#scratch) return view
     if (length > slabPayloadBytesMax) return view.slice()
@@ -293,6 +300,7 @@ export class Log {
   append(staged: StagedTransaction, tid?: Tid): Tid {
     const { numbers, index } = this
     const own = tid ?? nextTid(numbers.tailTid, this.#clock.wallUs())
+    if (staged.hasBlobs) this.#admitBlobs()
     const position = numbers.tail
     const bytes = staged.complete(position, own, numbers.durableEnd, this.seed, index)
     try {
@@ -314,12 +322,30 @@ export class Log {
     return own
   }
 
+  /**
+   * Before the first blob, the log becomes one of the version that has blobs: programs that know none would take its
+   * records for damage.
+   */
+  #admitBlobs(): void {
+    const { files, file, words } = this
+    if (Atomics.load(words, word.formatVersion) >= formatVersionWithBlobs) return
+    try {
+      writeFully(files, file, Uint8Array.of(formatVersionWithBlobs), 0, 1, formatVersionAt)
+      files.sync(file)
+    } catch (cause) {
+      throw writeFailed(this.path, cause)
+    }
+    this.counters.bytesWritten++
+    this.counters.syncs++
+    Atomics.store(words, word.formatVersion, formatVersionWithBlobs)
+  }
+
   /** Removes what a failed write left behind. If even that fails, the next transaction overwrites it. */
   #cutBack(position: number): void {
     try {
       this.files.truncate(this.file, position)
     } catch (error) {
-      this.#log(
+      this.report(
         `${this.path}: a partly written transaction at ${position} is left in the file: ${String(error)}`,
       )
     }

@@ -4,7 +4,6 @@
  */
 
 import { type FileSystem, writeFully } from '../../core/file-system.ts'
-import type { Oid } from '../../core/ids.ts'
 import type { MutableCounters } from '../storage.ts'
 import {
   checksumSeed,
@@ -13,17 +12,13 @@ import {
   type FileHeader,
   fileHeaderBytes,
   flagPacked,
+  formatVersionWithBlobs,
 } from './format.ts'
 import type { PositionIndex } from './position-index.ts'
 import type { ScannedTransaction } from './scan.ts'
-import { StagedTransaction } from './staged-transaction.ts'
+import { type StagedRecord, StagedTransaction } from './staged-transaction.ts'
 
 const bufferBytes = 1 << 20
-
-export interface CopiedRecord {
-  readonly oid: Oid
-  readonly data: Uint8Array | null
-}
 
 export class PackWriter {
   readonly path: string
@@ -31,6 +26,7 @@ export class PackWriter {
   readonly seed: number
   /** The new log has the name of the old one. */
   isInPlace = false
+  #fileHeader: FileHeader
   readonly #files: FileSystem
   readonly #index: PositionIndex
   readonly #counters: MutableCounters
@@ -49,12 +45,21 @@ export class PackWriter {
     this.#index = index
     this.#counters = counters
     this.path = path
+    this.#fileHeader = fileHeader
     this.seed = checksumSeed(fileHeader.fileId)
     if (files.exists(path)) files.remove(path)
     this.file = files.open(path, 'create')
-    const header = encodeFileHeader(fileHeader)
-    writeFully(files, this.file, header, 0, header.length, 0)
-    counters.bytesWritten += header.length
+    this.#writeFileHeader()
+  }
+
+  get version(): FileHeader['version'] {
+    return this.#fileHeader.version
+  }
+
+  #writeFileHeader(): void {
+    const header = encodeFileHeader(this.#fileHeader)
+    writeFully(this.#files, this.file, header, 0, header.length, 0)
+    this.#counters.bytesWritten += header.length
   }
 
   /** End of what was added so far. */
@@ -63,13 +68,17 @@ export class PackWriter {
   }
 
   /** Adds a transaction with the records of it that stay. */
-  add(read: ScannedTransaction, records: readonly CopiedRecord[], isPacked: boolean): void {
+  add(read: ScannedTransaction, records: readonly StagedRecord[], isPacked: boolean): void {
     const { tid, flags } = read.header
     const staged = new StagedTransaction(
       encodeMetadata(read.metadata),
       records,
       isPacked ? flags | flagPacked : flags,
     )
+    if (staged.hasBlobs && this.version < formatVersionWithBlobs) {
+      this.#fileHeader = { ...this.#fileHeader, version: formatVersionWithBlobs }
+      this.#writeFileHeader()
+    }
     const position = this.end
     // The new log is flushed as a whole before anybody uses it: everything before this counts as confirmed.
     const bytes = staged.complete(position, tid, position, this.seed, this.#index)

@@ -11,17 +11,20 @@
 
 import { randomBytes } from 'node:crypto'
 import { ShootoutError } from '../../core/errors.ts'
-import type { Oid, Tid } from '../../core/ids.ts'
+import type { Tid } from '../../core/ids.ts'
 import type { PackOptions, PackResult } from '../storage.ts'
+import { blobName } from './blob-file.ts'
+import { prepareBlobs, sweepAfterPack } from './blob-folder.ts'
 import { damage } from './file-errors.ts'
 import { readFileHeader } from './file-header.ts'
-import { fileHeaderBytes, fileIdBytes } from './format.ts'
+import { fileHeaderBytes, fileIdBytes, formatVersion } from './format.ts'
 import type { Log } from './log.ts'
-import { type CopiedRecord, PackWriter } from './pack-copy.ts'
+import { PackWriter } from './pack-copy.ts'
 import { markNewer, markReached } from './pack-marks.ts'
 import { type PackPlan, planPack, type References, stays, type Yield } from './pack-plan.ts'
 import { putInPlace } from './replace.ts'
-import { LogScanner } from './scan.ts'
+import { LogScanner, type ScannedRecord } from './scan.ts'
+import type { StagedRecord } from './staged-transaction.ts'
 
 /** Under which name the new log is written. What is found there was never finished. */
 export function unfinishedPackPath(path: string): string {
@@ -70,10 +73,14 @@ async function packOnce(
   const scanner = new LogScanner(files, log.file, log.seed)
   const end = log.locked(() => log.publishedEnd)
   const plan = await planPack(log, scanner, cutoff, end, references, pause)
-  if (plan.removes === 0) return { removedRevisions: 0, removedObjects: 0, bytesBefore: end, bytesAfter: end }
+  if (plan.removes === 0) {
+    await sweepAfterPack(log, [])
+    return { removedRevisions: 0, removedObjects: 0, bytesBefore: end, bytesAfter: end }
+  }
   const index = log.spareIndex
   index.clear()
   const writer = new PackWriter(files, unfinishedPackPath(path), index, log.counters, {
+    version: formatVersion,
     fileId: new Uint8Array(randomBytes(fileIdBytes)),
     createdUs: readFileHeader(files, log.file, path).createdUs,
     nextOid: log.numbers.nextOid,
@@ -88,12 +95,14 @@ async function packOnce(
       copy.upTo(log.numbers.tail)
       writer.write()
       if (copy.isDisturbed) return undefined
+      if (copy.droppedBlobs.length > 0) prepareBlobs(log, true)
       const before = log.numbers.tail
       putInPlace(log, writer)
       isSwitched = true
       return before
     })
     if (bytesBefore === undefined) return undefined
+    await sweepAfterPack(log, copy.droppedBlobs)
     return {
       removedRevisions: copy.removedRevisions,
       removedObjects: copy.removedObjects,
@@ -138,6 +147,8 @@ class Copy {
   removedObjects = 0
   /** A commit that the plan did not know refers to an object that was not to stay. */
   isDisturbed = false
+  /** Names of blobs of which a record was left out. Another record may name the same. */
+  readonly droppedBlobs: string[] = []
   readonly #log: Log
   readonly scanner: LogScanner
   readonly #plan: PackPlan
@@ -163,14 +174,14 @@ class Copy {
     const limit = this.#log.numbers.tail
     while (this.position < end) {
       const isPlanned = this.position < this.#plan.end
-      const records: CopiedRecord[] = []
+      const records: StagedRecord[] = []
       const read = this.scanner.read(this.position, limit, (record) => {
         if (isPlanned && !stays(this.#plan, record)) {
-          this.#leaveOut(record.oid, record.position)
+          this.#leaveOut(record)
           return
         }
         const data = record.data()
-        records.push({ oid: record.oid, data })
+        records.push({ oid: record.oid, data, blob: record.blob() })
         if (!isPlanned && data !== null) this.#checkReferences(data)
       })
       if ('reason' in read) {
@@ -183,8 +194,11 @@ class Copy {
     }
   }
 
-  #leaveOut(oid: Oid, position: number): void {
+  #leaveOut(record: ScannedRecord): void {
+    const { oid, position } = record
     const { marks } = this.#plan
+    const blob = record.blob()
+    if (blob !== undefined) this.droppedBlobs.push(blobName(oid, blob.id))
     this.removedRevisions++
     if (marks.position(oid) === position && !marks.has(oid, markNewer)) this.removedObjects++
   }

@@ -40,6 +40,7 @@ export function putInPlace(log: Log, writer: PackWriter): void {
   numbers.checkpointEnd = 0
   numbers.checkpointBytes = 0
   Atomics.store(words, word.seed, writer.seed | 0)
+  Atomics.store(words, word.formatVersion, writer.version)
   Atomics.add(words, word.generation, 1)
   Atomics.store(words, word.switching, 0)
   log.adopt(writer.file, log.generation)

@@ -28,6 +28,8 @@ export function takeBack(log: Log): unknown {
     problem = error
     Atomics.store(words, word.failed, 1)
   }
+  // Of what was taken back, blobs may be left.
+  Atomics.store(words, word.sweepDue, 1)
   Atomics.store(words, word.rollbacks, rollback)
   return problem
 }

@@ -7,11 +7,14 @@ import { type FileSystem, readFully } from '../../core/file-system.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
 import type { TransactionMetadata } from '../storage.ts'
 import {
+  type BlobReference,
+  bodyBytes,
   decodeMetadata,
   deletedMark,
   metadataBytes,
   payloadBytes,
   readTransactionHeader,
+  recordBlob,
   recordChecksum,
   recordHeaderBytes,
   recordLength,
@@ -41,6 +44,7 @@ export interface ScannedRecord {
   /** Payload bytes; 0 for a deletion. */
   readonly bytes: number
   readonly isDeletion: boolean
+  blob(): BlobReference | undefined
 }
 
 export interface ScannedTransaction {
@@ -99,7 +103,7 @@ export class LogScanner {
       const start = this.#view(next, recordHeaderBytes)
       if (start < 0) return { reason: 'the file ends within it' }
       const length = recordLength(this.#window, start)
-      const total = recordHeaderBytes + payloadBytes(length)
+      const total = recordHeaderBytes + bodyBytes(length)
       if (next + total > recordsEnd) return { reason: `the length of record ${count} is impossible` }
       const offset = this.#view(next, total)
       if (offset < 0) return { reason: 'the file ends within it' }
@@ -231,6 +235,10 @@ class RecordInWindow implements ScannedRecord {
   data(): Uint8Array | null {
     if (this.#length === deletedMark) return null
     const start = this.#offset + recordHeaderBytes
-    return new Uint8Array(this.#window.subarray(start, start + this.#length))
+    return new Uint8Array(this.#window.subarray(start, start + this.bytes))
+  }
+
+  blob(): BlobReference | undefined {
+    return recordBlob(this.#window, this.#offset, this.#length)
   }
 }

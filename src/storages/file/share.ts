@@ -10,6 +10,8 @@ import { noTid, type Tid } from '../../core/ids.ts'
 import { formatDuration } from '../../core/units.ts'
 import type { OpenContext, SharedState } from '../storage.ts'
 import { zeroCounters } from '../storage.ts'
+import { blobsFolder } from './blob-file.ts'
+import { blobFiles, sweepAfterCrash, unmarkBlobs } from './blob-folder.ts'
 import { checkpointPath, readCheckpoint, unfinishedCheckpointPath, writeCheckpoint } from './checkpoint.ts'
 import { createLog, readFileHeader } from './file-header.ts'
 import { checksumSeed, fileHeaderBytes } from './format.ts'
@@ -60,11 +62,15 @@ export async function shareLog(
     recover(files, file, shared, context)
     files.close(file)
     file = undefined
+    if (!readOnly) await withLog(files, shared, context, sweepAfterCrash)
     const ownLock = lock
     const state = shared
     const end = async () => {
       try {
-        if (!readOnly) await lastCheckpoint(files, state, durability, context)
+        if (!readOnly) {
+          await lastCheckpoint(files, state, durability, context)
+          await withLog(files, state, context, unmarkBlobs)
+        }
       } finally {
         for (const buffer of state.indexes) releaseIndexBuffer(buffer)
         ownLock?.release()
@@ -114,8 +120,9 @@ function lockFor(path: string, context: OpenContext, lockLog: typeof acquireLock
 
 /** A log that is missing while what belongs to it is there was moved or lost: a new one in its place would hide that. */
 function refuseOrphans(files: FileSystem, path: string): void {
-  const orphan = checkpointPath(path)
-  if (!files.exists(orphan)) return
+  const blobs = blobFiles(files, path).length > 0 ? blobsFolder(path) : undefined
+  const orphan = files.exists(checkpointPath(path)) ? checkpointPath(path) : blobs
+  if (orphan === undefined) return
   throw new ShootoutError(
     'log-not-found',
     `there is no log ${path}, but ${basename(orphan)} belongs to one; put the log back, or remove ${orphan} to begin a new one`,
@@ -158,6 +165,7 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
   const words = new Int32Array(shared.words)
   const numbers = new SharedNumbers(shared)
   words[word.seed] = seed | 0
+  words[word.formatVersion] = header.version
   numbers.tail = state.end
   numbers.durableEnd = state.end
   const lastTid = Math.max(state.lastTid, header.lastTid) as Tid
@@ -166,6 +174,21 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
   numbers.nextOid = state.nextOid
   numbers.checkpointEnd = checkpoint?.end ?? 0
   numbers.checkpointBytes = checkpoint?.bytes ?? 0
+}
+
+/** Runs `body` with a view of the log that is closed afterwards. */
+async function withLog(
+  files: FileSystem,
+  shared: SharedLog,
+  context: OpenContext,
+  body: (log: Log) => void | Promise<void>,
+): Promise<void> {
+  const log = new Log(shared, files, context.clock, zeroCounters(), context.log)
+  try {
+    await body(log)
+  } finally {
+    log.close()
+  }
 }
 
 /** So that the next opening need not read the log. It can do without. */

@@ -42,11 +42,21 @@ export const word = {
   packing: 8,
   /** 1 while a checkpoint is being written. */
   checkpointing: 9,
+  /** Transactions with blobs that have not ended, over all threads: their files belong to no record yet. */
+  pendingBlobs: 10,
+  /** Iterations under way: they may still ask for blobs that a pack has dropped. */
+  iterations: 11,
   /** Checksum seed of the file of this generation. */
   seed: 12,
   /** Transactions between vote and end. */
   votes: 13,
-  count: 16,
+  /** 1: this process has marked the folder of the blobs. */
+  blobsMarked: 14,
+  /** 1: there are blob files that belong to no record, for the next pack or opening to remove. */
+  sweepDue: 15,
+  /** Version in the header of the file of this generation. */
+  formatVersion: 16,
+  count: 17,
 } as const
 
 /** 64-bit numbers. */

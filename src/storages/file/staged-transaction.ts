@@ -6,12 +6,15 @@
 
 import type { Oid, Tid } from '../../core/ids.ts'
 import {
-  deletedMark,
+  type BlobReference,
+  blobReferenceBytes,
   type EncodedMetadata,
+  lengthField,
   recordBytes,
   recordHeaderBytes,
   trailerBytes,
   transactionHeaderBytes,
+  writeBlobReference,
   writeRecordHeader,
   writeTrailer,
   writeTransactionHeader,
@@ -24,32 +27,43 @@ export interface StagedEntry {
   readonly length: number
 }
 
+export interface StagedRecord {
+  readonly oid: Oid
+  /** Null: a deletion. */
+  readonly data: Uint8Array | null
+  /** Its file is complete, and will not be lost where the transaction is not. */
+  readonly blob?: BlobReference | undefined
+}
+
 export class StagedTransaction {
+  readonly hasBlobs: boolean
   readonly entries: readonly StagedEntry[]
   readonly #bytes: Buffer
   readonly #metadata: EncodedMetadata
   readonly #checksums: Buffer
   readonly #flags: number
 
-  /** @param records each object once; null data is a deletion */
-  constructor(
-    metadata: EncodedMetadata,
-    records: readonly { readonly oid: Oid; readonly data: Uint8Array | null }[],
-    flags = 0,
-  ) {
+  /** @param records each object once */
+  constructor(metadata: EncodedMetadata, records: readonly StagedRecord[], flags = 0) {
     this.#metadata = metadata
     this.#flags = flags
     let size = transactionHeaderBytes + metadata.bytes + trailerBytes
-    for (const { data } of records) size += recordBytes(data)
+    for (const { data, blob } of records) size += recordBytes(data, blob)
     // Not from Node's pool: the memory is written once and dropped, it should not keep a pool alive.
     const bytes = size < 4096 ? Buffer.allocUnsafe(size) : Buffer.allocUnsafeSlow(size)
     let offset = transactionHeaderBytes + metadata.bytes
-    this.entries = records.map(({ oid, data }) => {
-      const entry = { oid, offset, length: data === null ? deletedMark : data.length }
+    let hasBlobs = false
+    this.entries = records.map(({ oid, data, blob }) => {
+      const entry = { oid, offset, length: lengthField(data, blob) }
       if (data !== null) bytes.set(data, offset + recordHeaderBytes)
-      offset += recordBytes(data)
+      offset += recordBytes(data, blob)
+      if (blob !== undefined) {
+        hasBlobs = true
+        writeBlobReference(bytes, offset - blobReferenceBytes, blob)
+      }
       return entry
     })
+    this.hasBlobs = hasBlobs
     this.#bytes = bytes
     this.#checksums = Buffer.allocUnsafe(records.length * 4)
   }

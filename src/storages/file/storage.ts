@@ -11,6 +11,7 @@ import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import {
   type ConflictResolver,
   type HistoryEntry,
+  type ObjectRecord,
   type OpenContext,
   type PackOptions,
   type PackResult,
@@ -25,8 +26,9 @@ import { GroupCommit } from './group-commit.ts'
 import { FileInstance } from './instance.ts'
 import { Log } from './log.ts'
 import { pack } from './pack.ts'
+import { PendingBlobs } from './pending-blobs.ts'
 import { type SharedLog, word } from './shared-state.ts'
-import { StagedTransaction } from './staged-transaction.ts'
+import { type StagedRecord, StagedTransaction } from './staged-transaction.ts'
 import { historyOf, transactions } from './transactions.ts'
 import { changeOf } from './wait.ts'
 import { zap } from './zap.ts'
@@ -160,7 +162,21 @@ export class FileStorage implements Storage {
     this.assertWritable()
     const { tid, metadata, records } = transaction
     const { log } = this
-    const staged = new StagedTransaction(encodeMetadata(metadata), records)
+    const blobs = new PendingBlobs(log, this.durability === 'full')
+    const named = new Set<string>()
+    try {
+      const staged = await withBlobs(records, blobs)
+      this.assertOpen()
+      await this.#appendRestored(tid, new StagedTransaction(encodeMetadata(metadata), staged))
+      for (const { blob } of staged) if (blob !== undefined) named.add(blob.id)
+    } finally {
+      blobs.end(named)
+    }
+    await this.committed(tid, undefined)
+  }
+
+  async #appendRestored(tid: Tid, staged: StagedTransaction): Promise<void> {
+    const { log } = this
     for (;;) {
       const endings = Atomics.load(log.words, word.endings)
       const done = log.locked(() => {
@@ -172,16 +188,15 @@ export class FileStorage implements Storage {
           )
         }
         // A vote promised somebody that these objects stay as they are.
-        if (records.some(({ oid }) => log.index.isClaimed(oid, true))) return false
+        if (staged.entries.some(({ oid }) => log.index.isClaimed(oid, true))) return false
         log.assertWritable()
         log.append(staged, tid)
         if (this.durability !== 'full') log.numbers.lastTid = tid
         return true
       })
-      if (done) break
+      if (done) return
       await changeOf(log.words, word.endings, endings)
     }
-    await this.committed(tid, undefined)
   }
 
   /** Each is appended at once, in order, and all of them share one flush. */
@@ -301,4 +316,14 @@ export class FileStorage implements Storage {
     for (const instance of [...this.#instances]) instance.release()
     this.log.close()
   }
+}
+
+/** The records of another storage, with their blobs taken over. */
+async function withBlobs(records: readonly ObjectRecord[], blobs: PendingBlobs): Promise<StagedRecord[]> {
+  const staged: StagedRecord[] = []
+  for (const { oid, data, blob } of records) {
+    staged.push({ oid, data, blob: blob && (await blobs.write(oid, blob.chunks())) })
+  }
+  blobs.flush()
+  return staged
 }

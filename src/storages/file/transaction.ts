@@ -15,17 +15,18 @@ import {
 } from '../../core/errors.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
-import type { Transaction, VotedTransaction } from '../storage.ts'
+import type { BlobSource, Transaction, VotedTransaction } from '../storage.ts'
 import { claimAll, type Newer, unclaimAll } from './claims.ts'
 import { recordTooLarge } from './file-errors.ts'
 import { type EncodedMetadata, payloadBytesMax } from './format.ts'
+import { PendingBlobs } from './pending-blobs.ts'
 import { word } from './shared-state.ts'
 import { StagedTransaction } from './staged-transaction.ts'
 import type { FileStorage } from './storage.ts'
 import { type Change, undo } from './undo.ts'
 import { changeOf } from './wait.ts'
 
-type State = 'open' | 'voting' | 'failed' | 'voted' | 'ended'
+type State = 'open' | 'storing' | 'voting' | 'failed' | 'voted' | 'ended'
 
 export class FileTransaction implements Transaction, VotedTransaction {
   readonly #storage: FileStorage
@@ -35,6 +36,7 @@ export class FileTransaction implements Transaction, VotedTransaction {
   readonly #reads = new Map<Oid, Tid>()
   readonly #resolved = new Set<Oid>()
   #state: State = 'open'
+  #blobs: PendingBlobs | undefined
   #staged: StagedTransaction | undefined
   /** Number of rollbacks when the vote was given: it counted on what was in the log then. */
   #rollbacks = 0
@@ -54,6 +56,31 @@ export class FileTransaction implements Transaction, VotedTransaction {
     this.#expect('open', 'store')
     if (data.length > payloadBytesMax) throw recordTooLarge(oid, data.length)
     this.#writes.set(oid, { oid, serial, data })
+  }
+
+  async storeBlob(oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource): Promise<void> {
+    this.#expect('open', 'storeBlob')
+    if (data.length > payloadBytesMax) throw recordTooLarge(oid, data.length)
+    this.#state = 'storing'
+    const { log, durability } = this.#storage
+    this.#blobs ??= new PendingBlobs(log, durability === 'full')
+    try {
+      const blob = await this.#blobs.write(oid, this.#whileStoring(source))
+      this.#expect('storing', 'storeBlob')
+      this.#writes.set(oid, { oid, serial, data, blob })
+      this.#state = 'open'
+    } catch (error) {
+      if (this.#state === 'storing') this.#state = 'failed'
+      throw error
+    }
+  }
+
+  /** The chunks of `source` for as long as this transaction is not aborted. */
+  async *#whileStoring(source: BlobSource): AsyncGenerator<Uint8Array> {
+    for await (const chunk of source) {
+      this.#expect('storing', 'storeBlob')
+      yield chunk
+    }
   }
 
   delete(oid: Oid, serial: Tid): void {
@@ -88,6 +115,7 @@ export class FileTransaction implements Transaction, VotedTransaction {
     this.#expect('open', 'vote')
     this.#state = 'voting'
     try {
+      this.#blobs?.flush()
       await this.#claim()
     } catch (error) {
       if (this.#state === 'voting') this.#state = 'failed'
@@ -134,6 +162,7 @@ export class FileTransaction implements Transaction, VotedTransaction {
       return
     }
     this.#state = 'ended'
+    this.#blobs?.end(new Set())
     this.#onEnd()
   }
 
@@ -144,8 +173,13 @@ export class FileTransaction implements Transaction, VotedTransaction {
   #end(tid?: Tid): void {
     this.#staged = undefined
     this.#state = 'ended'
+    this.#blobs?.end(new Set(tid === undefined ? [] : this.#blobIds()))
     this.#storage.voted(-1)
     this.#onEnd(tid)
+  }
+
+  *#blobIds(): Generator<string> {
+    for (const { blob } of this.#writes.values()) if (blob !== undefined) yield blob.id
   }
 
   // --- the vote ---
@@ -203,7 +237,8 @@ export class FileTransaction implements Transaction, VotedTransaction {
       const base = serial === noTid ? undefined : log.find(oid, serial, maxTid)?.record
       const baseData = base?.serial === serial ? (base.data ?? undefined) : undefined
       const conflict = { oid, baseSerial: serial, base: baseData, committed, mine: change.data }
-      change.data = resolveOrThrow(resolver, conflict)
+      const hasBlob = (change.blob ?? committed.blob) !== undefined
+      change.data = resolveOrThrow(hasBlob ? undefined : resolver, conflict)
       change.serial = current
     } catch (error) {
       log.counters.conflicts++
@@ -234,6 +269,7 @@ export class FileTransaction implements Transaction, VotedTransaction {
 
 const stateWords: Readonly<Record<State, string>> = {
   open: 'has not voted',
+  storing: 'is storing a blob',
   voting: 'is voting',
   failed: 'has failed and can only be aborted',
   voted: 'has voted',

@@ -2,11 +2,19 @@
 
 import { ObjectNotFoundError } from '../../core/errors.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
-import type { HistoryEntry, ObjectRecord, TransactionMetadata, TransactionRecord } from '../storage.ts'
+import type {
+  HistoryEntry,
+  ObjectRecord,
+  RecordedBlob,
+  TransactionMetadata,
+  TransactionRecord,
+} from '../storage.ts'
+import { BlobFile } from './blob-file.ts'
 import { damage } from './file-errors.ts'
-import { fileHeaderBytes } from './format.ts'
+import { type BlobReference, fileHeaderBytes } from './format.ts'
 import type { Log } from './log.ts'
 import { LogScanner } from './scan.ts'
+import { word } from './shared-state.ts'
 
 /** A search ends here, and reading on begins: less than one read of the scanner. */
 const linearBytes = 1 << 18
@@ -14,18 +22,20 @@ const linearBytes = 1 << 18
 /** Transactions from `from` to `to`, both inclusive, in tid order. Packing meanwhile does not disturb it. */
 export async function* transactions(log: Log, from: Tid, to: Tid): AsyncGenerator<TransactionRecord> {
   // A descriptor of our own: packing closes the one that all share.
-  const { file, seed, tail } = log.locked(() => ({
-    file: log.files.open(log.path, 'read'),
-    seed: log.seed,
-    tail: log.publishedEnd,
-  }))
+  const { file, seed, tail } = log.locked(() => {
+    const opened = log.files.open(log.path, 'read')
+    Atomics.add(log.words, word.iterations, 1)
+    return { file: opened, seed: log.seed, tail: log.publishedEnd }
+  })
   const scanner = new LogScanner(log.files, file, seed)
   try {
     for (let position = positionOf(scanner, from, tail); position < tail; ) {
       const records: ObjectRecord[] = []
-      const read = scanner.read(position, tail, (record) =>
-        records.push({ oid: record.oid, data: record.data() }),
-      )
+      const read = scanner.read(position, tail, (record) => {
+        const blob = record.blob()
+        const recorded = blob && { blob: recordedBlob(log, record.oid, blob) }
+        records.push({ oid: record.oid, data: record.data(), ...recorded })
+      })
       if ('reason' in read) throw damage(log.path, `the transaction at position ${position}`, read.reason)
       position = read.end
       const { tid } = read.header
@@ -36,6 +46,22 @@ export async function* transactions(log: Log, from: Tid, to: Tid): AsyncGenerato
   } finally {
     log.counters.bytesRead += scanner.bytesRead
     log.files.close(file)
+    Atomics.sub(log.words, word.iterations, 1)
+  }
+}
+
+/** While the iteration goes on, packing leaves the file where it is. */
+function recordedBlob(log: Log, oid: Oid, blob: BlobReference): RecordedBlob {
+  return {
+    bytes: blob.bytes,
+    async *chunks() {
+      const file = new BlobFile(log.files, log.counters, log.path, oid, blob)
+      try {
+        for (const chunk of file.chunks()) yield chunk
+      } finally {
+        file.close()
+      }
+    },
   }
 }
 

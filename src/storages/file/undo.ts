@@ -11,7 +11,7 @@ import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { ConflictResolver } from '../storage.ts'
 import { damage } from './file-errors.ts'
-import { flagPacked } from './format.ts'
+import { type BlobReference, flagPacked } from './format.ts'
 import type { Log } from './log.ts'
 import { LogScanner } from './scan.ts'
 import { positionOf } from './transactions.ts'
@@ -23,6 +23,7 @@ export interface Change {
   serial: Tid
   /** Null deletes the object. */
   data: Uint8Array | null
+  readonly blob?: BlobReference | undefined
 }
 
 /**
@@ -55,18 +56,22 @@ function undoObject(
   oid: Oid,
   tid: Tid,
 ): Change {
-  const written = log.find(oid, tid, maxTid)?.record.data ?? null
-  const previous = log.find(oid, (tid - 1) as Tid, maxTid)?.record.data ?? null
+  const written = log.find(oid, tid, maxTid)?.record
+  const previous = log.find(oid, (tid - 1) as Tid, maxTid)?.record
   const newest = log.find(oid, maxTid, maxTid)?.record
-  const serial = pending?.serial ?? newest?.serial ?? noTid
-  const current = pending === undefined ? (newest?.data ?? null) : pending.data
-  if ((pending === undefined && serial === tid) || sameBytes(current, written)) {
-    return { oid, serial, data: previous }
-  }
+  const current = pending ?? newest
+  const serial = current?.serial ?? noTid
+  const mine = previous?.data ?? null
+  const isSame =
+    sameBytes(current?.data ?? null, written?.data ?? null) && current?.blob?.id === written?.blob?.id
+  // The same file again: a blob is never copied within a store.
+  if ((pending === undefined && serial === tid) || isSame)
+    return { oid, serial, data: mine, blob: previous?.blob }
   try {
-    const committed = { serial, data: current }
-    const conflict = { oid, baseSerial: tid, base: written ?? undefined, committed, mine: previous }
-    return { oid, serial, data: resolveOrThrow(resolver, conflict) }
+    const hasBlob = (current?.blob ?? previous?.blob) !== undefined
+    const committed = { serial, data: current?.data ?? null }
+    const conflict = { oid, baseSerial: tid, base: written?.data ?? undefined, committed, mine }
+    return { oid, serial, data: resolveOrThrow(hasBlob ? undefined : resolver, conflict) }
   } catch (cause) {
     throw new ShootoutError(
       'undo',

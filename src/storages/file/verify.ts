@@ -1,9 +1,12 @@
 /** Reads a whole log without opening it for use, and lists everything that is wrong with it. Changes nothing. */
 
+import { CorruptDataError } from '../../core/errors.ts'
 import type { FileSystem } from '../../core/file-system.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { zeroCounters } from '../storage.ts'
+import { BlobFile } from './blob-file.ts'
 import { readFileHeader } from './file-header.ts'
-import { checksumSeed, fileHeaderBytes } from './format.ts'
+import { type BlobReference, checksumSeed, fileHeaderBytes } from './format.ts'
 import { LogScanner, type ScannedRecord, type ScannedTransaction } from './scan.ts'
 
 /** A stretch of the log that is not a whole transaction. */
@@ -25,6 +28,13 @@ export interface Verification {
   readonly firstTid: Tid
   readonly lastTid: Tid
   readonly damages: readonly Damage[]
+  /** Those that a record of a whole transaction names, by id: each once, though an undo names one again. */
+  readonly blobs: ReadonlyMap<string, NamedBlob>
+}
+
+export interface NamedBlob {
+  readonly oid: Oid
+  readonly reference: BlobReference
 }
 
 export interface Visitor {
@@ -46,11 +56,15 @@ export function walkLog(files: FileSystem, path: string, visitor: Visitor): Veri
     const scanner = new LogScanner(files, file, checksumSeed(fileId))
     const damages: Damage[] = []
     const objects = new Set<Oid>()
+    const blobs = new Map<string, NamedBlob>()
     let [transactions, records, firstTid, lastTid] = [0, 0, noTid, noTid]
     for (let position = fileHeaderBytes; position < bytes; ) {
       let oids: Oid[] = []
+      const named: NamedBlob[] = []
       const read = scanner.read(position, bytes, (record) => {
         oids.push(record.oid)
+        const reference = record.blob()
+        if (reference !== undefined) named.push({ oid: record.oid, reference })
         visitor.record?.(record)
       })
       if ('reason' in read) {
@@ -62,6 +76,7 @@ export function walkLog(files: FileSystem, path: string, visitor: Visitor): Veri
         continue
       }
       for (const oid of oids) objects.add(oid)
+      for (const blob of named) blobs.set(blob.reference.id, blob)
       records += oids.length
       transactions++
       if (firstTid === noTid) firstTid = read.header.tid
@@ -70,9 +85,28 @@ export function walkLog(files: FileSystem, path: string, visitor: Visitor): Veri
       position = read.end
       visitor.progress?.(position / bytes)
     }
-    return { bytes, transactions, records, objects: objects.size, firstTid, lastTid, damages }
+    return { bytes, transactions, records, objects: objects.size, firstTid, lastTid, damages, blobs }
   } finally {
     files.close(file)
+  }
+}
+
+/** Reads a whole blob and checks it. Returns what is wrong, or undefined. */
+export function blobProblem(
+  files: FileSystem,
+  path: string,
+  { oid, reference }: NamedBlob,
+): string | undefined {
+  let file: BlobFile | undefined
+  try {
+    file = new BlobFile(files, zeroCounters(), path, oid, reference)
+    for (const _chunk of file.chunks());
+    return undefined
+  } catch (error) {
+    if (!(error instanceof CorruptDataError)) throw error
+    return `${String(error.details['where'])}: ${String(error.details['reason'])}`
+  } finally {
+    file?.close()
   }
 }
 

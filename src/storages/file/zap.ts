@@ -3,6 +3,8 @@
 import { dirname } from 'node:path'
 import type { Clock } from '../../core/clock.ts'
 import { noTid } from '../../core/ids.ts'
+import { parseBlobName } from './blob-file.ts'
+import { blobFiles, removeBlob } from './blob-folder.ts'
 import { checkpointPath } from './checkpoint.ts'
 import { newFileHeader } from './file-header.ts'
 import type { Log } from './log.ts'
@@ -28,6 +30,10 @@ export function zap(log: Log, clock: Clock): void {
     numbers.nextOid = header.nextOid
     numbers.lastTid = noTid
   })
+  for (const name of blobFiles(files, path)) {
+    const { oid, id } = parseBlobName(name)!
+    removeBlob(log, oid, id)
+  }
   // It belongs to the old log, as its file id tells.
   if (!files.exists(checkpointPath(path))) return
   files.remove(checkpointPath(path))

@@ -2,10 +2,10 @@
 
 import { expect, test } from 'vitest'
 import { ShootoutError } from '../../../src/core/errors.ts'
-import type { Oid } from '../../../src/core/ids.ts'
+import { noTid, type Oid } from '../../../src/core/ids.ts'
 import { Random } from '../../../src/core/random.ts'
 import { SimulatedFileSystem } from '../../simulation/simulated-file-system.ts'
-import { commit, openSimulated, text } from './support.ts'
+import { bytes, commit, type OpenedLog, oid, openSimulated, text } from './support.ts'
 
 const path = '/disk/data.log'
 
@@ -101,4 +101,65 @@ test('a flipped bit in a checkpoint is noticed, and costs nothing but time', asy
     const outcome = await use(new Map([...store, [`${path}.index`, flipped]]))
     expect(outcome, `byte ${at}`).toEqual({ noticed: true, refused: false })
   }
+})
+
+test('a flipped bit in the file of a blob, or in the record that names it, is noticed', async () => {
+  const files = new SimulatedFileSystem(new Random('blobs'))
+  const opened = await openSimulated(files, path)
+  const instance = opened.storage.newInstance()
+  const blobs = [new Uint8Array(0), new Uint8Array(300).fill(7), new Uint8Array(66_000).fill(9)]
+  for (const [at, blob] of blobs.entries()) {
+    instance.pollInvalidations()
+    const transaction = instance.begin()
+    await transaction.storeBlob(oid(at), noTid, bytes('x'), [blob])
+    await (await transaction.vote()).finish()
+  }
+  await commit(instance, { 9: 'plain' })
+  await opened.close()
+  const store = files.snapshot()
+
+  /** True when something is noticed; throws when something wrong is read. */
+  async function isNoticed(name: string, at: number): Promise<boolean> {
+    const disk = new SimulatedFileSystem(new Random('blobs'))
+    for (const [one, content] of store) {
+      const copy = content.slice()
+      if (one === name) copy[at]! ^= 1 << (at % 8)
+      if (!one.endsWith('.index')) disk.put(one, copy)
+    }
+    let again: OpenedLog
+    try {
+      again = await openSimulated(disk, path)
+    } catch (error) {
+      expect(error).toMatchObject({ code: 'corrupt-data' })
+      return true
+    }
+    let noticed = false
+    const reading = again.storage.newInstance()
+    reading.pollInvalidations()
+    for (const [at, blob] of blobs.entries()) {
+      try {
+        const reader = reading.openBlob(oid(at))!
+        expect(Buffer.compare(await reader.read(0, 100_000), blob)).toBe(0)
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'corrupt-data' })
+        noticed = true
+      }
+    }
+    reading.release()
+    await again.close()
+    return noticed
+  }
+
+  expect(await isNoticed('none', 0)).toBe(false)
+  const names = [...store.keys()].filter((name) => name.includes('.blobs/'))
+  expect(names).toHaveLength(3)
+  for (const name of names) {
+    const { length } = store.get(name)!
+    // Every byte of the small one; of the large one some of each block, and all checksums.
+    for (let at = 0; at < length; at += length < 1000 || at >= 66_000 ? 1 : Math.min(4999, 66_000 - at)) {
+      expect(await isNoticed(name, at), `byte ${at} of ${name}`).toBe(true)
+    }
+  }
+  const records = store.get(path)!.length - 105
+  for (let at = 64; at < records; at++) expect(await isNoticed(path, at), `byte ${at}`).toBe(true)
 })

@@ -69,7 +69,7 @@ describe('opening', () => {
 
   test('a file of another kind, an empty file and a newer log are refused, and not touched', async () => {
     const newer = readFileSync(await makeLog())
-    newer.writeUInt32BE(2, 8)
+    newer.writeUInt32BE(3, 8)
     const { crc32 } = await import('node:zlib')
     newer.writeUInt32BE(crc32(newer.subarray(0, 60)), 60)
     for (const [content, code] of [
