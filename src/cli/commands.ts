@@ -7,6 +7,7 @@ import { registerCheck } from './check-command.ts'
 import { registerCompare } from './compare.ts'
 import { registerCompletion } from './completion/command.ts'
 import { registerCopy } from './copy.ts'
+import { registerDoctor } from './doctor/command.ts'
 import { registerFile } from './file-command.ts'
 import { registerGate } from './gate.ts'
 import { registerList } from './list.ts'
@@ -25,6 +26,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerSelftest,
   registerCheck,
   registerList,
+  registerDoctor,
   registerServe,
   registerStatus,
   registerFile,
