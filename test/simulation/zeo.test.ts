@@ -53,7 +53,8 @@ async function world(
     for (;;) {
       try {
         const dial = () => network.connect((wire) => server.accept(wire))
-        return await openClient({ address: 'simulated', dial, timers, waitMs: 60_000, cache }, openContext())
+        const servers = [{ address: 'simulated', dial }]
+        return await openClient({ servers, timers, waitMs: 60_000, cache }, openContext())
       } catch (error) {
         if (!isTransient(error)) throw error
       }

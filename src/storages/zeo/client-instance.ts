@@ -304,7 +304,9 @@ export class ClientInstance implements StorageInstance {
     this.#checkOpen()
     if (this.#storage.context.readOnly === true) throw new ReadOnlyError('the storage')
     if (!this.#isOpen) throw new StorageTransactionError('begin: this instance has no snapshot; poll first')
-    return this.#living()
+    const link = this.#living()
+    if (link.welcome.isReadOnly) throw new ReadOnlyError(`the server at ${link.address}`)
+    return link
   }
 
   #living(): Link {

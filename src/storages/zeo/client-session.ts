@@ -1,27 +1,27 @@
 /**
  * The client's connection to its server, for as long as the storage is open: dials, and dials again with growing
  * pauses when the connection is lost. What was under way when it was lost fails; what begins afterwards waits for the
- * next link.
+ * next link. While the server is a read-only one that had to do, a writable one is looked for.
  */
 
 import { randomBytes } from 'node:crypto'
-import { ClosedError, DisconnectedError, ShootoutError } from '../../core/errors.ts'
+import { ClosedError, DisconnectedError, describeError, ShootoutError } from '../../core/errors.ts'
 import { noTid, type Tid } from '../../core/ids.ts'
 import type { BodyReader } from './body.ts'
-import { Link } from './link.ts'
+import { Dialer, type ServerPlace } from './dialer.ts'
+import type { Link } from './link.ts'
 import type { Welcome } from './messages.ts'
-import { helloReadOnly, nonceBytes } from './protocol.ts'
+import { nonceBytes } from './protocol.ts'
 import type { Timers } from './timers.ts'
-import type { Wire } from './wire.ts'
 
 export interface SessionSettings {
-  /** Makes a wire to the server. */
-  dial(): Promise<Wire>
-  /** Named in errors. */
-  readonly address: string
+  /** Tried in this order. */
+  readonly servers: readonly ServerPlace[]
   readonly token: string
   readonly readOnly: boolean
-  /** How long a call waits for a connection, ms. */
+  /** A read-only server will do while no other answers. */
+  readonly readOnlyFallback: boolean
+  /** How long a call waits for a connection, ms; 0: not at all. */
   readonly waitMs: number
   readonly timers: Timers
   log(message: string): void
@@ -35,15 +35,16 @@ export interface SessionEvents {
   lost(): void
 }
 
-/** The first pause, the longest, and the limit of one attempt, ms. */
+/** The first pause and the longest, ms. */
 const pauseMsMin = 5
 const pauseMsMax = 2000
-const greetingMs = 10_000
+/** While a read-only server has to do, a writable one is looked for this often, ms. */
+const seekMs = 2000
 
 export class ClientSession {
   readonly #settings: SessionSettings
   readonly #events: SessionEvents
-  readonly #session = new Uint8Array(randomBytes(nonceBytes))
+  readonly #dialer: Dialer
   #link: Link | undefined
   #dialing: Promise<Link> | undefined
   /** Why no connection will ever come again. */
@@ -59,6 +60,11 @@ export class ClientSession {
   constructor(settings: SessionSettings, events: SessionEvents) {
     this.#settings = settings
     this.#events = events
+    this.#dialer = new Dialer(settings, new Uint8Array(randomBytes(nonceBytes)), {
+      changed: (body) => this.#events.changed(body),
+      zapped: () => this.#events.zapped(),
+      lost: (lost) => this.#onLost(lost),
+    })
   }
 
   get bytesRead(): number {
@@ -93,7 +99,7 @@ export class ClientSession {
 
   /** Connects for the first time: one attempt, whose failure is the caller's. */
   async open(): Promise<void> {
-    this.#link = await this.#dial()
+    this.#adopt(await this.#dial())
   }
 
   close(): void {
@@ -103,7 +109,8 @@ export class ClientSession {
   }
 
   #await(dialing: Promise<Link>): Promise<Link> {
-    const { timers, waitMs, address } = this.#settings
+    const { timers, waitMs } = this.#settings
+    const address = this.#dialer.addresses
     return new Promise((resolve, reject) => {
       const cancel = timers.after(waitMs, () =>
         reject(
@@ -136,8 +143,7 @@ export class ClientSession {
     for (let pauseMs = pauseMsMin; ; pauseMs = Math.min(pauseMs * 2, pauseMsMax)) {
       if (this.#isClosed) throw new ClosedError('the storage')
       try {
-        this.#link = await this.#dial()
-        return this.#link
+        return this.#adopt(await this.#dial())
       } catch (error) {
         if (!(error instanceof DisconnectedError)) {
           // The server has answered, and will answer the same again.
@@ -153,60 +159,60 @@ export class ClientSession {
     }
   }
 
-  async #dial(): Promise<Link> {
-    const { address, token, readOnly, timers } = this.#settings
-    let wire: Wire
-    try {
-      wire = await this.#settings.dial()
-    } catch (cause) {
-      if (cause instanceof ShootoutError) throw cause
-      throw new DisconnectedError(
-        `zeo: cannot connect to ${address} (${(cause as Error).message}); start a server with "shootout serve"`,
-        { cause },
-      )
-    }
-    const link = await Link.open(wire, {
-      address,
-      greetingMs,
-      timers,
-      hello: {
-        flags: readOnly ? helloReadOnly : 0,
-        session: this.#session,
-        token: new TextEncoder().encode(token),
-      },
-      notices: {
-        changed: (body) => this.#events.changed(body),
-        zapped: () => this.#events.zapped(),
-        lost: (lost) => this.#onLost(lost),
-      },
-    })
-    if (this.#isClosed) {
-      link.end()
-      throw new ClosedError('the storage')
-    }
-    this.#checkServer(link)
-    this.#welcome = link.welcome
+  async #dial(writableOnly = false): Promise<Link> {
+    const link = await this.#dialer.connect((found) => this.#checkServer(found), writableOnly)
+    if (!this.#isClosed) return link
+    link.end()
+    throw new ClosedError('the storage')
+  }
+
+  /** The link is the one to use from now on. */
+  #adopt(link: Link): Link {
+    const { welcome } = link
+    this.#link = link
+    this.#welcome = welcome
+    if (welcome.isReadOnly && !this.#settings.readOnly) this.#seekWritable(link)
     return link
+  }
+
+  #seekWritable(link: Link): void {
+    this.#settings.timers.after(seekMs, () => void this.#seek(link))
+  }
+
+  /** Never throws: nobody waits for it. */
+  async #seek(link: Link): Promise<void> {
+    if (this.#link !== link || this.#isClosed) return
+    let found: Link
+    try {
+      found = await this.#dial(true)
+    } catch (error) {
+      // There is none yet: the read-only one still does. What else is wrong, somebody should know.
+      if (!(error instanceof DisconnectedError)) this.#settings.log(describeError(error))
+      this.#seekWritable(link)
+      return
+    }
+    this.#settings.log(`found a server that takes writes: ${found.address}`)
+    this.#retire()
+    link.destroy(new Error('there is a server that takes writes'))
+    this.#events.lost()
+    this.#adopt(found)
   }
 
   /** @throws ShootoutError `server-changed` */
   #checkServer(link: Link): void {
-    const { welcome } = link
+    const { welcome, address } = link
     const previous = this.#welcome
     if (previous !== undefined && sameBytes(previous.run, welcome.run) && previous.zaps !== welcome.zaps) {
       this.#events.zapped()
     }
     if (previous !== undefined && !sameBytes(previous.run, welcome.run)) this.#events.restarted(welcome)
     if (welcome.lastTid >= this.#lastTid) return
-    const { address } = this.#settings
-    const error = new ShootoutError(
+    throw new ShootoutError(
       'server-changed',
       `zeo: the server at ${address} is at transaction ${welcome.lastTid}, but ${this.#lastTid} has been seen there; ` +
         'it serves another database now, or an older state of it. Open the storage anew',
       { details: { address, lastTid: welcome.lastTid, seenTid: this.#lastTid } },
     )
-    link.destroy(error)
-    throw error
   }
 
   #onLost(lost: Link): void {
@@ -214,7 +220,7 @@ export class ClientSession {
     this.#retire()
     this.#events.lost()
     if (this.#isClosed) return
-    this.#settings.log(`the connection to ${this.#settings.address} was lost; connecting again`)
+    this.#settings.log(`the connection to ${lost.address} was lost; connecting again`)
     void this.#redial()
   }
 

@@ -22,19 +22,20 @@ import { ClientInstance } from './client-instance.ts'
 import { packThere } from './client-pack.ts'
 import { ClientSession } from './client-session.ts'
 import type { ClientTransaction } from './client-transaction.ts'
+import type { ServerPlace } from './dialer.ts'
 import type { Link } from './link.ts'
 import { dataOf, readTransaction, writeTransaction } from './messages.ts'
 import { OidLease } from './oid-lease.ts'
 import { types } from './protocol.ts'
 import { systemTimers, type Timers } from './timers.ts'
-import type { Wire } from './wire.ts'
 
 export interface ClientSettings {
-  dial(): Promise<Wire>
-  /** Named in errors. */
-  readonly address: string
+  /** Tried in this order. */
+  readonly servers: readonly ServerPlace[]
+  /** A read-only server will do while no other answers. */
+  readonly readOnlyFallback?: boolean
   readonly token?: string
-  /** How long a call waits for a connection, ms. */
+  /** How long a call waits for a connection, ms; 0: not at all. */
   readonly waitMs?: number
   /** Every snapshot asks the server, even when the newest one known would do. */
   readonly alwaysAsk?: boolean
@@ -81,6 +82,7 @@ export class ClientStorage implements Storage {
       {
         token: '',
         waitMs: 30_000,
+        readOnlyFallback: false,
         timers: systemTimers,
         ...settings,
         readOnly: context.readOnly ?? false,
@@ -257,6 +259,7 @@ export class ClientStorage implements Storage {
   checkWritable(): void {
     this.checkOpen()
     if (this.context.readOnly === true) throw new ReadOnlyError('the storage')
+    if (this.session.welcome.isReadOnly) throw new ReadOnlyError('the server')
   }
 
   /** For `newOids`: asks for a range. */

@@ -21,7 +21,8 @@ import { startServer } from './server-process.ts'
 const options = {
   address: option.string({
     default: '',
-    summary: 'the server to use: unix:/path, host:port or tls:host:port; a run starts servers of its own',
+    summary:
+      'the server to use: unix:/path, host:port or tls:host:port, or several, separated by commas; a run starts its own',
   }),
   serve: option.choice({
     choices: ['file', 'sqlite', 'memory'],
@@ -42,7 +43,11 @@ const options = {
     default: '',
     summary: 'certificates to trust, PEM (default: those of the system); for addresses with tls:',
   }),
-  wait: option.duration({ default: 30e9, summary: 'how long a call waits for a connection' }),
+  wait: option.duration({ default: 30e9, summary: 'how long a call waits for a connection; 0s: not at all' }),
+  readOnlyFallback: option.boolean({
+    default: false,
+    summary: 'a read-only server will do while no other answers',
+  }),
   alwaysAsk: option.boolean({
     default: false,
     summary: 'every snapshot asks the server; else one may lack what others committed a moment ago',
@@ -135,13 +140,16 @@ export default defineStorage({
         'zeo: say where the server is, with address=unix:/path or host:port',
       )
     }
-    const address = parseAddress(given.address)
-    const { token, caFile, alwaysAsk, cacheBytesLimit, updateStates } = given
+    const { token, caFile, alwaysAsk, readOnlyFallback, cacheBytesLimit, updateStates } = given
+    const servers = given.address.split(',').map((text) => {
+      const address = parseAddress(text.trim())
+      return { address: formatAddress(address), dial: () => dial(address, { token, caFile }) }
+    })
     const cache = shared === undefined ? shareCache(cacheBytesLimit) : shared.cache
     return openClient(
       {
-        address: given.address,
-        dial: () => dial(address, { token, caFile }),
+        servers,
+        readOnlyFallback,
         token,
         waitMs: given.wait / 1e6,
         alwaysAsk,

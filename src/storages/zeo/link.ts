@@ -91,6 +91,11 @@ export class Link {
     this.#channel.send(types.hello, 0, 0, writeHello(this.#channel.fields, settings.hello))
   }
 
+  /** Of the server. */
+  get address(): string {
+    return this.#settings.address
+  }
+
   get welcome(): Welcome {
     return this.#welcome!
   }

@@ -13,7 +13,7 @@ import type {
   TransactionRecord,
 } from '../storage.ts'
 import type { BodyReader, BodyWriter } from './body.ts'
-import { absentLength, magic, nonceBytes, protocolVersion } from './protocol.ts'
+import { absentLength, magic, nonceBytes, protocolVersion, welcomeReadOnly } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 
 // --- Handshake ------------------------------------------------------------------------------------------------------
@@ -46,6 +46,8 @@ export interface Welcome {
   /** The client shall be heard at least this often. */
   readonly pingMs: number
   readonly messageBytesMax: number
+  /** The server takes no writes. */
+  readonly isReadOnly: boolean
   /** What is served. */
   readonly name: string
   readonly capabilities: Capabilities
@@ -60,6 +62,7 @@ export function writeWelcome(fields: BodyWriter, welcome: Omit<Welcome, 'version
     .id(welcome.lastTid)
     .u32(welcome.pingMs)
     .u32(welcome.messageBytesMax)
+    .u8(welcome.isReadOnly ? welcomeReadOnly : 0)
     .text(welcome.name)
     .text(JSON.stringify(welcome.capabilities))
     .take()
@@ -74,6 +77,7 @@ export function readWelcome(body: BodyReader): Welcome {
     lastTid: body.tid(),
     pingMs: body.u32(),
     messageBytesMax: body.u32(),
+    isReadOnly: (body.u8() & welcomeReadOnly) !== 0,
     name: body.text(),
     capabilities: readJson(body) as Capabilities,
   }

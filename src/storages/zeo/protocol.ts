@@ -120,6 +120,9 @@ export const types = {
 /** In `hello`: the client will not write. */
 export const helloReadOnly = 1
 
+/** In `welcome`: the server takes no writes. */
+export const welcomeReadOnly = 1
+
 /** First byte of a part of the answer to `pack`. */
 export const packProgress = 0
 export const packAsk = 1

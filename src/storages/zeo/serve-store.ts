@@ -83,6 +83,7 @@ export async function serveStore(request: ServeRequest, log: ServerLog): Promise
       storage,
       capabilities: module.capabilities(options),
       name: module.name,
+      readOnly: request.readOnly ?? false,
       log,
       ...(token === '' ? {} : { token }),
       ...(request.slowMs === undefined ? {} : { slowMs: request.slowMs }),

@@ -158,7 +158,7 @@ export class ServerConnection implements ViewHost, StoreHost {
     if (!this.#checkToken(token)) return
     this.#cancelGreeting()
     this.#session = Buffer.from(session).toString('hex')
-    this.isReadOnly = (flags & helloReadOnly) !== 0
+    this.isReadOnly = settings.readOnly || (flags & helloReadOnly) !== 0
     this.#server.outcomes.arrive(this.#session)
     const { limits } = settings
     this.channel.parser.limits = {
@@ -172,6 +172,7 @@ export class ServerConnection implements ViewHost, StoreHost {
       lastTid: settings.storage.lastTid,
       pingMs: Math.ceil(limits.silenceMs / 3),
       messageBytesMax: limits.messageBytesMax,
+      isReadOnly: settings.readOnly,
       name: settings.name,
       capabilities: settings.capabilities,
     }

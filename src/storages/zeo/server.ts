@@ -23,6 +23,8 @@ export interface ServerSettings {
   readonly name: string
   /** What clients must know. Without it everybody who reaches the server may use it. */
   readonly token?: string
+  /** The served storage is opened read-only; clients are told. */
+  readonly readOnly?: boolean
   readonly limits?: Partial<ServerLimits>
   readonly timers?: Timers
   /** Requests that take longer than this are logged, ms. */
@@ -34,6 +36,7 @@ export interface ServerSettings {
 export interface ServerStatus {
   readonly storage: string
   readonly durability: string
+  readonly readOnly: boolean
   readonly protocolVersion: number
   readonly pid: number
   readonly lastTid: Tid
@@ -97,8 +100,8 @@ export class ZeoServer {
   #closing: Promise<void> | undefined
 
   constructor(settings: ServerSettings) {
-    const { limits, timers = systemTimers, slowMs = slowMsDefault } = settings
-    this.settings = { ...settings, timers, slowMs, limits: { ...defaultLimits, ...limits } }
+    const { limits, timers = systemTimers, slowMs = slowMsDefault, readOnly = false } = settings
+    this.settings = { ...settings, readOnly, timers, slowMs, limits: { ...defaultLimits, ...limits } }
     this.outcomes = new Outcomes(timers)
     this.changes = new ServedChanges(settings.storage)
     this.#startedAt = timers.now()
@@ -192,6 +195,7 @@ export class ZeoServer {
     return {
       storage: settings.name,
       durability: settings.capabilities.durability,
+      readOnly: settings.readOnly,
       protocolVersion,
       pid: process.pid,
       lastTid: settings.storage.lastTid,

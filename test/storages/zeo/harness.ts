@@ -11,6 +11,7 @@ import { parseAddress } from '../../../src/storages/zeo/address.ts'
 import type { ClientCache } from '../../../src/storages/zeo/client-cache.ts'
 import { type ClientStorage, openClient } from '../../../src/storages/zeo/client-storage.ts'
 import { dial } from '../../../src/storages/zeo/dial.ts'
+import type { ServerPlace } from '../../../src/storages/zeo/dialer.ts'
 import type { ServerLimits } from '../../../src/storages/zeo/limits.ts'
 import { type Listener, listen } from '../../../src/storages/zeo/listener.ts'
 import { ZeoServer } from '../../../src/storages/zeo/server.ts'
@@ -23,6 +24,7 @@ export interface Given {
   readonly limits?: Partial<ServerLimits>
   readonly listen?: string
   readonly slowMs?: number
+  readonly readOnly?: boolean
 }
 
 /** A server on a unix socket (or wherever it is told), with what was logged, and clients of it. */
@@ -53,11 +55,12 @@ export class Served {
 
   /** A server, perhaps a new one over the same storage. */
   async listen(): Promise<void> {
-    const { token, limits, slowMs } = this.#given
+    const { token, limits, slowMs, readOnly = false } = this.#given
     this.server = new ZeoServer({
       storage: this.storage,
       capabilities: memory.capabilities({ history: false }),
       name: 'memory',
+      readOnly,
       log: (entry) => this.logged.push(entry),
       ...(token === undefined ? {} : { token }),
       ...(slowMs === undefined ? {} : { slowMs }),
@@ -72,6 +75,18 @@ export class Served {
     await closed
   }
 
+  /** For clients of several servers. */
+  get place(): ServerPlace {
+    return {
+      address: 'test',
+      dial: async () => {
+        const wire = await dial(this.address, { token: this.#given.token ?? '', caFile: '' })
+        this.#wires.push(wire)
+        return wire
+      },
+    }
+  }
+
   async client(
     given: Partial<OpenContext> & { readonly waitMs?: number; readonly cache?: ClientCache } = {},
   ): Promise<ClientStorage> {
@@ -79,12 +94,7 @@ export class Served {
     const { waitMs = 5000, cache, ...context } = given
     const client = await openClient(
       {
-        address: 'test',
-        dial: async () => {
-          const wire = await dial(this.address, { token, caFile: '' })
-          this.#wires.push(wire)
-          return wire
-        },
+        servers: [this.place],
         token,
         waitMs,
         ...(cache === undefined ? {} : { cache }),

@@ -80,8 +80,7 @@ export function servedModule<S extends OptionsSpec>(
       const kept = shared?.cache
       return openClient(
         {
-          address,
-          dial: () => dial(parsed, { token: '', caFile: '' }),
+          servers: [{ address, dial: () => dial(parsed, { token: '', caFile: '' }) }],
           ...(kept === undefined ? {} : { cache: new ClientCache(kept, { updateStates }) }),
         },
         context,
