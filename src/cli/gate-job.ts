@@ -15,6 +15,7 @@ import {
 import { settingKey } from '../results/reader.ts'
 import { readEnvironment } from '../runner/environment.ts'
 import { operationsStep, PairEngine } from '../runner/gate/pair-engine.ts'
+import { Sentinel } from '../runner/gate/sentinel.ts'
 import { type Burden, cannot, ForkFactory, type GateTask } from '../runner/gate/side.ts'
 import { makePlan, type Plan, type PlannedContender, type PlannedScenario } from '../runner/plan.ts'
 import { openWorkspace } from '../runner/workspace.ts'
@@ -37,6 +38,8 @@ export interface GateJob {
   readonly rounds: number
   readonly tolerances: Readonly<Record<string, number>> | undefined
   readonly allowUnequalDurability: boolean
+  /** Blocks that were disturbed from outside count as well. */
+  readonly keepsDisturbed?: boolean
   /** The command that does it again. */
   readonly again: string
   /** Path of the journal, for the report. */
@@ -50,6 +53,7 @@ export interface GateBench {
   readonly skips: readonly GateSkip[]
   readonly header: GateHeader
   readonly signal: AbortSignal
+  readonly sentinel: Sentinel
   engine(seed: string, burden?: Burden): PairEngine
 }
 
@@ -58,12 +62,12 @@ export interface GateBench {
  *   the report
  */
 export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive): Promise<GateReport> {
-  return withBench(job, async ({ tasks, failures, skips, header, signal, engine }) => {
+  return withBench(job, async ({ tasks, failures, skips, header, signal, sentinel, engine }) => {
     const { policy, seed, names, config } = job
     journal.append(header)
     for (const skip of skips) journal.append(skip)
     for (const failure of failures.values()) journal.append(failure)
-    const { cells, drift, elapsedNs } = await runSession({
+    const { cells, drift, machine, elapsedNs } = await runSession({
       tasks,
       failures,
       engine: engine(seed),
@@ -73,7 +77,10 @@ export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive)
       tolerances: job.tolerances,
       journal,
       signal,
+      sentinel,
+      keepsDisturbed: job.keepsDisturbed ?? false,
       progress: {
+        disturbed: (reason) => live.disturbed(reason),
         counted: ({ setting }, comparison) => live.counted(setting, comparison),
         block: (wants, pairs, remainingNs) => live.block(wants, pairs, remainingNs),
         failed: ({ setting }, failure) => live.failed(setting, failure),
@@ -90,6 +97,7 @@ export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive)
       cells,
       skips,
       ...(drift === undefined ? {} : { drift }),
+      ...(machine === undefined ? {} : { machine }),
       policy,
       seed,
       again: job.again,
@@ -147,6 +155,7 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
           policy,
         },
         signal: stopping.signal,
+        sentinel: new Sentinel(workspace.folder),
         engine(engineSeed, burden) {
           const factory = new ForkFactory({
             seed: engineSeed,

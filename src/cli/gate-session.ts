@@ -8,12 +8,20 @@ import type { Drift } from '../analysis/gate/drift.ts'
 import { pairValues } from '../analysis/gate/pair-values.ts'
 import type { Policy } from '../analysis/gate/policy.ts'
 import type { ReportedCell } from '../analysis/gate/report-model.ts'
+import {
+  disturbance,
+  isTooDisturbed,
+  type JudgedBlock,
+  type MachineSummary,
+  machineSummary,
+} from '../analysis/gate/sentinel.ts'
 import { type Assessment, assess, type GateCell, type Want } from '../analysis/gate/suite.ts'
 import { systemClock } from '../core/clock.ts'
 import { Random } from '../core/random.ts'
 import type { GateJournal } from '../results/gate-journal.ts'
-import type { CountersLine, GateFailure } from '../results/gate-schema.ts'
+import type { CountersLine, GateFailure, PairLine, Stage } from '../results/gate-schema.ts'
 import type { GateOrder, PairEngine } from '../runner/gate/pair-engine.ts'
+import type { Sentinel } from '../runner/gate/sentinel.ts'
 import { type GateTask, SideFailure } from '../runner/gate/side.ts'
 
 export interface SessionParts {
@@ -28,6 +36,10 @@ export interface SessionParts {
   readonly tolerances: Readonly<Record<string, number>> | undefined
   readonly journal: GateJournal
   readonly signal: AbortSignal
+  /** Watches the machine; without it no block is set aside. */
+  readonly sentinel?: Pick<Sentinel, 'missing' | 'read'>
+  /** Blocks that were disturbed from outside count as well. */
+  readonly keepsDisturbed?: boolean
   readonly progress: SessionProgress
 }
 
@@ -37,11 +49,15 @@ export interface SessionProgress {
   /** A block begins: `pairs` is how many there are, `remainingNs` what the budget leaves. */
   block(wants: readonly Want[], pairs: number, remainingNs: number): void
   failed(task: GateTask, failure: GateFailure): void
+  /** A block was set aside. */
+  disturbed?(reason: string): void
 }
 
 export interface SessionOutcome {
   readonly cells: readonly ReportedCell[]
   readonly drift: Drift | undefined
+  /** Undefined where nobody watched, or no block was measured. */
+  readonly machine: MachineSummary | undefined
   readonly elapsedNs: number
 }
 
@@ -59,6 +75,9 @@ interface MutableCell {
   order?: GateOrder
   /** Wall time of its latest pair. */
   pairNs: number
+  /** Pairs that were begun in each stage, those of blocks that do not count included. */
+  readonly begun: Record<Stage, number>
+  syncs: boolean
 }
 
 class Session {
@@ -66,13 +85,15 @@ class Session {
   readonly #startNs = systemClock.monotonicNs()
   readonly #random: Random
   readonly #cells: readonly MutableCell[]
+  readonly #blocks: JudgedBlock[] = []
 
   constructor(parts: SessionParts) {
     this.#parts = parts
     this.#random = new Random(parts.seed).split('blocks')
     this.#cells = parts.tasks.map((task) => {
       const failure = parts.failures.get(task)
-      const none = { pilot: [], screen: [], confirm: [], cpuIsValid: false, pairNs: 0 }
+      const begun = { pilot: 0, screen: 0, confirm: 0 }
+      const none = { pilot: [], screen: [], confirm: [], cpuIsValid: false, pairNs: 0, begun, syncs: false }
       return failure === undefined ? none : { ...none, failure }
     })
   }
@@ -81,18 +102,18 @@ class Session {
     await this.#eachOpen((index) => this.#count(index))
     await this.#eachOpen((index) => this.#calibrate(index))
     let assessment = this.#assess()
+    // The first block begins here; what came before, counting and calibrating, is none.
+    if (assessment.wants.length > 0) this.#parts.sentinel?.read()
     while (assessment.wants.length > 0) {
       const { wants } = assessment
       this.#parts.progress.block(wants, this.#pairs(), this.#remainingNs())
-      for (const want of this.#random.shuffled(wants)) {
-        if (this.#timeIsUp()) break
-        await this.#pair(want)
-      }
+      await this.#block(wants)
       assessment = this.#assess()
     }
     return {
       cells: this.#cells.map((cell, index) => this.#report(cell, index, assessment)),
       drift: assessment.drift,
+      machine: machineSummary(this.#blocks, this.#parts.sentinel?.missing ?? []),
       elapsedNs: Math.round(systemClock.monotonicNs() - this.#startNs),
     }
   }
@@ -116,6 +137,7 @@ class Session {
       tolerances === undefined
         ? { ...found, changes: found.changes.map((change) => ({ ...change, gates: false })) }
         : found
+    cell.syncs = [...line.baseline, ...line.candidate].some((counts) => (counts['syncs'] ?? 0) > 0)
     cell.cpuIsValid = task.setting.concurrency.workers === 1 && onlyComputes(line)
     progress.counted(task, cell.counters)
   }
@@ -125,18 +147,47 @@ class Session {
     this.#cells[index]!.order = await engine.calibrate(tasks[index]!)
   }
 
-  async #pair({ cell: index, stage }: Want): Promise<void> {
+  /** One pass over cells. It counts as a whole or not at all. */
+  async #block(wants: readonly Want[]): Promise<void> {
+    const lines: { readonly cell: MutableCell; readonly line: PairLine }[] = []
+    for (const want of this.#random.shuffled(wants)) {
+      if (this.#timeIsUp()) break
+      const line = await this.#pair(want)
+      if (line !== undefined) lines.push({ cell: this.#cells[want.cell]!, line })
+    }
+    if (lines.length === 0 || this.#isDisturbed(wants)) return
+    for (const { cell, line } of lines) cell[line.stage] = [...cell[line.stage], pairValues(line)]
+  }
+
+  #isDisturbed(wants: readonly Want[]): boolean {
+    const { sentinel, journal, progress } = this.#parts
+    if (sentinel === undefined) return false
+    const cells = wants.map(({ cell }) => cell).join()
+    const machine = sentinel.read()
+    const syncs = wants.some(({ cell }) => this.#cells[cell]!.syncs)
+    const disturbed = this.#parts.keepsDisturbed
+      ? undefined
+      : disturbance(this.#blocks, { cells, machine }, syncs)
+    const because = disturbed === undefined ? {} : { disturbed }
+    journal.append({ type: 'block', block: this.#blocks.length, machine, ...because })
+    this.#blocks.push({ cells, machine, ...because })
+    if (disturbed !== undefined) progress.disturbed?.(disturbed)
+    return disturbed !== undefined
+  }
+
+  async #pair({ cell: index, stage }: Want): Promise<PairLine | undefined> {
     const cell = this.#cells[index]!
     // A cell that failed in this very block is still on the list.
-    if (cell.failure !== undefined) return
+    if (cell.failure !== undefined) return undefined
+    let line: PairLine | undefined
     await this.#guard(index, async () => {
       const startNs = systemClock.monotonicNs()
       const { engine, tasks, journal } = this.#parts
-      const line = await engine.measurePair(tasks[index]!, cell.order!, stage, cell[stage].length)
+      line = await engine.measurePair(tasks[index]!, cell.order!, stage, cell.begun[stage]++)
       cell.pairNs = systemClock.monotonicNs() - startNs
       journal.append(line)
-      cell[stage] = [...cell[stage], pairValues(line)]
     })
+    return line
   }
 
   /** A side that fails ends its cell; what an interruption cut short is nobody's failure. */
@@ -167,6 +218,7 @@ class Session {
     const blockNs = this.#cells.reduce((sum, { pairNs }) => sum + pairNs, 0)
     return assess(cells, this.#parts.policy, {
       isUp: this.#timeIsUp(),
+      isTooDisturbed: isTooDisturbed(this.#blocks),
       ...(blockNs === 0 ? {} : { affordablePairs: Math.floor(this.#remainingNs() / blockNs) }),
     })
   }

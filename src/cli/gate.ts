@@ -42,6 +42,7 @@ interface GateFlags {
   readonly junit?: string
   readonly annotations?: boolean
   readonly force?: boolean
+  readonly quarantine: boolean
   readonly config?: string
   readonly [flag: string]: unknown
 }
@@ -85,6 +86,7 @@ export function registerGate(program: Command): void {
         .default('fail'),
     )
     .option('--record-bytes <size>', 'exact size of records: 300, 100-4kb, or 200:70,64kb:30')
+    .option('--no-quarantine', 'count blocks, too, that were disturbed from outside')
     .option('--compressibility <share>', 'share of a record that a compressor can remove, 0 to 1')
     .option('--seed <text>', 'seed of data, order and everything else random')
     .option('--folder <path>', 'where stores are made: the disk to measure')
@@ -208,6 +210,7 @@ async function prepare(
     policy,
     rounds: wholeNumber('--rounds', flags.rounds),
     tolerances: counters === 'gate' ? tolerancesOf(flags.tolerance) : undefined,
+    keepsDisturbed: !flags.quarantine,
     allowUnequalDurability: flags.allowMismatch.includes('durability'),
     again: commandAgain(seed),
     out:

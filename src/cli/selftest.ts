@@ -186,7 +186,7 @@ async function tryStorage(
   progress: Progress,
   deadlineNs: number,
 ): Promise<void> {
-  const { header, tasks, failures, signal } = bench
+  const { header, tasks, failures, signal, sentinel } = bench
   const say = (text: string) => process.stderr.write(`${storage}: ${text}\n`)
   const task = tasks[0]!
   const { scenario } = task.setting
@@ -244,6 +244,7 @@ async function tryStorage(
       tolerances: undefined,
       journal,
       signal,
+      sentinel,
       progress: { counted: () => {}, block: () => {}, failed: (_, { error }) => say(error.message) },
     })
     if (signal.aborted) break

@@ -25,6 +25,8 @@ export interface GateLive {
   counted(setting: Setting, comparison: CounterComparison): void
   block(wants: readonly Want[], pairs: number, remainingNs: number): void
   failed(setting: Setting, failure: GateFailure): void
+  /** A block does not count, for both sides. */
+  disturbed(reason: string): void
   /** Removes the line, so that the report can be printed. */
   close(): void
 }
@@ -71,6 +73,9 @@ export function gateLive(stream: LiveStream, { tty, color }: LiveOptions): GateL
       say(
         `${paint('red', 'ERROR')}  ${gateCellText({ setting })}: ${side}: ${error.message} (${step}, ${error.code})`,
       )
+    },
+    disturbed(reason) {
+      say(`a block is set aside for both sides: ${reason}`)
     },
     close: erase,
   }

@@ -7,6 +7,7 @@ import {
   driftText,
   gateCellText,
   gateRatioText,
+  machineText,
   overallText,
   overallWords,
   reasonOf,
@@ -31,6 +32,7 @@ export function renderGateMarkdown(report: GateReport): string {
     ...(bad.length === 0 ? [] : [table(bad, report)]),
     ...(good.length === 0 ? [] : [folded(`${good.length} passed`, table(good, report))]),
     ...(report.skips.length === 0 ? [] : [folded(`${report.skips.length} skipped`, skipList(report))]),
+    ...(report.machine === undefined ? [] : [folded('The machine', literal(machineText(report.machine)))]),
     folded('Do it again', `\`\`\`sh\n${report.again}\n\`\`\``),
   ]
   return `${sections.join('\n\n')}\n`

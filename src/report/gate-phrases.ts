@@ -5,7 +5,8 @@ import type { Drift } from '../analysis/gate/drift.ts'
 import type { Policy } from '../analysis/gate/policy.ts'
 import { pairsMax } from '../analysis/gate/policy.ts'
 import type { GateReport, OverallVerdict, ReportedCell } from '../analysis/gate/report-model.ts'
-import { formatWait } from '../core/units.ts'
+import type { MachineSummary } from '../analysis/gate/sentinel.ts'
+import { formatDuration, formatWait } from '../core/units.ts'
 import { percentText, rangeText, settingText } from './phrases.ts'
 
 /** `add, async 1, 20 objects`. */
@@ -37,6 +38,8 @@ export function reasonOf(cell: ReportedCell, policy: Policy): string {
       return `${guards
         .map(({ guard, ratio }) => `${guardNames[guard.name]} grew by ${percentText(ratio - 1)}`)
         .join(' and ')}, in ${evidence!.pairs} pairs; the typical time did not`
+    case 'machine':
+      return 'the machine is too noisy: too many blocks were disturbed from outside; use a quieter machine'
     case 'budget':
       return evidence === undefined
         ? 'the budget ended before it was measured; give a larger --budget or fewer cells'
@@ -101,6 +104,31 @@ export function overallText(report: GateReport): string {
     nothing: 'no cell could be measured',
   }
   return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} pairs, ${formatWait(report.elapsedNs)}.${report.interrupted ? ' The gate was interrupted.' : ''}`
+}
+
+/** What the machine was like, and which blocks it cost. */
+export function machineText({ blocks, setAside, typical, rulerSpread, missing }: MachineSummary): string {
+  const waits = [
+    ['a processor', typical.cpuPressure],
+    ['a disk', typical.ioPressure],
+    ['memory', typical.memoryPressure],
+  ] as const
+  const pressure = waits
+    .flatMap(([what, share]) => (share === undefined ? [] : [`for ${what} ${percentText(share)}`]))
+    .join(', ')
+  const facts = [
+    ...(pressure === '' ? [] : [`somebody waited ${pressure} of the time`]),
+    ...(typical.stolen === undefined ? [] : [`stolen ${percentText(typical.stolen)}`]),
+    ...(typical.throttled === undefined ? [] : [`throttled ${percentText(typical.throttled)}`]),
+    `processor ruler ${formatDuration(typical.cpuRulerNs)} ±${percentText(rulerSpread.cpu)}`,
+    `fsync ruler ${formatDuration(typical.fsyncRulerNs)} ±${percentText(rulerSpread.fsync)}`,
+  ]
+  const cost =
+    setAside.length === 0
+      ? `All ${blocks} blocks count.`
+      : `${setAside.length} of ${blocks} blocks set aside for both sides (${setAside.map(({ block, reason }) => `block ${block}: ${reason}`).join('; ')}).`
+  const unread = missing.length === 0 ? '' : ` Not to be read here: ${missing.join(', ')}.`
+  return `The machine: ${facts.join('; ')}. ${cost}${unread}`
 }
 
 export function driftText({ evidence, cells, isSlower }: Drift): string {

@@ -7,6 +7,7 @@ import {
   driftText,
   gateCellText,
   gateRatioText,
+  machineText,
   overallText,
   overallWords,
   reasonOf,
@@ -50,6 +51,7 @@ export function renderGateTable(report: GateReport, { width, color }: RenderOpti
     [`Baseline:  ${report.baseline}`, `Candidate: ${report.candidate}`].join('\n'),
     [...skips, ...cells.map(line)].join('\n'),
     ...(report.drift === undefined ? [] : [wrap(driftText(report.drift), width)]),
+    ...(report.machine === undefined ? [] : [wrap(machineText(report.machine), width)]),
     wrap(`${word}: ${overallText(report)}`, width),
     `Journal: ${report.journal}\nAgain:   ${report.again}`,
   ]

@@ -5,6 +5,8 @@
  *   skip      a setting that cannot be measured, with the reason
  *   counters  the work of both sides in one setting, counted
  *   pair      one pair of one setting with its raw times
+ *   block     what the machine was like during one pass over cells; a block that was disturbed does not count, and the
+ *             pairs since the last block line are its pairs
  *   failure   a setting that one of the sides cannot do
  *   verdict   what came of one setting
  *   end       last line. A journal without it was interrupted
@@ -23,6 +25,7 @@ export type GateLine =
   | GateSkip
   | CountersLine
   | PairLine
+  | BlockLine
   | GateFailure
   | GateVerdictLine
   | GateEnd
@@ -104,6 +107,31 @@ export interface SideRecord {
   readonly residentBytesMax: number
   /** Single operations, only where each was timed and there were at least 1000. */
   readonly p99Ns?: number
+}
+
+/** What the sentinel saw from outside. Shares are of the time of the block; what the system does not tell is left out. */
+export interface MachineReading {
+  /** A fixed piece of work on one processor, before or after the block, whichever was slower. */
+  readonly cpuRulerNs: number
+  /** The same of an append and fdatasync; the median of some. */
+  readonly fsyncRulerNs: number
+  /** Somebody waited for a processor, a disk, memory. */
+  readonly cpuPressure?: number
+  readonly ioPressure?: number
+  readonly memoryPressure?: number
+  /** Taken away by the hypervisor. */
+  readonly stolen?: number
+  /** Held back by the limits of the control group. */
+  readonly throttled?: number
+}
+
+export interface BlockLine {
+  readonly type: 'block'
+  /** From 0. */
+  readonly block: number
+  readonly machine: MachineReading
+  /** Why its pairs do not count. */
+  readonly disturbed?: string
 }
 
 /** Every setting that has no verdict for a reason other than time or noise. */

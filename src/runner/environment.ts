@@ -52,13 +52,13 @@ function fileSystemOf(folder: string): string {
   return fileSystems.get(type) ?? `0x${type.toString(16)}`
 }
 
-/** Median of appends of 400 bytes, each followed by fdatasync. */
-function probeFsync(folder: string): number {
+/** Median of appends of 400 bytes, each followed by fdatasync, ns. */
+export function probeFsync(folder: string, probes = fsyncProbes): number {
   const path = join(folder, 'fsync-probe')
   const file = openSync(path, 'a')
   try {
     const record = Buffer.alloc(400, 'x')
-    const times = Array.from({ length: fsyncProbes }, () => {
+    const times = Array.from({ length: probes }, () => {
       const startNs = systemClock.monotonicNs()
       writeSync(file, record)
       fdatasyncSync(file)

@@ -105,7 +105,7 @@ test('equal sides are measured in pairs, and the verdict is what the journal say
   const { code, report, journal } = await gate(
     'memory',
     'memory',
-    ...['--scenario', 'live-read', '--rounds', '2', '--tau', '100%', '--delta', '900%'],
+    ...['--scenario', 'live-read', '--rounds', '2', '--tau', '100%', '--delta', '900%', '--no-quarantine'],
   )
   expect(code).toBe(0)
   const [pilot, confirm] = [pairsOf(journal, 'pilot'), pairsOf(journal, 'confirm')]
@@ -123,6 +123,8 @@ test('equal sides are measured in pairs, and the verdict is what the journal say
     withLimits(defaultPolicy, wide),
   )
   expect(again.cells[0]).toMatchObject({ verdict: 'pass', evidence: report!.cells[0]!.evidence })
+  expect(journal.filter(({ type }) => type === 'block')).toHaveLength(18)
+  expect(report!.machine).toMatchObject({ blocks: 18, setAside: [] })
   expect(journal.at(-1)).toMatchObject({ type: 'end', outcome: 'completed', exitCode: 0 })
 })
 

@@ -5,6 +5,7 @@ import type { Setting } from '../../results/schema.ts'
 import type { CounterComparison } from './counters.ts'
 import type { Drift } from './drift.ts'
 import type { Policy } from './policy.ts'
+import type { MachineSummary } from './sentinel.ts'
 import type { CellState, Ground, Verdict } from './suite.ts'
 
 export interface GateReport {
@@ -17,6 +18,8 @@ export interface GateReport {
   readonly skips: readonly GateSkip[]
   /** Of a suite whose screening is complete. */
   readonly drift?: Drift
+  /** What the machine was like; undefined where no pair was measured. */
+  readonly machine?: MachineSummary
   readonly policy: Policy
   readonly seed: string
   /** The command that does it again, with this seed. */

@@ -35,7 +35,7 @@ export interface GateCell {
 export type Verdict = 'pass' | 'fail' | 'inconclusive' | 'failed'
 
 /** What decided. */
-export type Ground = 'time' | 'counters' | 'guard' | 'noise' | 'budget' | 'failure'
+export type Ground = 'time' | 'counters' | 'guard' | 'noise' | 'machine' | 'budget' | 'failure'
 
 export interface CellState {
   /** Undefined while it is being measured. */
@@ -70,6 +70,8 @@ export interface Time {
   readonly isUp?: boolean
   /** Pairs per cell that can still be had. */
   readonly affordablePairs?: number
+  /** Too many blocks were disturbed from outside. */
+  readonly isTooDisturbed?: boolean
 }
 
 /** Suspected guards are worth fresh pairs. */
@@ -99,8 +101,9 @@ class Suite {
   wants(): readonly Want[] {
     this.#judgeFacts()
     const wants = this.#pilot() ?? this.#screen() ?? this.#confirm()
-    if (this.#time.isUp !== true) return wants
-    for (const cell of this.#open()) this.#decide(cell, 'inconclusive', 'budget')
+    const { isUp, isTooDisturbed } = this.#time
+    if (isUp !== true && isTooDisturbed !== true) return wants
+    for (const cell of this.#open()) this.#decide(cell, 'inconclusive', isTooDisturbed ? 'machine' : 'budget')
     return []
   }
 

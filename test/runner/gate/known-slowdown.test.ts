@@ -90,9 +90,12 @@ interface World {
    * @param run how many loads this fork has done since another one ran
    */
   readonly machine?: (nowNs: number, random: Random, run: number) => number
+  /** What the processor ruler says of each block, where 1 is usual; nobody watches without it. */
+  readonly rulers?: readonly number[]
 }
 
-async function gate({ cost = 1, burden, machine = () => 1 }: World) {
+async function gate({ cost = 1, burden, machine = () => 1, rulers }: World) {
+  const readings = rulers?.values()
   const clock = new VirtualClock()
   const random = new Random('machine')
   let latest: object | undefined
@@ -122,7 +125,7 @@ async function gate({ cost = 1, burden, machine = () => 1 }: World) {
     employ: (assignment) => new Insiders(assignment, clock),
     ...(burden === undefined ? {} : { burden }),
   })
-  const { cells } = await runSession({
+  const { cells, machine: seen } = await runSession({
     tasks: [task],
     failures: new Map(),
     engine: new PairEngine(factory, 'seed', 15, 20),
@@ -132,9 +135,17 @@ async function gate({ cost = 1, burden, machine = () => 1 }: World) {
     tolerances: undefined,
     journal: { append: () => {}, close: () => {} },
     signal: new AbortController().signal,
+    ...(readings === undefined
+      ? {}
+      : {
+          sentinel: {
+            missing: [],
+            read: () => ({ cpuRulerNs: 1e6 * (readings.next().value ?? 1), fsyncRulerNs: 1e6 }),
+          },
+        }),
     progress: { counted: () => {}, block: () => {}, failed: () => {} },
   })
-  return cells[0]!
+  return { ...cells[0]!, seen }
 }
 
 test.each([1, 1.05])('loads of %s times the length are measured as exactly that', async (cost) => {
@@ -166,4 +177,17 @@ test('caches that are cold after a fork has slept do not make 5 % more operation
   })
   expect(evidence!.ratio).toBeCloseTo(1.05, 9)
   expect(verdict).toBe('fail')
+})
+
+test('a block that the ruler calls disturbed is set aside and measured again', async () => {
+  // The first reading is taken before the first block.
+  const { evidence, seen } = await gate({ rulers: [1, 1, 1, 1, 1, 1, 1, 1, 2, 1] })
+  expect(evidence!.pairs).toBe(12)
+  expect(seen).toMatchObject({ blocks: 6 + 12 + 1, isTooDisturbed: false })
+  expect(seen!.setAside).toEqual([{ block: 7, reason: 'the processor ruler took 2.0 times its usual time' }])
+})
+
+test('where more than a fifth of the blocks is disturbed, it could not be told', async () => {
+  const { verdict, ground, pairs } = await gate({ rulers: [1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2] })
+  expect([verdict, ground, pairs]).toEqual(['inconclusive', 'machine', 1])
 })
