@@ -6,16 +6,34 @@ import { equalShare } from '../analysis/ratio.ts'
 import { formatDuration } from '../core/units.ts'
 import type { Concurrency, Setting } from '../results/schema.ts'
 
-/** `1.25 ms ±3%`; in brackets where it is the range of too few forks. */
+/** Above this, ± a share would reach below 0 and say nothing: both ends are shown instead. */
+const halfWidthShown = 1
+
+/** `1.25 ms ±3%`, or `1.25 ms (0.9–4.3)` where that is very wide; in brackets where it is the range of too few forks. */
 export function timeText(time: Estimate): string {
+  return `${formatDuration(time.median)} ${spreadText(time)}`.trimEnd()
+}
+
+export function isWide(time: Estimate): boolean {
+  return (halfWidthShare(time) ?? 0) > halfWidthShown
+}
+
+function spreadText(time: Estimate): string {
   const halfWidth = halfWidthShare(time)
-  const spread =
-    halfWidth !== undefined
-      ? `±${percentText(halfWidth, '')}`
-      : time.n > 1
-        ? `[±${percentText(rangeShare(time), '')}]`
-        : ''
-  return `${formatDuration(time.median)} ${spread}`.trimEnd()
+  if (halfWidth !== undefined && time.interval !== undefined) {
+    const { low, high } = time.interval
+    return isWide(time) ? `(${durationRange(low, high)})` : `±${percentText(halfWidth, '')}`
+  }
+  if (time.n < 2) return ''
+  const range = rangeShare(time)
+  return range > halfWidthShown ? `[${durationRange(time.min, time.max)}]` : `[±${percentText(range, '')}]`
+}
+
+/** `277 µs–2.77 ms`, `0.98–2.77 ms`. */
+function durationRange(low: number, high: number): string {
+  const [from, to] = [formatDuration(low), formatDuration(high)]
+  const unit = to.slice(to.indexOf(' '))
+  return `${from.endsWith(unit) ? from.slice(0, -unit.length) : from}–${to}`
 }
 
 /** `3 %`, `0.4 %`. */

@@ -7,7 +7,7 @@ import type { Analysis, Group, Place, Ranking, Tier } from '../analysis/model.ts
 import { describeRecordSizes } from '../core/record-sizes.ts'
 import { formatBytes, formatDuration, formatWait } from '../core/units.ts'
 import type { SuiteLine } from '../results/schema.ts'
-import { durabilityText, intervalText, percentText, rangeText, timesText } from './phrases.ts'
+import { durabilityText, intervalText, isWide, percentText, rangeText, timesText } from './phrases.ts'
 
 export interface ScenarioSentence {
   readonly scenario: string
@@ -86,11 +86,13 @@ export function tierSentence({ durability, contenders }: Tier): string {
 
 /** What the numbers in a table are; what marks mean is said by each report for its own. */
 export function legendSentences({ groups, reference }: Analysis): readonly string[] {
-  const hasRange = groups.some(({ cells }) =>
-    cells.some((cell) => cell.status === 'measured' && cell.timePerOperationNs.interval === undefined),
+  const times = groups.flatMap(({ cells }) =>
+    cells.flatMap((cell) => (cell.status === 'measured' ? [cell.timePerOperationNs] : [])),
   )
+  const hasRange = times.some(({ interval }) => interval === undefined)
+  const hasWide = times.some(isWide)
   return [
-    `Time per operation as one worker sees it (median over forks ± half the 95 % interval), operations per second of all workers, ratio of times to ${reference} (95 % interval).`,
+    `Time per operation as one worker sees it (median over forks ± half the 95 % interval${hasWide ? ', both ends where it is wide' : ''}), operations per second of all workers, ratio of times to ${reference} (95 % interval).`,
     ...(hasRange ? ['In brackets: the whole range of the forks, because an interval takes at least 6.'] : []),
   ]
 }

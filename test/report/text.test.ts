@@ -10,6 +10,7 @@ import type { Analysis } from '../../src/analysis/model.ts'
 import { renderCsv } from '../../src/report/csv.ts'
 import { renderJson } from '../../src/report/json.ts'
 import { renderMarkdown } from '../../src/report/markdown.ts'
+import { timeText } from '../../src/report/phrases.ts'
 import { renderTable } from '../../src/report/table.ts'
 import { wrap } from '../../src/report/terminal.ts'
 import { parseResults } from '../../src/results/reader.ts'
@@ -119,4 +120,15 @@ test('wrapping breaks at spaces, indents what follows, and leaves long words who
   expect(wrap('one two three four', 9)).toBe('one two\nthree\nfour')
   expect(wrap('one two three four', 11, 2)).toBe('one two\n  three\n  four')
   expect(wrap('a incomprehensibilities b', 8)).toBe('a\nincomprehensibilities\nb')
+})
+
+test.each([
+  [{ median: 1000, interval: { low: 960, high: 1030, level: 0.97 } }, '1.00 µs ±4%'],
+  [{ median: 1000, interval: { low: 500, high: 4000, level: 0.97 } }, '1.00 µs (500 ns–4.00 µs)'],
+  [{ median: 2000, interval: { low: 1100, high: 5000, level: 0.97 } }, '2.00 µs (1.10–5.00 µs)'],
+  [{ median: 1000, interval: undefined, min: 900, max: 1100, n: 3 }, '1.00 µs [±10%]'],
+  [{ median: 1000, interval: undefined, min: 900, max: 3000, n: 3 }, '1.00 µs [900 ns–3.00 µs]'],
+  [{ median: 1000, interval: undefined, min: 1000, max: 1000, n: 1 }, '1.00 µs'],
+])('%j is said as %s', (estimate, text) => {
+  expect(timeText({ min: 0, max: 0, n: 6, ...estimate })).toBe(text)
 })
