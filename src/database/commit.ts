@@ -16,6 +16,7 @@ import type {
 import { isPromise } from './awaitable.ts'
 import { type ClassRegistry, GenericObject } from './class-registry.ts'
 import type { ObjectOwner, Persistent } from './persistent.ts'
+import { PersistentBlob } from './persistent-blob.ts'
 import { completeRecord, draftRecord, type RecordDraft } from './record-encoder.ts'
 
 export interface Written {
@@ -54,7 +55,10 @@ export async function carryOutCommit(
     for (const { object, draft } of drafts) {
       const oid = object.oid!
       const data = completeRecord(draft, oidOf)
-      const stored = transaction.store(oid, object.serial, data)
+      const stored =
+        object instanceof PersistentBlob
+          ? storeBlob(transaction, object, data)
+          : transaction.store(oid, object.serial, data)
       if (isPromise(stored)) await stored
       written.push({ object, oid, recordBytes: data.length })
     }
@@ -78,6 +82,17 @@ export async function carryOutCommit(
     await abortAfter(error, stage)
     throw error
   }
+}
+
+function storeBlob(transaction: Transaction, blob: PersistentBlob, data: Uint8Array): Promise<void> {
+  if (transaction.storeBlob === undefined) {
+    throw new ShootoutError(
+      'blobs-not-kept',
+      `object ${blob.oid} is a blob, and the storage of this database keeps no blobs; choose one that does`,
+      { details: { oid: blob.oid } },
+    )
+  }
+  return transaction.storeBlob(blob.oid!, blob.serial, data, blob.newContent)
 }
 
 interface Drafted {

@@ -17,6 +17,7 @@ import {
 import { type Oid, rootOid, type Tid } from '../core/ids.ts'
 import {
   type Awaitable,
+  type BlobReader,
   emptyMetadata,
   type Invalidations,
   type Revision,
@@ -60,6 +61,7 @@ export class Connection implements ObjectOwner {
   #transaction = 0
   readonly #changed = new Set<Persistent>()
   readonly #readCurrent = new Set<Persistent>()
+  readonly #readers = new Set<BlobReader>()
   /** What went wrong after the last commit was done; the next `begin` throws it. */
   #lateError: unknown
   #loads = 0
@@ -159,6 +161,25 @@ export class Connection implements ObjectOwner {
     const oids: Oid[] = []
     for (const object of objects) if (object.status === 'ghost') oids.push(this.#loadable(object))
     if (oids.length > 0) return this.#instance.prefetch?.(oids)
+  }
+
+  /** For `PersistentBlob.open`. Whoever forgets to close the reader has it closed with the connection. */
+  async openBlob(object: Persistent): Promise<BlobReader | undefined> {
+    const oid = this.#loadable(object)
+    const reader = await this.#instance.openBlob?.(oid)
+    if (reader === undefined) return undefined
+    const { serial, bytes } = reader
+    const own: BlobReader = {
+      serial,
+      bytes,
+      read: (position, length) => reader.read(position, length),
+      close: () => {
+        this.#readers.delete(own)
+        return reader.close()
+      },
+    }
+    this.#readers.add(own)
+    return own
   }
 
   /** Forgets the state of all unchanged objects. */
@@ -304,6 +325,7 @@ export class Connection implements ObjectOwner {
     }
     await this.abort()
     this.#phase = 'closed'
+    for (const reader of this.#readers) await reader.close()
     this.#cache.limits = this.#setup.limits
     await this.#setup.giveBack(this)
   }

@@ -12,6 +12,7 @@ export {
   PersistentObject,
   type Value,
 } from './persistent.ts'
+export { type OpenSource, PersistentBlob } from './persistent-blob.ts'
 export { PersistentCounter } from './persistent-counter.ts'
 export { type MapKey, PersistentMap } from './persistent-map.ts'
 export { PersistentSet } from './persistent-set.ts'

@@ -9,7 +9,7 @@
 
 import { ShootoutError, UsageError } from '../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../core/ids.ts'
-import type { Awaitable } from '../storages/storage.ts'
+import type { Awaitable, BlobReader } from '../storages/storage.ts'
 
 /** What the state of an object may consist of. Arrays and plain objects in it are values: replace them, never edit. */
 export type Value =
@@ -34,6 +34,7 @@ export interface ObjectOwner {
   willChange(object: Persistent): void
   activate<T extends Persistent>(object: T): Awaitable<T>
   readCurrent(object: Persistent): void
+  openBlob(object: Persistent): Promise<BlobReader | undefined>
 }
 
 /** A class whose objects can be stored: it has a name that never changes, and makes ghosts without arguments. */

@@ -8,6 +8,7 @@ import { BTreeBucket } from './b-tree-bucket.ts'
 import { BTreeNode } from './b-tree-node.ts'
 import { ClassRegistry } from './class-registry.ts'
 import type { PersistentClass } from './persistent.ts'
+import { PersistentBlob } from './persistent-blob.ts'
 import { PersistentCounter } from './persistent-counter.ts'
 import { PersistentMap } from './persistent-map.ts'
 import { PersistentSet } from './persistent-set.ts'
@@ -16,6 +17,7 @@ export const standardClasses = new ClassRegistry([
   PersistentMap,
   PersistentSet,
   PersistentCounter,
+  PersistentBlob,
   BTree,
   BTreeNode,
   BTreeBucket,

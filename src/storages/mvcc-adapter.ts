@@ -140,7 +140,7 @@ class MvccStorage implements Storage {
     const base = this.#base
     if (base.takeBlob === undefined) {
       throw new ShootoutError(
-        'no-blobs',
+        'blobs-not-kept',
         `restore: object ${oid} has a blob, and this storage has no room for blobs; choose one that has`,
         { details: { oid } },
       )
