@@ -5,6 +5,7 @@
 
 export { analyse } from './analysis/analyse.ts'
 export type * from './analysis/model.ts'
+export { type ConfigFile, defineConfig } from './cli/config-file.ts'
 export { Connection } from './database/connection.ts'
 export { Database } from './database/database.ts'
 export { readResults } from './results/reader.ts'

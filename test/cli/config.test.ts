@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { describeConfig, gridOf, loadConfig } from '../../src/cli/config.ts'
+import { type ConfigFile, defineConfig } from '../../src/cli/config-file.ts'
 import { parseContender, resolveContender, resolveContenders } from '../../src/cli/contenders.ts'
 
 function configFile(name: string, text: string): string {
@@ -58,6 +59,32 @@ test('the command line wins over the file, the file over the defaults, and each 
   expect(loaded.config.storages).toEqual([{ storage: 'file' }, { storage: 'sqlite' }])
   expect(loaded.origins).toMatchObject({ objects: '--objects', forks: path, batches: 'default' })
   expect(describeConfig(loaded)).toContain('[1,20]  (--objects)')
+})
+
+test('a config file may set whatever the types of one allow', async () => {
+  const file: Required<ConfigFile> = {
+    storages: ['memory', { label: 'fast', storage: 'file', options: { durability: 'os' } }],
+    scenarios: ['add'],
+    objects: [1],
+    concurrency: ['async:1', { kind: 'threads', workers: 2 }],
+    forks: 6,
+    budget: '1m',
+    precision: 0.02,
+    batches: 3,
+    recordBytes: { mix: [{ bytes: 200, weight: 1 }] },
+    compressibility: 0,
+    seed: 'fixed',
+    reference: 'fast',
+    folder: '/tmp',
+    timeout: 10,
+    out: 'x.jsonl',
+    html: 'x.html',
+  }
+  const path = configFile('all.json', JSON.stringify(file))
+  const { config, origins } = await loadConfig({}, path)
+  expect(new Set(Object.values(origins))).toEqual(new Set([path]))
+  expect(config).toMatchObject({ budget: 60e9, timeout: 10e9, forks: 6, recordBytes: file.recordBytes })
+  expect(defineConfig(file)).toBe(file)
 })
 
 test('a JavaScript config file is loaded by its default export', async () => {
