@@ -46,6 +46,8 @@ export interface CacheFileOptions {
   connect(): CacheFileConnection
   /** Removes the file and what SQLite keeps beside it. */
   remove(): void
+  /** Somebody else is just writing: no reason to begin the file anew. Left out: nothing is taken for that. */
+  isBusy?(error: unknown): boolean
   /** Which store the entries are of: something that differs for a store that was emptied or made anew. */
   readonly identity: string
   log(message: string): void
@@ -80,7 +82,9 @@ export class CacheFile {
     try {
       this.#connection = this.#open()
     } catch (error) {
-      this.#beginAnew(error)
+      if (options.isBusy?.(error) === true) {
+        options.log(`the persistent cache is busy and is not used: ${describeError(error)}`)
+      } else this.#beginAnew(error)
     }
   }
 
@@ -150,7 +154,9 @@ export class CacheFile {
         this.#options.log(`the persistent cache has ${damaged} damaged entries, which are left out`)
       return { entries, damaged, horizon }
     } catch (error) {
-      this.#beginAnew(error)
+      if (this.#options.isBusy?.(error) === true) {
+        this.#options.log(`the persistent cache is busy and is not read: ${describeError(error)}`)
+      } else this.#beginAnew(error)
       return nothing
     }
   }

@@ -49,8 +49,10 @@ export interface Expectation {
 export interface Poll {
   /** Newest transaction that the new snapshot shows; `noTid` when the store is empty. */
   readonly tid: Tid
-  /** To be handed to the next poll as `seen`. Not below `tid`. */
+  /** To be handed to the next poll as `seen`. Not below `tid`, and never lower than it was, not even after a zap. */
   readonly seen: Tid
+  /** A random number that the store keeps until it is emptied. */
+  readonly life: number
   /** Objects changed after `seen`, each with the tid of its change; one object may come several times. */
   readonly changed: readonly { readonly oid: Oid; readonly tid: Tid }[] | 'all'
 }
@@ -137,8 +139,8 @@ export interface SqlAdapter {
   openWriter(): Awaitable<Writer>
   /** The first of `count` consecutive oids that nobody has been given and that no record has. Never the root. */
   leaseOids(count: number): Awaitable<Oid>
-  /** Newest committed transaction, read from the database. */
-  lastTid(): Awaitable<Tid>
+  /** Newest committed transaction, and the life of the store as polls name it; read from the database. */
+  state(): Awaitable<{ readonly tid: Tid; readonly life: number }>
   zap(): Awaitable<void>
   /** @param removed told of objects that were found to be unreachable, when they have been removed */
   pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Awaitable<PackResult>

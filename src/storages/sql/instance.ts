@@ -109,6 +109,7 @@ export class SqlInstance implements StorageInstance {
     this.#snapshotTid = poll.tid
     this.#seen = poll.seen
     this.#store.sawTid(poll.tid)
+    this.#store.sawLife(poll.life)
     // Its place is `seen`, not `tid`: that never goes back, not even when the store is emptied.
     const changes =
       this.#view === undefined ? poll.changed : this.#view.polled(poll.seen, since, poll.changed)

@@ -1,14 +1,26 @@
 /** The state cache of the SQL storages: one for all threads of a process, made by `share`, attached to by `open`. */
 
+import { UsageError } from '../../core/errors.ts'
 import { option } from '../../core/options.ts'
-import { createStateCache, type StateCacheMemory } from '../cache/state-cache.ts'
-import type { SharedState } from '../storage.ts'
+import { createStateCache, StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
+import type { OpenContext, SharedState } from '../storage.ts'
+import type { SqlAdapter } from './adapter.ts'
+import { CacheKeeper } from './cache-keeper.ts'
 
 export const cacheOptions = {
   cacheBytesLimit: option.bytes({
     default: 64 * 1024 ** 2,
     summary: 'memory for object states, shared by the threads of a process; 0 for no cache',
   }),
+  cacheFile: option.path({
+    default: '',
+    summary: 'a file that keeps the cache from one process to the next (default: none)',
+  }),
+}
+
+export interface CacheOptions {
+  readonly cacheBytesLimit: number
+  readonly cacheFile: string
 }
 
 /** What the threads of a process have in common. */
@@ -17,8 +29,22 @@ export interface SharedCache {
   readonly memory: StateCacheMemory | undefined
 }
 
-export function shareCache(bytesLimit: number): SharedState<SharedCache> {
-  return { state: { memory: makeCache(bytesLimit) }, close() {} }
+/** @param openAdapter opens the store once more, for whoever keeps the cache in a file */
+export async function shareCache(
+  { cacheBytesLimit, cacheFile }: CacheOptions,
+  context: OpenContext,
+  openAdapter: () => Promise<SqlAdapter>,
+): Promise<SharedState<SharedCache>> {
+  const memory = makeCache(cacheBytesLimit)
+  if (cacheFile === '') return { state: { memory }, close() {} }
+  if (memory === undefined) {
+    throw new UsageError(
+      'bad-options',
+      'cacheFile keeps a cache, and cacheBytesLimit=0 means that there is none',
+    )
+  }
+  const keeper = await CacheKeeper.start(cacheFile, new StateCache(memory), context, openAdapter)
+  return { state: { memory }, close: () => keeper.close() }
 }
 
 /** The cache to attach to: the one shared, or one of its own for who opens without sharing. */

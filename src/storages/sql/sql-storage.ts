@@ -58,6 +58,8 @@ export class SqlStore {
   /** Transactions that have voted and not ended. Closing waits for them. */
   readonly voted = new Set<Promise<void>>()
   lastTid: Tid = noTid
+  /** Of the store that is in the cache. */
+  #life: number | undefined
   closed = false
 
   constructor(adapter: SqlAdapter, { context, counters, cache }: SqlStoreSetup) {
@@ -85,6 +87,12 @@ export class SqlStore {
   /** Time goes forward. */
   sawTid(tid: Tid): void {
     if (tid > this.lastTid) this.lastTid = tid
+  }
+
+  /** A poll or the opening named the life of the store. In another life, a tid may name another state. */
+  sawLife(life: number): void {
+    if (this.#life !== undefined && this.#life !== life) this.index?.cache.startNewStore()
+    this.#life = life
   }
 
   /** Runs `use` with a reader that has no snapshot. */
@@ -148,7 +156,7 @@ class SqlStorage implements Storage {
     }
     await this.#store.adapter.zap()
     // What other threads are still reading of the store of before is refused from now on.
-    this.cache?.startNewStore()
+    this.#store.sawLife((await this.#store.adapter.state()).life)
     this.#store.lastTid = noTid
   }
 
@@ -243,6 +251,8 @@ function nextPageCount(page: readonly TransactionRecord[]): number {
 /** The storage over an adapter whose schema is in place. */
 export async function openSqlStorage(adapter: SqlAdapter, setup: SqlStoreSetup): Promise<Storage> {
   const store = new SqlStore(adapter, setup)
-  store.lastTid = await adapter.lastTid()
+  const { tid, life } = await adapter.state()
+  store.lastTid = tid
+  store.sawLife(life)
   return new SqlStorage(store)
 }

@@ -3,7 +3,7 @@
  * dialect needs (stored functions, locks) stands in its own file under names of its own.
  *
  * Both schemas keep one row of `store_state`: `tid` (newest transaction, 0 when empty), `horizon` (a poll that has seen
- * less cannot be told what changed) and, where the database has no sequences, `next_oid`.
+ * less cannot be told what changed), `life` (a random number, another one after a zap) and, where the database has no sequences, `next_oid`.
  *
  * History-free: `object_state` has one row per object: oid, tid, data. A deleted object keeps its row, without data,
  * until it is packed, so that polls see the deletion.
@@ -12,7 +12,7 @@
  * per transaction: tid, user_name, description, extension. The current revision is the newest; no second table says so.
  */
 export interface Statements {
-  /** → tid, horizon */
+  /** → tid, horizon, life */
   readonly state: string
   /** seen, limit → oid, tid of changes after `seen`. */
   readonly changedSince: string

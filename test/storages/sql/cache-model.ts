@@ -3,6 +3,9 @@
  * played by caches of their own, threads by several storages over one.
  */
 
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { noTid, type Oid } from '../../../src/core/ids.ts'
 import { type OptionsOf, type OptionsSpec, parseOptions } from '../../../src/core/options.ts'
@@ -329,6 +332,35 @@ export function testCache(
     await reader.pollInvalidations()
     expect(await backendLoads(one.storage, () => read(reader, [a, b]))).toBe(1)
     await reader.release()
+  })
+
+  test('the next process begins with what this one knew, except for what has changed since', async () => {
+    const cacheFile = join(mkdtempSync(join(tmpdir(), 'shootout-cache-')), 'cache.db')
+    const options = await newStore({ cacheFile })
+    const before = await TestProcess.start(module, options, 2)
+    await put(
+      before.storage,
+      new Map([
+        [a, 'a'],
+        [b, 'b'],
+        [c, 'c'],
+      ]),
+    )
+    await before.close()
+    const other = await start({ ...options, cacheFile: '' })
+    await put(
+      other.storage,
+      new Map([
+        [b, 'new b'],
+        [c, null],
+      ]),
+    )
+    const { storage } = await start(options)
+    const reader = await polled(storage)
+    expect(await backendLoads(storage, () => read(reader, [a]))).toBe(0)
+    expect(await read(reader, [a, b, c])).toEqual(['a', 'new b', undefined])
+    await reader.release()
+    rmSync(dirname(cacheFile), { recursive: true, force: true })
   })
 
   test('a cache that is too small is refused', async () => {

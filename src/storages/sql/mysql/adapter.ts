@@ -8,7 +8,7 @@ import type { MyDriver, MySession } from './driver.ts'
 import { MysqlPackSession } from './pack-session.ts'
 import { MysqlReader, readerPreparation } from './reader.ts'
 import { installSchema } from './schema.ts'
-import { calls, historyFree } from './statements.ts'
+import { calls, historyFree, newLife } from './statements.ts'
 import { MysqlWriter } from './writer.ts'
 
 export interface MysqlSettings {
@@ -109,9 +109,9 @@ export class MysqlAdapter implements SqlAdapter {
     return first
   }
 
-  async lastTid(): Promise<Tid> {
+  async state(): Promise<{ readonly tid: Tid; readonly life: number }> {
     const [row] = await (await this.#controlSession()).rows(historyFree.state)
-    return row!['tid'] as Tid
+    return { tid: row!['tid'] as Tid, life: row!['life'] as number }
   }
 
   async zap(): Promise<void> {
@@ -121,7 +121,9 @@ export class MysqlAdapter implements SqlAdapter {
     // before, for whoever looks meanwhile, and after. Tids and oids go on, so that none ever means two things.
     await session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1')
     for (const table of tables) await session.query(`TRUNCATE TABLE ${table}`)
-    await session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1, tid = 0, packed = 0')
+    await session.query(
+      `UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife}`,
+    )
   }
 
   async pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Promise<PackResult> {

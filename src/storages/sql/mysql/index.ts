@@ -7,6 +7,8 @@ import { describeError, UsageError } from '../../../core/errors.ts'
 import { type OptionsOf, option } from '../../../core/options.ts'
 import {
   defineStorage,
+  type MutableCounters,
+  type OpenContext,
   type Provision,
   type ProvisionContext,
   type Unavailable,
@@ -71,26 +73,41 @@ export default defineStorage({
     return given.url === '' ? provisionPrivate(driver, given, context) : provisionAt(driver, given, context)
   },
 
-  share: ({ cacheBytesLimit }) => shareCache(cacheBytesLimit),
+  share: (given, context) => shareCache(given, context, () => openAdapter(given, context, zeroCounters())),
 
-  async open({ url, database, history, lockTimeout, cacheBytesLimit }, context, shared) {
-    checkDatabaseName(database)
-    if (url === '')
-      throw new UsageError('missing-option', 'mysql: say which server to use, with url=mysql://…')
+  async open(given, context, shared) {
     const counters = zeroCounters()
-    // The server counts in seconds.
-    const lockTimeoutSeconds = Math.max(1, Math.ceil(lockTimeout / 1e9))
-    const settings = { url, server: withoutPassword(url), database, history, lockTimeoutSeconds }
-    const adapter = new MysqlAdapter(await loadDriver(), settings, context, counters)
+    const adapter = await openAdapter(given, context, counters)
     try {
-      await adapter.install()
-      return await openSqlStorage(adapter, { context, counters, cache: cacheOf(cacheBytesLimit, shared) })
+      const cache = cacheOf(given.cacheBytesLimit, shared)
+      return await openSqlStorage(adapter, { context, counters, cache })
     } catch (error) {
       await adapter.close()
       throw error
     }
   },
 })
+
+/** The store, with its schema in place. */
+async function openAdapter(
+  { url, database, history, lockTimeout }: Options,
+  context: OpenContext,
+  counters: MutableCounters,
+): Promise<MysqlAdapter> {
+  checkDatabaseName(database)
+  if (url === '') throw new UsageError('missing-option', 'mysql: say which server to use, with url=mysql://…')
+  // The server counts in seconds.
+  const lockTimeoutSeconds = Math.max(1, Math.ceil(lockTimeout / 1e9))
+  const settings = { url, server: withoutPassword(url), database, history, lockTimeoutSeconds }
+  const adapter = new MysqlAdapter(await loadDriver(), settings, context, counters)
+  try {
+    await adapter.install()
+    return adapter
+  } catch (error) {
+    await adapter.close()
+    throw error
+  }
+}
 
 async function provisionPrivate(
   driver: MyDriver,

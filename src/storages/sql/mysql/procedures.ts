@@ -24,10 +24,10 @@ const oidsOf = (list: string): string => `JSON_TABLE(${list}, '$[*]' COLUMNS (oi
 const begin = 'COMMIT; START TRANSACTION READ ONLY;'
 
 const polls = (changes: string): readonly string[] => [
-  `CREATE PROCEDURE poll_first() BEGIN ${begin} SELECT tid, horizon FROM store_state; END`,
+  `CREATE PROCEDURE poll_first() BEGIN ${begin} SELECT tid, horizon, life FROM store_state; END`,
   `CREATE PROCEDURE poll(seen BIGINT, changes_limit BIGINT) BEGIN
     ${begin}
-    SELECT tid, horizon FROM store_state;
+    SELECT tid, horizon, life FROM store_state;
     SELECT oid, tid FROM ${changes} WHERE tid > seen LIMIT changes_limit;
   END`,
 ]

@@ -12,6 +12,13 @@ const changesLimit = 100_000
 
 export const readerPreparation = ['SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ'] as const
 
+/** The row of `store_state`. */
+interface State {
+  readonly tid: Tid
+  readonly horizon: Tid
+  readonly life: number
+}
+
 export class MysqlReader implements Reader {
   readonly #session: MySession
   readonly #sql: typeof historyFree
@@ -37,11 +44,11 @@ export class MysqlReader implements Reader {
       seen === undefined
         ? await this.#session.results(calls.first)
         : await this.#session.results(calls.poll, seen, changesLimit + 1)
-    const { tid, horizon } = states![0] as unknown as { readonly tid: Tid; readonly horizon: Tid }
+    const { tid, horizon, life } = states![0] as unknown as State
     const newest = Math.max(tid, horizon) as Tid
     const isUnknown = seen === undefined || seen < horizon || changes.length > changesLimit
     const changed = changes as unknown as readonly { readonly oid: Oid; readonly tid: Tid }[]
-    return { tid, seen: newest, changed: isUnknown ? 'all' : changed }
+    return { tid, seen: newest, life, changed: isUnknown ? 'all' : changed }
   }
 
   load(oid: Oid): Promise<Row | undefined> {

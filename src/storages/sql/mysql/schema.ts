@@ -6,9 +6,10 @@
 import { ShootoutError } from '../../../core/errors.ts'
 import type { MySession } from './driver.ts'
 import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
+import { newLife } from './statements.ts'
 
 /** Counted up when tables or procedures change. */
-const schemaVersion = 2
+const schemaVersion = 3
 
 /** Making a store takes a second or so; many may be made one after the other. */
 const installSeconds = 60
@@ -39,9 +40,10 @@ const stateTables = (history: boolean): readonly string[] => [
   `CREATE TABLE oid_state (next_oid BIGINT NOT NULL) ${tableOptions}`,
   'INSERT INTO oid_state VALUES (1)',
   `CREATE TABLE new_state (
-    version INT NOT NULL, history INT NOT NULL, tid BIGINT NOT NULL, horizon BIGINT NOT NULL, packed BIGINT NOT NULL)
+    version INT NOT NULL, history INT NOT NULL, tid BIGINT NOT NULL, horizon BIGINT NOT NULL, packed BIGINT NOT NULL,
+    life BIGINT NOT NULL)
     ${tableOptions}`,
-  `INSERT INTO new_state VALUES (${schemaVersion}, ${history ? 1 : 0}, 0, 0, 0)`,
+  `INSERT INTO new_state VALUES (${schemaVersion}, ${history ? 1 : 0}, 0, 0, 0, ${newLife})`,
   'RENAME TABLE new_state TO store_state',
 ]
 

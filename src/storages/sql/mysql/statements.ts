@@ -5,7 +5,10 @@ import type { HistoryStatements, Statements } from '../statements.ts'
 /** The oids of a JSON array, in its order. */
 const wanted = "JSON_TABLE(?, '$[*]' COLUMNS (oid BIGINT PATH '$')) AS wanted"
 
-const state = 'SELECT tid, horizon FROM store_state'
+const state = 'SELECT tid, horizon, life FROM store_state'
+
+/** A number for the life of a store. */
+export const newLife = 'FLOOR(RAND() * 9007199254740991)'
 
 export const historyFree: Statements = {
   state,

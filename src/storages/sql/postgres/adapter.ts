@@ -9,7 +9,7 @@ import { groupBits } from './functions.ts'
 import { PostgresPackSession } from './pack-session.ts'
 import { PostgresReader, readerParameters } from './reader.ts'
 import { installSchema } from './schema.ts'
-import { historyFree, write } from './statements.ts'
+import { historyFree, newLife, write } from './statements.ts'
 import { PostgresWriter } from './writer.ts'
 
 export interface PostgresSettings {
@@ -95,10 +95,10 @@ export class PostgresAdapter implements SqlAdapter {
     return first
   }
 
-  async lastTid(): Promise<Tid> {
+  async state(): Promise<{ readonly tid: Tid; readonly life: number }> {
     const session = await this.#controlSession()
     const [row] = await session.rows(historyFree.state)
-    return row![0] as Tid
+    return { tid: row![0] as Tid, life: row![2] as number }
   }
 
   async zap(): Promise<void> {
@@ -107,7 +107,8 @@ export class PostgresAdapter implements SqlAdapter {
     // Whoever has seen anything of before must drop it. Tids and oids go on, so that none ever means two things.
     await session.rows({
       text: `BEGIN; TRUNCATE ${tables};
-        UPDATE store_state SET horizon = greatest(tid, horizon) + 1, tid = 0, packed = 0; COMMIT`,
+        UPDATE store_state SET horizon = greatest(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife};
+        COMMIT`,
     })
   }
 

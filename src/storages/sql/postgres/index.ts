@@ -7,6 +7,8 @@ import { describeError, UsageError } from '../../../core/errors.ts'
 import { type OptionsOf, option } from '../../../core/options.ts'
 import {
   defineStorage,
+  type MutableCounters,
+  type OpenContext,
   type Provision,
   type ProvisionContext,
   type Unavailable,
@@ -72,28 +74,44 @@ export default defineStorage({
     return given.url === '' ? provisionPrivate(driver, given, context) : provisionAt(driver, given, context)
   },
 
-  share: ({ cacheBytesLimit }) => shareCache(cacheBytesLimit),
+  share: (given, context) => shareCache(given, context, () => openAdapter(given, context, zeroCounters())),
 
-  async open({ url, schema, history, lockTimeout, cacheBytesLimit }, context, shared) {
-    checkSchemaName(schema)
+  async open(given, context, shared) {
     const counters = zeroCounters()
-    const settings = {
-      address: addressOf(url),
-      server: withoutPassword(url),
-      schema,
-      history,
-      lockTimeoutMs: Math.max(1, Math.round(lockTimeout / 1e6)),
-    }
-    const adapter = new PostgresAdapter(await loadDriver(), settings, context, counters)
+    const adapter = await openAdapter(given, context, counters)
     try {
-      await adapter.install()
-      return await openSqlStorage(adapter, { context, counters, cache: cacheOf(cacheBytesLimit, shared) })
+      const cache = cacheOf(given.cacheBytesLimit, shared)
+      return await openSqlStorage(adapter, { context, counters, cache })
     } catch (error) {
       await adapter.close()
       throw error
     }
   },
 })
+
+/** The store, with its schema in place. */
+async function openAdapter(
+  { url, schema, history, lockTimeout }: Options,
+  context: OpenContext,
+  counters: MutableCounters,
+): Promise<PostgresAdapter> {
+  checkSchemaName(schema)
+  const settings = {
+    address: addressOf(url),
+    server: withoutPassword(url),
+    schema,
+    history,
+    lockTimeoutMs: Math.max(1, Math.round(lockTimeout / 1e6)),
+  }
+  const adapter = new PostgresAdapter(await loadDriver(), settings, context, counters)
+  try {
+    await adapter.install()
+    return adapter
+  } catch (error) {
+    await adapter.close()
+    throw error
+  }
+}
 
 async function provisionPrivate(
   driver: PgDriver,

@@ -45,10 +45,10 @@ export class PostgresReader implements Reader {
         : { statement: this.#sql.poll, values: [seen, changesLimit + 1] }
     const answers = await this.#session.request(...steps, { statement: transaction.begin }, asked)
     const rows = answers.at(-1)!
-    const [tid, horizon] = rows[0] as readonly [Tid, Tid]
+    const [tid, horizon, life] = rows[0] as readonly [Tid, Tid, number]
     const newest = Math.max(tid, horizon) as Tid
     const isUnknown = seen === undefined || seen < horizon || rows.length > changesLimit
-    return { tid, seen: newest, changed: isUnknown ? 'all' : changesOf(rows) }
+    return { tid, seen: newest, life, changed: isUnknown ? 'all' : changesOf(rows) }
   }
 
   load(oid: Oid): Promise<Row | undefined> {
@@ -129,7 +129,7 @@ export function arrayOf(numbers: readonly number[]): string {
 
 function changesOf(rows: readonly PgRow[]): { oid: Oid; tid: Tid }[] {
   const changes: { oid: Oid; tid: Tid }[] = []
-  for (const row of rows) if (row[2] !== null) changes.push({ oid: row[2] as Oid, tid: row[3] as Tid })
+  for (const row of rows) if (row[3] !== null) changes.push({ oid: row[3] as Oid, tid: row[4] as Tid })
   return changes
 }
 

@@ -6,17 +6,18 @@
 import { ShootoutError } from '../../../core/errors.ts'
 import type { PgSession } from './driver.ts'
 import { functionsFree, functionsHistory } from './functions.ts'
+import { newLife } from './statements.ts'
 
 /** Counted up when tables or functions change. */
-const schemaVersion = 2
+const schemaVersion = 3
 
 const commonTables = (history: boolean): string => `
   -- One row, updated by every commit: room on its page lets updates stay there.
   CREATE TABLE store_state (
     version int NOT NULL, history boolean NOT NULL,
-    tid bigint NOT NULL, horizon bigint NOT NULL, packed bigint NOT NULL
+    tid bigint NOT NULL, horizon bigint NOT NULL, packed bigint NOT NULL, life bigint NOT NULL
   ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
-  INSERT INTO store_state VALUES (${schemaVersion}, ${history}, 0, 0, 0);
+  INSERT INTO store_state VALUES (${schemaVersion}, ${history}, 0, 0, 0, ${newLife});
   CREATE TABLE oid_state (next_oid bigint NOT NULL) WITH (fillfactor = 10);
   INSERT INTO oid_state VALUES (16);`
 

@@ -12,11 +12,14 @@ function prepared<const S extends Readonly<Record<string, string>>>(prefix: stri
   ) as Prepared<S>
 }
 
-const state = 'SELECT tid, horizon FROM store_state'
+const state = 'SELECT tid, horizon, life FROM store_state'
 
-/** Together with the state, so that a poll is one statement: tid, horizon, and of each change oid, tid (or nulls). */
+/** A number for the life of a store. */
+export const newLife = '(random() * 9007199254740991)::bigint'
+
+/** Together with the state, so that a poll is one statement: tid, horizon, life, and of each change oid, tid (or nulls). */
 const poll = (changes: string): string =>
-  `SELECT s.tid, s.horizon, c.oid, c.tid FROM store_state AS s LEFT JOIN LATERAL (${changes}) AS c ON true`
+  `SELECT s.tid, s.horizon, s.life, c.oid, c.tid FROM store_state AS s LEFT JOIN LATERAL (${changes}) AS c ON true`
 
 const changedFree = 'SELECT oid, tid FROM object_state WHERE tid > $1 LIMIT $2'
 const changedHistory = 'SELECT oid, tid FROM revision WHERE tid > $1 LIMIT $2'

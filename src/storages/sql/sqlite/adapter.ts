@@ -11,6 +11,7 @@ import type { SqliteConnection, SqliteDriver } from './driver.ts'
 import { SqlitePackSession } from './pack-session.ts'
 import { SqliteReader } from './reader.ts'
 import { createSchema, readSchema } from './schema.ts'
+import { newLife } from './statements.ts'
 import { WriteSession } from './write-session.ts'
 import { SqliteWriter } from './writer.ts'
 
@@ -109,10 +110,10 @@ export class SqliteAdapter implements SqlAdapter {
     return this.#session().leaseOids(count)
   }
 
-  async lastTid(): Promise<Tid> {
+  async state(): Promise<{ readonly tid: Tid; readonly life: number }> {
     const reader = this.openReader()
     try {
-      return (await reader.poll(undefined)).tid
+      return await reader.poll(undefined)
     } finally {
       reader.endSnapshot()
       reader.close()
@@ -126,7 +127,7 @@ export class SqliteAdapter implements SqlAdapter {
       for (const table of tables) session.connection.execute(`DELETE FROM ${table}`)
       // Whoever has seen anything of before must drop it. Tids and oids go on, so that none ever means two things.
       session.connection.execute(
-        'UPDATE store_state SET horizon = max(tid, horizon) + 1, tid = 0, packed = 0',
+        `UPDATE store_state SET horizon = max(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife}`,
       )
     })
     this.#checkpointer.runIfDue()

@@ -7,36 +7,39 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describeError, UsageError } from '../../../core/errors.ts'
-import { option } from '../../../core/options.ts'
-import { defineStorage, zeroCounters } from '../../storage.ts'
+import { type OptionsOf, option } from '../../../core/options.ts'
+import { defineStorage, type MutableCounters, type OpenContext, zeroCounters } from '../../storage.ts'
 import { cacheOf, cacheOptions, shareCache } from '../shared-cache.ts'
 import { openSqlStorage } from '../sql-storage.ts'
 import { SqliteAdapter } from './adapter.ts'
 import { loadDriver } from './driver.ts'
 
+const options = {
+  path: option.path({ default: '', summary: 'the database file to open' }),
+  folder: option.path({
+    default: '',
+    summary: 'where a run makes its stores (default: a temporary folder)',
+  }),
+  history: option.boolean({ default: false, summary: 'keep every revision: undo, history, iteration' }),
+  durability: option.choice({
+    choices: ['full', 'os'],
+    default: 'full',
+    summary: 'what a commit survives: loss of power (synchronous=FULL), or the death of the process (NORMAL)',
+  }),
+  lockTimeout: option.duration({
+    default: 30e9,
+    summary: 'how long a commit waits for the one write lock of the file',
+  }),
+  ...cacheOptions,
+}
+
+type Options = OptionsOf<typeof options>
+
 export default defineStorage({
   name: 'sqlite',
   summary: 'one SQLite file in WAL mode, shared by threads and processes of one machine',
 
-  options: {
-    path: option.path({ default: '', summary: 'the database file to open' }),
-    folder: option.path({
-      default: '',
-      summary: 'where a run makes its stores (default: a temporary folder)',
-    }),
-    history: option.boolean({ default: false, summary: 'keep every revision: undo, history, iteration' }),
-    durability: option.choice({
-      choices: ['full', 'os'],
-      default: 'full',
-      summary:
-        'what a commit survives: loss of power (synchronous=FULL), or the death of the process (NORMAL)',
-    }),
-    lockTimeout: option.duration({
-      default: 30e9,
-      summary: 'how long a commit waits for the one write lock of the file',
-    }),
-    ...cacheOptions,
-  },
+  options,
 
   capabilities: ({ history, durability }) => ({
     reach: 'host',
@@ -87,22 +90,31 @@ export default defineStorage({
     }
   },
 
-  share: ({ cacheBytesLimit }) => shareCache(cacheBytesLimit),
+  share: (given, context) => shareCache(given, context, () => openAdapter(given, context, zeroCounters())),
 
-  async open(options, context, shared) {
-    const { path, history, durability, lockTimeout, cacheBytesLimit } = options
-    if (path === '') {
-      throw new UsageError('missing-option', 'sqlite: say which file to open, with path=<file>')
-    }
-    const driver = await loadDriver()
-    if (context.readOnly !== true) mkdirSync(dirname(path), { recursive: true })
+  async open(given, context, shared) {
     const counters = zeroCounters()
-    const settings = { path, history, durability, lockTimeoutNs: lockTimeout }
-    const adapter = new SqliteAdapter(driver, settings, context, counters)
-    await adapter.install()
-    return openSqlStorage(adapter, { context, counters, cache: cacheOf(cacheBytesLimit, shared) })
+    const adapter = await openAdapter(given, context, counters)
+    return openSqlStorage(adapter, { context, counters, cache: cacheOf(given.cacheBytesLimit, shared) })
   },
 })
+
+/** The store, with its schema in place. */
+async function openAdapter(
+  { path, history, durability, lockTimeout }: Options,
+  context: OpenContext,
+  counters: MutableCounters,
+): Promise<SqliteAdapter> {
+  if (path === '') {
+    throw new UsageError('missing-option', 'sqlite: say which file to open, with path=<file>')
+  }
+  const driver = await loadDriver()
+  if (context.readOnly !== true) mkdirSync(dirname(path), { recursive: true })
+  const settings = { path, history, durability, lockTimeoutNs: lockTimeout }
+  const adapter = new SqliteAdapter(driver, settings, context, counters)
+  await adapter.install()
+  return adapter
+}
 
 /** Only files that this module names are ever removed. */
 function removeStore(path: string): void {

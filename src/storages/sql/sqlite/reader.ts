@@ -49,14 +49,14 @@ export class SqliteReader implements Reader {
     this.#begin.run()
     this.#inSnapshot = true
     try {
-      const [tid, horizon] = this.#state.get() as readonly [Tid, Tid]
+      const [tid, horizon, life] = this.#state.get() as readonly [Tid, Tid, number]
       const newest = Math.max(tid, horizon) as Tid
-      if (seen === undefined || seen < horizon) return { tid, seen: newest, changed: 'all' }
-      if (seen === newest) return { tid, seen: newest, changed: [] }
+      if (seen === undefined || seen < horizon) return { tid, seen: newest, life, changed: 'all' }
+      if (seen === newest) return { tid, seen: newest, life, changed: [] }
       const rows = this.#statements.changedSince.all(seen, changesLimit + 1)
-      if (rows.length > changesLimit) return { tid, seen: newest, changed: 'all' }
+      if (rows.length > changesLimit) return { tid, seen: newest, life, changed: 'all' }
       const changed = rows.map((row) => ({ oid: row[0] as Oid, tid: row[1] as Tid }))
-      return { tid, seen: newest, changed }
+      return { tid, seen: newest, life, changed }
     } catch (error) {
       this.#end()
       throw error

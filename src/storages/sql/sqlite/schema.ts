@@ -5,11 +5,12 @@
 
 import { ShootoutError } from '../../../core/errors.ts'
 import type { SqliteConnection } from './driver.ts'
+import { newLife } from './statements.ts'
 
 /** 'SHOT', in the header of every file of ours. */
 const applicationId = 0x53484f54
 /** Counted up when the tables change. */
-const schemaVersion = 2
+const schemaVersion = 3
 
 const storeState = (history: boolean): string => `
   CREATE TABLE store_state (
@@ -18,9 +19,10 @@ const storeState = (history: boolean): string => `
     tid INTEGER NOT NULL,
     horizon INTEGER NOT NULL,
     packed INTEGER NOT NULL,
-    next_oid INTEGER NOT NULL
+    next_oid INTEGER NOT NULL,
+    life INTEGER NOT NULL
   );
-  INSERT INTO store_state VALUES (0, ${history ? 1 : 0}, 0, 0, 0, 1);`
+  INSERT INTO store_state VALUES (0, ${history ? 1 : 0}, 0, 0, 0, 1, ${newLife});`
 
 const historyFreeTables = `
   CREATE TABLE object_state (oid INTEGER PRIMARY KEY, tid INTEGER NOT NULL, data BLOB);

@@ -2,7 +2,10 @@
 
 import type { HistoryStatements, Statements } from '../statements.ts'
 
-const state = 'SELECT tid, horizon FROM store_state'
+const state = 'SELECT tid, horizon, life FROM store_state'
+
+/** A number for the life of a store. */
+export const newLife = 'abs(random() % 9007199254740991)'
 
 export const historyFree: Statements = {
   state,
