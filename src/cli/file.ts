@@ -19,9 +19,6 @@ export interface Output {
   progress?(fraction: number): void
 }
 
-/** Address space for 60 million objects. */
-const recoverIndexBytes = 1024 ** 3
-
 /** @returns exit code: 0 when the log is whole, or only its end is what a crash leaves; 1 when it is damaged */
 export function verifyFile(path: string, output: Output): number {
   assertThere(path)
@@ -43,7 +40,7 @@ export function verifyFile(path: string, output: Output): number {
 /** Copies everything intact from `path` to `target`, which must not exist. @returns exit code */
 export function recoverFile(path: string, target: string, output: Output): number {
   assertThere(path)
-  const found = recoverLog(realFileSystem, path, target, recoverIndexBytes, systemClock, progressOf(output))
+  const found = recoverLog(realFileSystem, path, target, systemClock, progressOf(output))
   output.line(summary(path, found))
   for (const damage of found.damages) output.line(describeDamage(damage))
   for (const problem of found.blobProblems) output.line(`damaged: ${problem}; copied as it is`)

@@ -27,3 +27,12 @@ test.each([
   const total = String(shape.threads * shape.tasks * shape.commits)
   expect([await current(storage, 1), await current(storage, 2)]).toEqual([total, total])
 })
+
+test('readers in other threads find every object while pack after pack moves it', async () => {
+  const path = join(temporaryFolder(), 'data.log')
+  const job = { dist, path, task: 'watch', threads: 3, tasks: 1, commits: 12 }
+  const { stdout } = await promisify(execFile)(process.execPath, [worker, JSON.stringify(job)])
+  const reports = (JSON.parse(stdout) as { wrong: number; reads: number }[][]).flat()
+  expect(reports.map(({ wrong }) => wrong)).toEqual([0, 0, 0])
+  expect(reports.slice(1).every(({ reads }) => reads > 1000)).toBe(true)
+})

@@ -6,7 +6,7 @@
 import { writeSync } from 'node:fs'
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
 
-/** @type {{ dist: string, path: string, threads: number, tasks: number, task: 'confirm' | 'increment', commits: number }} */
+/** @type {{ dist: string, path: string, threads: number, tasks: number, task: 'confirm' | 'increment' | 'watch', commits: number }} */
 const job = isMainThread ? JSON.parse(process.argv[2] ?? '') : workerData.job
 const { default: file } = await import(`${job.dist}storages/file/index.js`)
 const { parseOptions } = await import(`${job.dist}core/options.js`)
@@ -38,7 +38,7 @@ if (isMainThread) {
 /** @param {unknown} state @param {number} thread */
 async function use(state, thread) {
   const storage = await file.open(options, context, state)
-  const run = { confirm, increment }[job.task]
+  const run = { confirm, increment, watch }[job.task]
   const reports = await Promise.all(
     [...Array(job.tasks).keys()].map((task) => run(storage, thread * job.tasks + task)),
   )
@@ -103,6 +103,52 @@ async function increment(storage, number) {
     }
     instance.afterCompletion()
     if (number === 0 && done % 50 === 49) await storage.pack({ before: storage.lastTid })
+  }
+  return report
+}
+
+/**
+ * Number 0 changes and packs thousands of objects, of which each says which it is and how often it was changed; the
+ * others read them without a pause until it has ended, and count what they should not have found.
+ *
+ * @param {any} storage @param {number} number
+ */
+async function watch(storage, number) {
+  const [objects, end] = [5000, 5001]
+  const report = { wrong: 0, reads: 0 }
+  const instance = storage.newInstance()
+  const text = (/** @type {number} */ oid) => new TextDecoder().decode(instance.load(oid).data)
+  const store = async (/** @type {number} */ step, /** @type {number} */ round) => {
+    instance.pollInvalidations()
+    const transaction = instance.begin()
+    for (let oid = 0; oid <= objects; oid += step) {
+      const serial = instance.loadMany([oid])[0]?.serial ?? 0
+      transaction.store(oid, serial, new TextEncoder().encode(`${oid} ${round} `.padEnd(20 + (oid % 100))))
+    }
+    if (round === job.commits) transaction.store(end, 0, new Uint8Array(1))
+    await (await transaction.vote()).finish()
+    instance.afterCompletion()
+  }
+  if (number === 0) {
+    for (let round = 0; round <= job.commits; round++) {
+      await store(round === 0 ? 1 : 1 + (round % 7), round)
+      await storage.pack({ before: storage.lastTid })
+    }
+    return report
+  }
+  const seen = new Int32Array(objects + 1)
+  for (let hasEnded = false, at = number; !hasEnded; await new Promise((resolve) => setImmediate(resolve))) {
+    instance.pollInvalidations()
+    hasEnded = instance.loadMany([end])[0] !== undefined
+    if (instance.loadMany([0])[0] === undefined) continue
+    for (let count = 0; count < 500; count++) {
+      at = (at * 48271) % 2147483647
+      const oid = at % (objects + 1)
+      const [own, round] = text(oid).split(' ').map(Number)
+      if (own !== oid || (round ?? -1) < (seen[oid] ?? 0)) report.wrong++
+      seen[oid] = round ?? 0
+      report.reads++
+    }
   }
   return report
 }

@@ -22,7 +22,7 @@ import { LogScanner } from './scan.ts'
 
 const headerBytes = 64
 const magic = 'SHOOTIDX'
-const version = 1
+const version = 2
 /** Pages are memory images; a machine of the other byte order sees another number here and drops the checkpoint. */
 const byteOrderMark = Buffer.from(new Uint32Array([0x0102_0304]).buffer)
 const pageHeaderBytes = 16
@@ -167,14 +167,13 @@ function assertFits(
 // --- Pages and header -----------------------------------------------------------------------------------------------
 
 function encodePage(log: Log, start: Oid, end: number, target: Buffer): void {
-  const positions = new BigInt64Array(slotsPerPage)
+  const positions = new Float64Array(slotsPerPage)
   const serials = new Float64Array(slotsPerPage)
   log.locked(() => log.index.copyPage(start, positions, serials))
-  const limit = BigInt(end)
   for (let slot = 0; slot < slotsPerPage; slot++) {
-    if (positions[slot]! < limit) continue
-    const older = asOf(log, (start + slot) as Oid, Number(positions[slot]), end)
-    positions[slot] = BigInt(older.position)
+    if (positions[slot]! < end) continue
+    const older = asOf(log, (start + slot) as Oid, positions[slot]!, end)
+    positions[slot] = older.position
     serials[slot] = older.serial
   }
   target.writeUInt32BE(0, 4)
@@ -236,7 +235,7 @@ function fillIndex(
 ): string | undefined {
   if (files.size(file) !== header.bytes) return 'its length is wrong'
   const page = Buffer.alloc(pageBytes)
-  const positions = new BigInt64Array(slotsPerPage)
+  const positions = new Float64Array(slotsPerPage)
   const serials = new Float64Array(slotsPerPage)
   for (let at = headerBytes; at < header.bytes; at += pageBytes) {
     if (readFully(files, file, page, 0, pageBytes, at) < pageBytes) return 'it is cut off'

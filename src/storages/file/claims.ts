@@ -26,7 +26,7 @@ export interface Newer {
  * @returns undefined when all is claimed; `busy` when another vote stands in the way
  * @throws ShootoutError `index-full`
  */
-export function claimAll({ index, words }: Log, { writes, reads }: Wanted): Newer | 'busy' | undefined {
+export function claimAll({ index }: Log, { writes, reads }: Wanted): Newer | 'busy' | undefined {
   for (const oid of writes.keys()) if (index.isClaimed(oid, true)) return 'busy'
   for (const oid of reads.keys()) if (!writes.has(oid) && index.isClaimed(oid, false)) return 'busy'
   for (const [oid, serial] of reads) {
@@ -41,7 +41,6 @@ export function claimAll({ index, words }: Log, { writes, reads }: Wanted): Newe
   for (const oid of reads.keys()) index.makeRoom(oid)
   for (const oid of writes.keys()) index.claim(oid, true)
   for (const oid of reads.keys()) if (!writes.has(oid)) index.claim(oid, false)
-  Atomics.add(words, word.votes, 1)
   return undefined
 }
 
@@ -49,7 +48,6 @@ export function claimAll({ index, words }: Log, { writes, reads }: Wanted): Newe
 export function unclaimAll({ index, words }: Log, { writes, reads }: Wanted): void {
   for (const oid of writes.keys()) index.unclaim(oid, true)
   for (const oid of reads.keys()) if (!writes.has(oid)) index.unclaim(oid, false)
-  Atomics.sub(words, word.votes, 1)
   Atomics.add(words, word.endings, 1)
   Atomics.notify(words, word.endings)
 }

@@ -24,7 +24,7 @@ import {
 import { BlobFile } from './blob-file.ts'
 import { FileBlobReader } from './blob-reader.ts'
 import { encodeMetadata, metadataFieldBytesMax } from './format.ts'
-import type { LogRecord } from './log.ts'
+import type { LogRecord } from './record-reader.ts'
 import type { FileStorage } from './storage.ts'
 import { FileTransaction } from './transaction.ts'
 

@@ -6,53 +6,18 @@
  */
 
 import type { Clock } from '../../core/clock.ts'
-import { type FileSystem, readFully, writeFully } from '../../core/file-system.ts'
+import { type FileSystem, writeFully } from '../../core/file-system.ts'
 import { nextTid, type Oid, type Tid } from '../../core/ids.ts'
 import type { MutableCounters } from '../storage.ts'
 import { RecentChanges } from './changes.ts'
-import { damage, logFailed, writeFailed } from './file-errors.ts'
-import {
-  type BlobReference,
-  bodyBytes,
-  deletedMark,
-  formatVersionAt,
-  formatVersionWithBlobs,
-  noPosition,
-  payloadBytes,
-  recordBlob,
-  recordChecksum,
-  recordHeaderBytes,
-  recordLength,
-  recordOid,
-  recordPrevious,
-  recordSerial,
-} from './format.ts'
+import { logFailed, writeFailed } from './file-errors.ts'
+import { formatVersionAt, formatVersionWithBlobs, noPosition } from './format.ts'
 import { Mutex } from './mutex.ts'
-import { PositionIndex } from './position-index.ts'
+import { movedPosition, PositionIndex } from './position-index.ts'
+import { type LogRecord, RecordReader } from './record-reader.ts'
 import { type SharedLog, SharedNumbers, word } from './shared-state.ts'
 import { OpenSnapshots } from './snapshots.ts'
 import type { StagedTransaction } from './staged-transaction.ts'
-
-/** One revision as it lies in the log. */
-export interface LogRecord {
-  readonly oid: Oid
-  readonly serial: Tid
-  /** Position of the revision before; 0 for the first. */
-  readonly previous: number
-  /** Null: the object was deleted. Belongs to the caller. */
-  readonly data: Uint8Array | null
-  readonly blob: BlobReference | undefined
-}
-
-/** Most records come whole with the first read. Copying this much costs less than a second read. */
-const firstReadBytes = 2048
-
-/**
- * Small payloads are cut from slabs of this size, because memory of its own costs each of them half a microsecond, a
- * quarter of the whole load. Who keeps one small payload for long keeps its slab: 8 KiB, as with Node's own buffers.
- */
-const slabBytes = 8192
-const slabPayloadBytesMax = 1024
 
 export class Log {
   readonly shared: SharedLog
@@ -65,11 +30,9 @@ export class Log {
   readonly snapshots: OpenSnapshots
   readonly #indexes: readonly [PositionIndex, PositionIndex]
   readonly #clock: Clock
-  readonly #scratch = Buffer.allocUnsafeSlow(firstReadBytes)
+  readonly #reader: RecordReader
   /** Tells a person. */
   readonly report: (message: string) => void
-  #slab = new ArrayBuffer(slabBytes)
-  #slabUsed = 0
   #file = 0
   #fileGeneration: number | undefined
 
@@ -88,7 +51,8 @@ export class Log {
     this.mutex = new Mutex(this.words, word.mutex)
     this.changes = new RecentChanges(shared.changes)
     this.snapshots = new OpenSnapshots(shared.snapshots)
-    this.#indexes = [new PositionIndex(shared.indexes[0]), new PositionIndex(shared.indexes[1])]
+    this.#indexes = [new PositionIndex(shared.index, 0), new PositionIndex(shared.index, 1)]
+    this.#reader = new RecordReader(files, shared.path, counters)
     this.#clock = clock
     this.report = log
   }
@@ -105,7 +69,7 @@ export class Log {
     return this.#indexes[this.generation & 1]!
   }
 
-  /** The index region that is not in use. */
+  /** The side of the index that is not in use: for the log that takes this one's place. */
   get spareIndex(): PositionIndex {
     return this.#indexes[(this.generation + 1) & 1]!
   }
@@ -174,15 +138,20 @@ export class Log {
    */
   find(oid: Oid, upTo: Tid, visible: Tid): { record: LogRecord; nextSerial: Tid | undefined } | undefined {
     for (;;) {
-      const { generation } = this
-      const { file, index } = this
+      const { generation, file } = this
+      const index = this.#indexes[generation & 1]!
       const first = index.position(oid)
+      if (first === movedPosition) {
+        // Packing holds the mutex while it puts the new positions in place, or has just done so.
+        if (generation === this.generation) this.locked(() => undefined)
+        continue
+      }
       try {
         const found = this.#walk(file, first, oid, upTo, visible)
         if (generation === this.generation) return found
       } catch (error) {
         // The log was cut back or replaced under our feet: what we read was not damage, but the past.
-        if (generation === this.generation && first === this.index.position(oid)) throw error
+        if (generation === this.generation && first === index.position(oid)) throw error
       }
     }
   }
@@ -219,50 +188,7 @@ export class Log {
    * @throws CorruptDataError when it is not a record of `oid`, whole
    */
   read(file: number, position: number, oid: Oid): LogRecord {
-    let bytes = this.#scratch
-    const got = this.files.read(file, bytes, 0, firstReadBytes, position)
-    this.counters.bytesRead += got
-    if (got < recordHeaderBytes) throw this.#damage(oid, position, 'the file ends before it')
-    const length = recordLength(bytes, 0)
-    const total = recordHeaderBytes + bodyBytes(length)
-    if (total > got) {
-      if (position + total > this.files.size(file))
-        throw this.#damage(oid, position, 'its length is impossible')
-      const head = bytes
-      bytes = Buffer.allocUnsafeSlow(total)
-      head.copy(bytes, 0, 0, got)
-      const more = readFully(this.files, file, bytes, got, total - got, position + got)
-      this.counters.bytesRead += more
-      if (got + more < total) throw this.#damage(oid, position, 'the file ends within it')
-    }
-    if (recordChecksum(bytes, 0, length) !== bytes.readUInt32BE(0)) {
-      throw this.#damage(oid, position, 'its checksum is wrong')
-    }
-    if (recordOid(bytes, 0) !== oid) {
-      throw this.#damage(oid, position, `it belongs to object ${recordOid(bytes, 0)}`)
-    }
-    return {
-      oid,
-      serial: recordSerial(bytes, 0),
-      previous: recordPrevious(bytes, 0),
-      data: length === deletedMark ? null : this.#payload(bytes, payloadBytes(length)),
-      blob: recordBlob(bytes, 0, length),
-    }
-  }
-
-  /** The payload, in memory that is never used again for anything else. */
-  #payload(bytes: Buffer, length: number): Uint8Array {
-    const view = new Uint8Array(bytes.buffer, bytes.byteOffset + recordHeaderBytes, length)
-    if (bytes !== this.#scratch) return view
-    if (length > slabPayloadBytesMax) return view.slice()
-    if (this.#slabUsed + length > slabBytes) {
-      this.#slab = new ArrayBuffer(slabBytes)
-      this.#slabUsed = 0
-    }
-    const data = new Uint8Array(this.#slab, this.#slabUsed, length)
-    data.set(view)
-    this.#slabUsed += length
-    return data
+    return this.#reader.read(file, position, oid)
   }
 
   /** A revision was handed to a caller. There is no cache above the file. */
@@ -278,10 +204,6 @@ export class Log {
       this.counters.stores++
       this.counters.storedBytes += data?.length ?? 0
     }
-  }
-
-  #damage(oid: Oid, position: number, reason: string): Error {
-    return damage(this.path, `the record of object ${oid} at position ${position}`, reason)
   }
 
   // --- Appending ----------------------------------------------------------------------------------------------------

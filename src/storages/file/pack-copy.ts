@@ -1,9 +1,10 @@
 /**
  * The second half of packing: copies what stays into a new log, transaction by transaction, with the links between
- * revisions made anew. Writes only to the new file and to the index that is not in use.
+ * revisions made anew. Writes only to the new file.
  */
 
 import { type FileSystem, writeFully } from '../../core/file-system.ts'
+import type { Oid } from '../../core/ids.ts'
 import type { MutableCounters } from '../storage.ts'
 import {
   checksumSeed,
@@ -14,7 +15,7 @@ import {
   flagPacked,
   formatVersionWithBlobs,
 } from './format.ts'
-import type { PositionIndex } from './position-index.ts'
+import { newPositions } from './paged-array.ts'
 import type { ScannedTransaction } from './scan.ts'
 import { type StagedRecord, StagedTransaction } from './staged-transaction.ts'
 
@@ -26,23 +27,18 @@ export class PackWriter {
   readonly seed: number
   /** The new log has the name of the old one. */
   isInPlace = false
+  /** Where the newest revision of each object is in the new log. */
+  readonly positions = newPositions()
+  readonly #index = { position: (oid: Oid) => this.positions.get(oid) }
   #fileHeader: FileHeader
   readonly #files: FileSystem
-  readonly #index: PositionIndex
   readonly #counters: MutableCounters
   readonly #buffer = Buffer.allocUnsafeSlow(bufferBytes)
   #buffered = 0
   #written = fileHeaderBytes
 
-  constructor(
-    files: FileSystem,
-    path: string,
-    index: PositionIndex,
-    counters: MutableCounters,
-    fileHeader: FileHeader,
-  ) {
+  constructor(files: FileSystem, path: string, counters: MutableCounters, fileHeader: FileHeader) {
     this.#files = files
-    this.#index = index
     this.#counters = counters
     this.path = path
     this.#fileHeader = fileHeader
@@ -82,7 +78,7 @@ export class PackWriter {
     const position = this.end
     // The new log is flushed as a whole before anybody uses it: everything before this counts as confirmed.
     const bytes = staged.complete(position, tid, position, this.seed, this.#index)
-    for (const { oid, offset } of staged.entries) this.#index.set(oid, position + offset, tid)
+    for (const { oid, offset } of staged.entries) this.positions.set(oid, position + offset)
     if (this.#buffered + bytes.length > bufferBytes) this.write()
     if (bytes.length > bufferBytes) {
       writeFully(this.#files, this.file, bytes, 0, bytes.length, position)

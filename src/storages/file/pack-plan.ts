@@ -7,6 +7,7 @@ import { type Oid, rootOid, type Tid } from '../../core/ids.ts'
 import { damage } from './file-errors.ts'
 import { fileHeaderBytes } from './format.ts'
 import type { Log } from './log.ts'
+import { NearbyRecords } from './nearby-records.ts'
 import { markDeleted, markNewer, markReached, PackMarks } from './pack-marks.ts'
 import type { LogScanner } from './scan.ts'
 
@@ -26,8 +27,11 @@ export interface PackPlan {
   readonly removes: number
 }
 
-/** Bytes of the log between two turns of the event loop: about 0.1 ms of work. A commit needs a few turns. */
-const bytesPerTurn = 1 << 16
+/**
+ * Bytes of the log between two turns of the event loop, and records on the way along references: less than 0.1 ms of
+ * work, because a commit needs a few turns. Not a matter of time, so that a run can be repeated exactly.
+ */
+export const bytesPerTurn = 1 << 15
 const loadsPerTurn = 60
 
 export async function planPack(
@@ -83,18 +87,20 @@ async function follow(
   pause: Yield,
 ): Promise<void> {
   let loads = 0
+  const records = new NearbyRecords(log.files, log.file, log.path)
   while (frontier.length > 0) {
     const level = frontier.splice(0).sort((a, b) => marks.position(a) - marks.position(b))
     for (const oid of level) {
       const position = marks.position(oid)
       // Not there at the pack time: newer, deleted since, or never there. Newer records have been looked at.
       if (position === 0) continue
-      const { data } = log.read(log.file, position, oid)
+      const data = records.data(position, oid)
       if (data === null) continue
       for (const target of references(data)) if (marks.set(target, markReached)) frontier.push(target)
       if (++loads % loadsPerTurn === 0) await pause(0.4)
     }
   }
+  log.counters.bytesRead += records.bytesRead
 }
 
 /** True if a revision that is in the log before the end of the plan stays. */

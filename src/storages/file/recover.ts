@@ -9,7 +9,6 @@ import { zeroCounters } from '../storage.ts'
 import { blobPath, blobsFolder } from './blob-file.ts'
 import { newFileHeader } from './file-header.ts'
 import { PackWriter } from './pack-copy.ts'
-import { acquireIndexBuffer, PositionIndex, releaseIndexBuffer } from './position-index.ts'
 import type { StagedRecord } from './staged-transaction.ts'
 import { blobProblem, type NamedBlob, type Verification, type Visitor, walkLog } from './verify.ts'
 
@@ -30,21 +29,13 @@ export function recoverLog(
   files: FileSystem,
   source: string,
   target: string,
-  indexBytes: number,
   clock: Clock,
   visitor: Pick<Visitor, 'progress' | 'damage'> = {},
 ): Recovery {
   if (files.exists(target)) {
     throw new UsageError('file-exists', `${target} exists already; choose another name for the recovered log`)
   }
-  const buffer = acquireIndexBuffer(indexBytes)
-  const writer = new PackWriter(
-    files,
-    `${target}.new`,
-    new PositionIndex(buffer),
-    zeroCounters(),
-    newFileHeader(clock),
-  )
+  const writer = new PackWriter(files, `${target}.new`, zeroCounters(), newFileHeader(clock))
   let records: StagedRecord[] = []
   let [copied, leftOut, lastTid] = [0, 0, noTid as Tid]
   try {
@@ -75,7 +66,6 @@ export function recoverLog(
     return { ...found, copied, leftOut, blobProblems }
   } finally {
     writer.discard()
-    releaseIndexBuffer(buffer)
   }
 }
 

@@ -33,7 +33,7 @@ export function putInPlace(log: Log, writer: PackWriter): void {
     Atomics.store(words, word.rollbacks, rollback)
     throw error
   }
-  if (Atomics.load(words, word.votes) > 0) log.spareIndex.copyClaims(log.index)
+  log.spareIndex.replace(log.index, (start) => writer.positions.page(start))
   numbers.tail = writer.end
   numbers.durableEnd = writer.end
   numbers.lastTid = numbers.tailTid

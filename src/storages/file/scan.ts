@@ -41,6 +41,8 @@ export interface ScannedRecord {
   readonly position: number
   /** A copy of the payload; null for a deletion. */
   data(): Uint8Array | null
+  /** The payload where it stands, to be copied at once. With `hold`, it stands until the next transaction is read. */
+  view(): Uint8Array | null
   /** Payload bytes; 0 for a deletion. */
   readonly bytes: number
   readonly isDeletion: boolean
@@ -148,6 +150,15 @@ export class LogScanner {
     return header
   }
 
+  /**
+   * Keeps the transaction at `position` in memory as a whole while it is read: its records stay where they are. Does
+   * nothing where there is none.
+   */
+  hold(position: number, limit: number): void {
+    const header = this.header(position, limit)
+    if (!('reason' in header)) this.#view(position, header.length)
+  }
+
   /** Forgets what was read ahead: what lies beyond the published end of a log may still change. */
   forget(): void {
     this.#windowLength = 0
@@ -233,9 +244,13 @@ class RecordInWindow implements ScannedRecord {
   }
 
   data(): Uint8Array | null {
+    return this.view()?.slice() ?? null
+  }
+
+  view(): Uint8Array | null {
     if (this.#length === deletedMark) return null
-    const start = this.#offset + recordHeaderBytes
-    return new Uint8Array(this.#window.subarray(start, start + this.bytes))
+    const start = this.#window.byteOffset + this.#offset + recordHeaderBytes
+    return new Uint8Array(this.#window.buffer, start, this.bytes)
   }
 
   blob(): BlobReference | undefined {

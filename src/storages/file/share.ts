@@ -15,10 +15,11 @@ import { blobFiles, sweepAfterCrash, unmarkBlobs } from './blob-folder.ts'
 import { checkpointPath, readCheckpoint, unfinishedCheckpointPath, writeCheckpoint } from './checkpoint.ts'
 import { createLog, readFileHeader } from './file-header.ts'
 import { checksumSeed, fileHeaderBytes } from './format.ts'
+import { releaseIndexBuffer } from './index-memory.ts'
 import { acquireLock, type LockFile } from './lock-file.ts'
 import { Log } from './log.ts'
 import { unfinishedPackPath } from './pack.ts'
-import { PositionIndex, releaseIndexBuffer } from './position-index.ts'
+import { PositionIndex } from './position-index.ts'
 import { type LogState, readLog, setTailAside } from './recovery.ts'
 import { newSharedLog, type SharedLog, SharedNumbers, word } from './shared-state.ts'
 import type { FileDurability } from './storage.ts'
@@ -72,7 +73,7 @@ export async function shareLog(
           await withLog(files, state, context, unmarkBlobs)
         }
       } finally {
-        for (const buffer of state.indexes) releaseIndexBuffer(buffer)
+        releaseIndexBuffer(state.index)
         ownLock?.release()
       }
     }
@@ -87,7 +88,7 @@ export async function shareLog(
     }
   } catch (error) {
     if (file !== undefined) files.close(file)
-    for (const buffer of shared?.indexes ?? []) releaseIndexBuffer(buffer)
+    if (shared !== undefined) releaseIndexBuffer(shared.index)
     lock?.release()
     throw error
   }
@@ -145,7 +146,7 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
   const header = readFileHeader(files, file, path)
   const seed = checksumSeed(header.fileId)
   const source = { files, file, path, seed }
-  const index = new PositionIndex(shared.indexes[0])
+  const index = new PositionIndex(shared.index, 0)
   const start = context.clock.monotonicNs()
   const empty: LogState = { end: fileHeaderBytes, lastTid: noTid, nextOid: header.nextOid }
   const { confirmedEnd, state: checkpoint } = readCheckpoint(source, header, index, context.log)

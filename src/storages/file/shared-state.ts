@@ -8,7 +8,7 @@
 
 import type { Oid, Tid } from '../../core/ids.ts'
 import { changesBytes } from './changes.ts'
-import { acquireIndexBuffer } from './position-index.ts'
+import { acquireIndexBuffer } from './index-memory.ts'
 
 export interface SharedLog {
   readonly path: string
@@ -17,8 +17,7 @@ export interface SharedLog {
   readonly numbers: SharedArrayBuffer
   readonly changes: SharedArrayBuffer
   readonly snapshots: SharedArrayBuffer
-  /** Two regions; packing builds the new index in the one that is not in use. */
-  readonly indexes: readonly [SharedArrayBuffer, SharedArrayBuffer]
+  readonly index: SharedArrayBuffer
 }
 
 /** 32-bit words. */
@@ -34,7 +33,7 @@ export const word = {
   rollbacks: 4,
   /** 1: the log takes no more writes until it is opened anew. */
   failed: 5,
-  /** Counts the files that took each other's place (pack, zap). Its lowest bit says which index is in use. */
+  /** Counts the files that took each other's place (pack, zap). Its lowest bit says which side of the index is in use. */
   generation: 6,
   /** 1 while a new log gets the name of the old one: which of them an `open` finds is not certain. */
   switching: 7,
@@ -48,8 +47,6 @@ export const word = {
   iterations: 11,
   /** Checksum seed of the file of this generation. */
   seed: 12,
-  /** Transactions between vote and end. */
-  votes: 13,
   /** 1: this process has marked the folder of the blobs. */
   blobsMarked: 14,
   /** 1: there are blob files that belong to no record, for the next pack or opening to remove. */
@@ -87,7 +84,7 @@ export function newSharedLog(path: string, readOnly: boolean, indexBytes: number
     numbers: new SharedArrayBuffer(numberCount * 8),
     changes: new SharedArrayBuffer(changesBytes),
     snapshots: new SharedArrayBuffer(snapshotSlots * 8),
-    indexes: [acquireIndexBuffer(indexBytes), acquireIndexBuffer(indexBytes)],
+    index: acquireIndexBuffer(indexBytes),
   }
 }
 

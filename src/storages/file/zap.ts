@@ -18,8 +18,7 @@ export function zap(log: Log, clock: Clock): void {
   const header = newFileHeader(clock)
   log.locked(() => {
     log.assertWritable()
-    log.spareIndex.clear()
-    const writer = new PackWriter(files, unfinishedPackPath(path), log.spareIndex, log.counters, header)
+    const writer = new PackWriter(files, unfinishedPackPath(path), log.counters, header)
     let isSwitched = false
     try {
       putInPlace(log, writer)
