@@ -40,6 +40,8 @@ export interface GateJob {
   readonly allowUnequalDurability: boolean
   /** Blocks that were disturbed from outside count as well. */
   readonly keepsDisturbed?: boolean
+  /** Cells that became slower are looked at more closely. */
+  readonly explains?: boolean
   /** The command that does it again. */
   readonly again: string
   /** Path of the journal, for the report. */
@@ -79,7 +81,9 @@ export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive)
       signal,
       sentinel,
       keepsDisturbed: job.keepsDisturbed ?? false,
+      ...(job.explains ? { profileFolder: `${job.out.replace(/\.jsonl$/, '')}-profiles` } : {}),
       progress: {
+        explaining: ({ setting }) => live.explaining(setting),
         disturbed: (reason) => live.disturbed(reason),
         counted: ({ setting }, comparison) => live.counted(setting, comparison),
         block: (wants, pairs, remainingNs) => live.block(wants, pairs, remainingNs),

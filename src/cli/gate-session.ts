@@ -3,8 +3,10 @@
  * every cell has its verdict or the time is up. Each block visits its cells in random order.
  */
 
+import { join } from 'node:path'
 import { type CounterComparison, compareCounters } from '../analysis/gate/counters.ts'
 import type { Drift } from '../analysis/gate/drift.ts'
+import { type Explanation, explain } from '../analysis/gate/explain.ts'
 import { pairValues } from '../analysis/gate/pair-values.ts'
 import type { Policy } from '../analysis/gate/policy.ts'
 import type { ReportedCell } from '../analysis/gate/report-model.ts'
@@ -20,6 +22,7 @@ import { systemClock } from '../core/clock.ts'
 import { Random } from '../core/random.ts'
 import type { GateJournal } from '../results/gate-journal.ts'
 import type { CountersLine, GateFailure, PairLine, Stage } from '../results/gate-schema.ts'
+import { settingKey } from '../results/reader.ts'
 import type { GateOrder, PairEngine } from '../runner/gate/pair-engine.ts'
 import type { Sentinel } from '../runner/gate/sentinel.ts'
 import { type GateTask, SideFailure } from '../runner/gate/side.ts'
@@ -40,6 +43,8 @@ export interface SessionParts {
   readonly sentinel?: Pick<Sentinel, 'missing' | 'read'>
   /** Blocks that were disturbed from outside count as well. */
   readonly keepsDisturbed?: boolean
+  /** Folder for the profiles of cells that failed; undefined: they are not explained. */
+  readonly profileFolder?: string
   readonly progress: SessionProgress
 }
 
@@ -51,6 +56,8 @@ export interface SessionProgress {
   failed(task: GateTask, failure: GateFailure): void
   /** A block was set aside. */
   disturbed?(reason: string): void
+  /** A cell that failed is looked at more closely. */
+  explaining?(task: GateTask): void
 }
 
 export interface SessionOutcome {
@@ -72,6 +79,7 @@ interface MutableCell {
   cpuIsValid: boolean
   counters?: CounterComparison
   failure?: GateFailure
+  explanation?: Explanation
   order?: GateOrder
   /** Wall time of its latest pair. */
   pairNs: number
@@ -79,6 +87,9 @@ interface MutableCell {
   readonly begun: Record<Stage, number>
   syncs: boolean
 }
+
+/** Cells that are explained, the worst first: one cause seldom shows in one cell only. */
+const explainedMax = 3
 
 class Session {
   readonly #parts: SessionParts
@@ -110,6 +121,7 @@ class Session {
       await this.#block(wants)
       assessment = this.#assess()
     }
+    await this.#explain(assessment)
     return {
       cells: this.#cells.map((cell, index) => this.#report(cell, index, assessment)),
       drift: assessment.drift,
@@ -145,6 +157,32 @@ class Session {
   async #calibrate(index: number): Promise<void> {
     const { engine, tasks } = this.#parts
     this.#cells[index]!.order = await engine.calibrate(tasks[index]!)
+  }
+
+  /** The worst of the cells that became slower, as far as there is time. */
+  async #explain({ cells }: Assessment): Promise<void> {
+    const { profileFolder, engine, journal, progress } = this.#parts
+    if (profileFolder === undefined) return
+    const slower = [...cells.entries()]
+      .filter(([, { verdict, ground }]) => verdict === 'fail' && ground !== 'counters')
+      .sort(([, a], [, b]) => (b.evidence?.ratio ?? 0) - (a.evidence?.ratio ?? 0))
+      .slice(0, explainedMax)
+    for (const [index] of slower) {
+      const cell = this.#cells[index]!
+      const task = this.#parts.tasks[index]!
+      if (this.#parts.signal.aborted || this.#remainingNs() < 2 * cell.pairNs) return
+      progress.explaining?.(task)
+      const folder = join(profileFolder, settingKey(task.setting).replaceAll(/[^\w.-]+/g, '-'))
+      try {
+        const line = await engine.watch(task, cell.order!, folder)
+        journal.append(line)
+        cell.explanation = explain(line, folder)
+      } catch (error) {
+        // The verdict stands, so it is said and not written into the journal, where it would end the cell.
+        if (!(error instanceof SideFailure)) throw error
+        if (!this.#parts.signal.aborted) progress.failed(task, error.journalLine)
+      }
+    }
   }
 
   /** One pass over cells. It counts as a whole or not at all. */
@@ -232,6 +270,7 @@ class Session {
       ...state,
       ...(cell.counters === undefined ? {} : { counters: cell.counters }),
       ...(cell.failure === undefined ? {} : { failure: cell.failure }),
+      ...(cell.explanation === undefined ? {} : { explanation: cell.explanation }),
       pairs: cell.screen.length + cell.confirm.length,
     }
   }

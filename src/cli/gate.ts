@@ -43,6 +43,7 @@ interface GateFlags {
   readonly annotations?: boolean
   readonly force?: boolean
   readonly quarantine: boolean
+  readonly explain: boolean
   readonly config?: string
   readonly [flag: string]: unknown
 }
@@ -86,6 +87,7 @@ export function registerGate(program: Command): void {
         .default('fail'),
     )
     .option('--record-bytes <size>', 'exact size of records: 300, 100-4kb, or 200:70,64kb:30')
+    .option('--no-explain', 'do not look at what became slower with a profiler')
     .option('--no-quarantine', 'count blocks, too, that were disturbed from outside')
     .option('--compressibility <share>', 'share of a record that a compressor can remove, 0 to 1')
     .option('--seed <text>', 'seed of data, order and everything else random')
@@ -211,6 +213,7 @@ async function prepare(
     rounds: wholeNumber('--rounds', flags.rounds),
     tolerances: counters === 'gate' ? tolerancesOf(flags.tolerance) : undefined,
     keepsDisturbed: !flags.quarantine,
+    explains: flags.explain,
     allowUnequalDurability: flags.allowMismatch.includes('durability'),
     again: commandAgain(seed),
     out:

@@ -25,6 +25,8 @@ export interface GateLive {
   counted(setting: Setting, comparison: CounterComparison): void
   block(wants: readonly Want[], pairs: number, remainingNs: number): void
   failed(setting: Setting, failure: GateFailure): void
+  /** What failed is looked at with a profiler. */
+  explaining(setting: Setting): void
   /** A block does not count, for both sides. */
   disturbed(reason: string): void
   /** Removes the line, so that the report can be printed. */
@@ -73,6 +75,9 @@ export function gateLive(stream: LiveStream, { tty, color }: LiveOptions): GateL
       say(
         `${paint('red', 'ERROR')}  ${gateCellText({ setting })}: ${side}: ${error.message} (${step}, ${error.code})`,
       )
+    },
+    explaining(setting) {
+      say(`${gateCellText({ setting })} became slower; two more pairs with a profiler, to see why`)
     },
     disturbed(reason) {
       say(`a block is set aside for both sides: ${reason}`)

@@ -5,6 +5,7 @@ import type { Verdict } from '../analysis/gate/suite.ts'
 import {
   countersNote,
   driftText,
+  explanationLines,
   gateCellText,
   gateRatioText,
   machineText,
@@ -41,7 +42,9 @@ export function renderGateMarkdown(report: GateReport): string {
 function table(cells: readonly ReportedCell[], { policy }: GateReport): string {
   const rows = cells.map((cell) => {
     const note = countersNote(cell)
-    const reason = [reasonOf(cell, policy), ...(note === undefined ? [] : [note])].map(literal).join('<br>')
+    const reason = [reasonOf(cell, policy), ...(note === undefined ? [] : [note]), ...explanationLines(cell)]
+      .map(literal)
+      .join('<br>')
     return `| ${marks[cell.verdict]} | ${literal(gateCellText(cell))} | ${gateRatioText(cell)} | ${reason} |`
   })
   return ['| verdict | cell | ratio (95 %) | why |', '|:--|:--|:--|:--|', ...rows].join('\n')

@@ -2,6 +2,7 @@
 
 import type { CounterChange } from '../analysis/gate/counters.ts'
 import type { Drift } from '../analysis/gate/drift.ts'
+import type { Change } from '../analysis/gate/explain.ts'
 import type { Policy } from '../analysis/gate/policy.ts'
 import { pairsMax } from '../analysis/gate/policy.ts'
 import type { GateReport, OverallVerdict, ReportedCell } from '../analysis/gate/report-model.ts'
@@ -66,7 +67,11 @@ const metricNames = { wall: 'wall time', floor: 'wall time (first quartile)', cp
 const guardNames = { mean: 'the mean time', p99: 'the 99th percentile', memory: 'memory' } as const
 
 /** `syncs 1 → 2`. Exact, unlike times: a thousandth of a byte per operation is a change. */
-export function counterText({ name, baseline, candidate }: CounterChange): string {
+export function counterText({
+  name,
+  baseline,
+  candidate,
+}: Pick<CounterChange, 'name' | 'baseline' | 'candidate'>): string {
   const text = (value: number) => String(Number(value.toFixed(3)))
   return `${name} ${text(baseline)} → ${text(candidate)}`
 }
@@ -104,6 +109,28 @@ export function overallText(report: GateReport): string {
     nothing: 'no cell could be measured',
   }
   return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} pairs, ${formatWait(report.elapsedNs)}.${report.interrupted ? ' The gate was interrupted.' : ''}`
+}
+
+/** Why a cell became slower, one sentence a line. */
+export function explanationLines({ explanation }: Pick<ReportedCell, 'explanation'>): readonly string[] {
+  if (explanation === undefined) return []
+  const { time, parts, functions, counters, garbageCollection, loopDelay, pairs, profiles } = explanation
+  const signed = (ns: number) => `${ns < 0 ? '−' : '+'}${formatDuration(Math.abs(ns))}`
+  const by = (change: Change) => signed(change.candidate - change.baseline)
+  const fromTo = (change: Change) =>
+    `${change.name} ${formatDuration(change.baseline)} → ${formatDuration(change.candidate)}`
+  const gained = functions.filter(({ baseline, candidate }) => candidate > baseline)
+  const lost = functions.filter(({ baseline, candidate }) => candidate < baseline)
+  return [
+    `${fromTo(time)} in ${pairs} pairs with a profiler (${by(time)}: ${parts.map((part) => `${part.name} ${by(part)}`).join(', ')})`,
+    ...(gained.length === 0 ? ['no function stands out'] : [`more time in ${gained.map(fromTo).join('; ')}`]),
+    ...(lost.length === 0 ? [] : [`less time in ${lost.map(fromTo).join('; ')}`]),
+    counters.length === 0
+      ? 'no counter changed'
+      : `counters: ${counters.map(({ name, baseline, candidate }) => counterText({ name, baseline, candidate })).join('; ')}`,
+    `${fromTo(garbageCollection)} per operation; event loop late by at most ${formatDuration(loopDelay.baseline)} → ${formatDuration(loopDelay.candidate)}`,
+    `profiles, for the flame chart of any browser: ${profiles}`,
+  ]
 }
 
 /** What the machine was like, and which blocks it cost. */

@@ -5,6 +5,7 @@ import type { Verdict } from '../analysis/gate/suite.ts'
 import {
   countersNote,
   driftText,
+  explanationLines,
   gateCellText,
   gateRatioText,
   machineText,
@@ -34,9 +35,11 @@ export function renderGateTable(report: GateReport, { width, color }: RenderOpti
     const note = countersNote(cell)
     return [
       head.trimEnd(),
-      ...[reasonOf(cell, report.policy), ...(note === undefined ? [] : [note])].map(
-        (text) => `       ${wrap(text, width - 7, 7)}`,
-      ),
+      ...[
+        reasonOf(cell, report.policy),
+        ...(note === undefined ? [] : [note]),
+        ...explanationLines(cell),
+      ].map((text) => `       ${wrap(text, width - 7, 7)}`),
     ].join('\n')
   }
   const skips = report.skips.map((skip) =>

@@ -1,7 +1,7 @@
 /** The gate's verdicts as JUnit XML: one test case per cell. What could not be told is skipped, with the reason. */
 
 import type { GateReport, ReportedCell } from '../analysis/gate/report-model.ts'
-import { driftText, gateCellText, gateRatioText, reasonOf } from './gate-phrases.ts'
+import { driftText, explanationLines, gateCellText, gateRatioText, reasonOf } from './gate-phrases.ts'
 import { settingText } from './phrases.ts'
 
 export function renderJunit(report: GateReport): string {
@@ -34,7 +34,7 @@ export function renderJunit(report: GateReport): string {
 
 function outcome(cell: ReportedCell, { policy, again }: GateReport): string {
   const reason = reasonOf(cell, policy)
-  const detail = `${reason}\nratio: ${gateRatioText(cell) || 'none'}\nagain: ${again}`
+  const detail = `${[reason, ...explanationLines(cell)].join('\n')}\nratio: ${gateRatioText(cell) || 'none'}\nagain: ${again}`
   switch (cell.verdict) {
     case 'fail':
       return element('failure', reason, detail)

@@ -7,6 +7,7 @@
  *   pair      one pair of one setting with its raw times
  *   block     what the machine was like during one pass over cells; a block that was disturbed does not count, and the
  *             pairs since the last block line are its pairs
+ *   explanation  both sides of a cell that failed, watched more closely
  *   failure   a setting that one of the sides cannot do
  *   verdict   what came of one setting
  *   end       last line. A journal without it was interrupted
@@ -26,6 +27,7 @@ export type GateLine =
   | CountersLine
   | PairLine
   | BlockLine
+  | ExplanationLine
   | GateFailure
   | GateVerdictLine
   | GateEnd
@@ -107,6 +109,37 @@ export interface SideRecord {
   readonly residentBytesMax: number
   /** Single operations, only where each was timed and there were at least 1000. */
   readonly p99Ns?: number
+}
+
+/** Two more pairs under the profiler, which costs time itself: their times are compared with nothing else. */
+export interface ExplanationLine extends GateCellId {
+  readonly type: 'explanation'
+  readonly pairs: number
+  /** Timed operations of each side, over all workers, forks and pairs. */
+  readonly operations: number
+  /** The same with those that were only done to warm up between batches; profiles cover all of them. */
+  readonly profiledOperations: number
+  readonly baseline: WatchedSide
+  readonly candidate: WatchedSide
+}
+
+/** Totals of one side. */
+export interface WatchedSide {
+  /** Of all workers in timed sections. */
+  readonly timeNs: number
+  readonly cpuNs: { readonly user: number; readonly system: number }
+  readonly gcNs: number
+  readonly loopDelayNsMax: number
+  readonly counters: Readonly<Record<string, number>>
+  /** The greatest first. */
+  readonly functions: readonly FunctionTime[]
+}
+
+export interface FunctionTime {
+  readonly name: string
+  /** Last folder and file; empty for what is not JavaScript. */
+  readonly place: string
+  readonly selfNs: number
 }
 
 /** What the sentinel saw from outside. Shares are of the time of the block; what the system does not tell is left out. */

@@ -22,7 +22,7 @@ export interface Assignment {
   /** Measured batches that will be granted. */
   readonly batches: number
   /** Where to write V8 CPU profiles, and the beginning of their names; undefined when none are taken. */
-  readonly profile?: { readonly folder: string; readonly name: string }
+  readonly profile?: { readonly folder: string; readonly name: string; readonly intervalUs?: number }
 }
 
 /** The steps of a fork, in order. `warmup` and `measure` repeat, one batch each. */

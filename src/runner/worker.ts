@@ -159,7 +159,11 @@ class Isolate {
     const profiling =
       profile === undefined
         ? undefined
-        : await startProfiling(profile.folder, `${profile.name}-worker${this.#role.seats[0]}`)
+        : await startProfiling(
+            profile.folder,
+            `${profile.name}-worker${this.#role.seats[0]}`,
+            profile.intervalUs,
+          )
     const meter = new Meter()
     meter.start()
     let granted: Step | undefined = first

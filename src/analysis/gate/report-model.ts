@@ -4,6 +4,7 @@ import type { GateFailure, GateSkip } from '../../results/gate-schema.ts'
 import type { Setting } from '../../results/schema.ts'
 import type { CounterComparison } from './counters.ts'
 import type { Drift } from './drift.ts'
+import type { Explanation } from './explain.ts'
 import type { Policy } from './policy.ts'
 import type { MachineSummary } from './sentinel.ts'
 import type { CellState, Ground, Verdict } from './suite.ts'
@@ -38,6 +39,8 @@ export interface ReportedCell extends Omit<CellState, 'verdict' | 'ground'> {
   readonly ground: Ground
   readonly counters?: CounterComparison
   readonly failure?: GateFailure
+  /** Of a cell that became slower, where there was time to look. */
+  readonly explanation?: Explanation
   /** Pairs of the two sides, in all stages; without the pilot. */
   readonly pairs: number
 }

@@ -13,13 +13,17 @@ import { Histogram } from '../../core/histogram.ts'
 import { Random } from '../../core/random.ts'
 import type {
   CountersLine,
+  ExplanationLine,
+  FunctionTime,
   PairLine,
   RoundRecord,
   Side,
   SideRecord,
   Stage,
+  WatchedSide,
 } from '../../results/gate-schema.ts'
 import type { BatchRecord, CompletedFork } from '../../results/schema.ts'
+import { selfTimes } from './cpu-profile.ts'
 import type { ForkFactory, GateTask, SideFork } from './side.ts'
 
 /** Operations and laps of every batch of a cell, equal on both sides. */
@@ -62,6 +66,11 @@ const lapNs = 10_000
 /** Operations per worker and batch while work is counted. */
 const countedOperations = 25
 const countedBatches = 2
+const watchedPairs = 2
+/** A batch lasts 5 ms; with V8's own 1 ms it would have five samples. */
+const profileIntervalUs = 200
+/** Functions that are written into the journal. */
+const functionsKept = 100
 /** Fewer operations have no 99th percentile. */
 const operationsForP99 = 1000
 
@@ -119,7 +128,59 @@ export class PairEngine {
   }
 
   /** One pair; in the pilot, both sides are the baseline. @throws SideFailure */
-  measurePair(task: GateTask, order: GateOrder, stage: Stage, pair: number): Promise<PairLine> {
+  async measurePair(task: GateTask, order: GateOrder, stage: Stage, pair: number): Promise<PairLine> {
+    const second: Side = stage === 'pilot' ? 'baseline' : 'candidate'
+    const { turns, completed } = await this.#runPair(task, order, stage, pair, second)
+    return {
+      type: 'pair',
+      ...cellId(task),
+      stage,
+      pair,
+      operations: order.operations,
+      rounds: turns.map((turn, round) => ({
+        ...turn,
+        baselineNs: roundTimes(completed.baseline, round),
+        candidateNs: roundTimes(completed.candidate, round),
+        baselineCpuNs: roundCpu(completed.baseline, round),
+        candidateCpuNs: roundCpu(completed.candidate, round),
+      })),
+      baseline: sideRecord(completed.baseline),
+      candidate: sideRecord(completed.candidate),
+    }
+  }
+
+  /**
+   * Two pairs under the profiler.
+   * @param folder where the profiles are written
+   * @throws SideFailure
+   */
+  async watch(task: GateTask, order: GateOrder, folder: string): Promise<ExplanationLine> {
+    const forks: Record<Side, CompletedFork[]> = { baseline: [], candidate: [] }
+    for (let pair = 0; pair < watchedPairs; pair++) {
+      const { completed } = await this.#runPair(task, order, 'explain', pair, 'candidate', folder)
+      for (const side of ['baseline', 'candidate'] as const) forks[side].push(...completed[side])
+    }
+    const batches = 2 * watchedPairs * this.#rounds * task.setting.concurrency.workers
+    return {
+      type: 'explanation',
+      ...cellId(task),
+      pairs: watchedPairs,
+      operations: batches * order.operations,
+      profiledOperations: batches * (order.operations + order.primer),
+      baseline: watchedSide(forks.baseline, selfTimes(folder, 'baseline')),
+      candidate: watchedSide(forks.candidate, selfTimes(folder, 'candidate')),
+    }
+  }
+
+  /** Both sides alive, warm, and taking turns for all rounds. */
+  async #runPair(
+    task: GateTask,
+    order: GateOrder,
+    stage: Stage | 'explain',
+    pair: number,
+    second: Side,
+    profileFolder?: string,
+  ) {
     const { scenario, objects, concurrency } = task.setting
     const random = new Random(this.#seed).split(
       stage,
@@ -129,15 +190,26 @@ export class PairEngine {
       concurrency.kind,
       concurrency.workers,
     )
-    const second: Side = stage === 'pilot' ? 'baseline' : 'candidate'
     // Stores and processes are made in this order, which is drawn so that neither side is always the older one.
     const sides: readonly Side[] =
       random.integer(2) === 0
         ? ['baseline', 'candidate', 'candidate', 'baseline']
         : ['candidate', 'baseline', 'baseline', 'candidate']
     const label = `${stage}/${pair}`
+    const profileOf = (side: Side, index: number) =>
+      profileFolder === undefined
+        ? undefined
+        : { folder: profileFolder, name: `${side}-${pair}-${index}`, intervalUs: profileIntervalUs }
     return this.#factory.withForks(
-      sides.map((side) => this.#factory.make(side === 'baseline' ? side : second, task, label, this.#rounds)),
+      sides.map((side, index) =>
+        this.#factory.make(
+          side === 'baseline' ? side : second,
+          task,
+          label,
+          this.#rounds,
+          profileOf(side, index),
+        ),
+      ),
       async (forks) => {
         const of = (side: Side) => forks.filter((_, index) => sides[index] === side) as [SideFork, SideFork]
         const forksOf = { baseline: of('baseline'), candidate: of('candidate') }
@@ -147,22 +219,7 @@ export class PairEngine {
           baseline: await settled(forksOf.baseline.map((fork) => fork.complete())),
           candidate: await settled(forksOf.candidate.map((fork) => fork.complete())),
         }
-        return {
-          type: 'pair',
-          ...cellId(task),
-          stage,
-          pair,
-          operations: order.operations,
-          rounds: turns.map((turn, round) => ({
-            ...turn,
-            baselineNs: roundTimes(completed.baseline, round),
-            candidateNs: roundTimes(completed.candidate, round),
-            baselineCpuNs: roundCpu(completed.baseline, round),
-            candidateCpuNs: roundCpu(completed.candidate, round),
-          })),
-          baseline: sideRecord(completed.baseline),
-          candidate: sideRecord(completed.candidate),
-        }
+        return { turns, completed }
       },
     )
   }
@@ -266,5 +323,23 @@ function sideRecord(forks: readonly CompletedFork[]): SideRecord {
     cpuNs: sum(({ cpuNs }) => cpuNs.user + cpuNs.system),
     residentBytesMax: Math.round(sum(({ residentBytesMax }) => residentBytesMax) / forks.length),
     ...(latencies.count >= operationsForP99 ? { p99Ns: Math.round(latencies.quantileNs(0.99)) } : {}),
+  }
+}
+
+function watchedSide(forks: readonly CompletedFork[], functions: readonly FunctionTime[]): WatchedSide {
+  const sum = (value: (fork: CompletedFork) => number) =>
+    forks.reduce((total, fork) => total + value(fork), 0)
+  const names = new Set(forks.flatMap(({ counters }) => Object.keys(counters)))
+  return {
+    timeNs: sum(({ batches }) =>
+      batches.flatMap(({ workersNs }) => workersNs).reduce((all, ns) => all + ns, 0),
+    ),
+    cpuNs: { user: sum(({ cpuNs }) => cpuNs.user), system: sum(({ cpuNs }) => cpuNs.system) },
+    gcNs: sum(({ gcNs }) => gcNs),
+    loopDelayNsMax: Math.max(...forks.map(({ loopDelayNsMax }) => loopDelayNsMax)),
+    counters: Object.fromEntries(
+      [...names].map((name) => [name, sum(({ counters }) => counters[name] ?? 0)]),
+    ),
+    functions: functions.slice(0, functionsKept),
   }
 }

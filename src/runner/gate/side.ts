@@ -128,9 +128,16 @@ export class ForkFactory {
   /**
    * A fork that is not started yet. Equal `dataLabel`s give equal data on both sides.
    * @param batches that will be measured
+   * @param profile where to write CPU profiles
    * @throws SideFailure
    */
-  async make(side: Side, task: GateTask, dataLabel: string, batches: number): Promise<SideFork> {
+  async make(
+    side: Side,
+    task: GateTask,
+    dataLabel: string,
+    batches: number,
+    profile?: Assignment['profile'],
+  ): Promise<SideFork> {
     const { seed, dataset, contenders, stepLimitNs, storePrefix } = this.#parts
     const { setting, scenarioUrl, scenario } = task
     const contender = contenders[side]
@@ -161,6 +168,7 @@ export class ForkFactory {
         kind: setting.concurrency.kind,
         seed: `${seed}/data/${setting.scenario}/${setting.objects}/${dataLabel}`,
         batches,
+        ...(profile === undefined ? {} : { profile }),
       }
       const workforce =
         this.#parts.employ?.(assignment, stepLimitNs) ?? new ChildProcesses(assignment, stepLimitNs)

@@ -3,6 +3,9 @@
  * worker, stopwatch and scenario. Only the clock is virtual, and it goes on by what each load of the storage costs.
  */
 
+import { mkdtempSync, readdirSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { defaultPolicy } from '../../../src/analysis/gate/policy.ts'
 import { runSession } from '../../../src/cli/gate-session.ts'
@@ -92,9 +95,11 @@ interface World {
   readonly machine?: (nowNs: number, random: Random, run: number) => number
   /** What the processor ruler says of each block, where 1 is usual; nobody watches without it. */
   readonly rulers?: readonly number[]
+  /** Where profiles go; without it nothing is explained. */
+  readonly profileFolder?: string
 }
 
-async function gate({ cost = 1, burden, machine = () => 1, rulers }: World) {
+async function gate({ cost = 1, burden, machine = () => 1, rulers, profileFolder }: World) {
   const readings = rulers?.values()
   const clock = new VirtualClock()
   const random = new Random('machine')
@@ -135,6 +140,7 @@ async function gate({ cost = 1, burden, machine = () => 1, rulers }: World) {
     tolerances: undefined,
     journal: { append: () => {}, close: () => {} },
     signal: new AbortController().signal,
+    ...(profileFolder === undefined ? {} : { profileFolder }),
     ...(readings === undefined
       ? {}
       : {
@@ -152,6 +158,16 @@ test.each([1, 1.05])('loads of %s times the length are measured as exactly that'
   const { verdict, ground, evidence } = await gate({ cost })
   expect(evidence!.ratio).toBeCloseTo(cost, 9)
   expect([verdict, ground]).toEqual([cost === 1 ? 'pass' : 'fail', 'time'])
+})
+
+test('what became slower is explained, with the profiles of both sides', async () => {
+  const profileFolder = mkdtempSync(join(tmpdir(), 'shootout-test-'))
+  const { explanation } = await gate({ cost: 1.2, profileFolder })
+  const { time, counters, pairs, profiles } = explanation!
+  expect(time.candidate / time.baseline).toBeCloseTo(1.2, 9)
+  expect(time.baseline).toBe(loadNs)
+  expect([pairs, counters]).toEqual([2, []])
+  expect(readdirSync(profiles).sort()).toHaveLength(2 * 4)
 })
 
 test('5 % more operations are measured as exactly 5 %', async () => {
