@@ -80,7 +80,8 @@ export default defineStorage<typeof options, SharedLog>({
           dispose: () => rm(folder, { recursive: true, force: true }),
         }
       },
-      dispose: () => rm(base, { recursive: true, force: true }),
+      // The folder of the context belongs to the caller.
+      dispose: () => (given.folder === '' ? undefined : rm(base, { recursive: true, force: true })),
     }
   },
 

@@ -18,6 +18,7 @@ import { checksumSeed, fileHeaderBytes } from './format.ts'
 import { releaseIndexBuffer } from './index-memory.ts'
 import { acquireLock, type LockFile } from './lock-file.ts'
 import { Log } from './log.ts'
+import { forgetReserve, reservedOids, unfinishedReservePath } from './oid-reserve.ts'
 import { unfinishedPackPath } from './pack.ts'
 import { PositionIndex } from './position-index.ts'
 import { type LogState, readLog, setTailAside } from './recovery.ts'
@@ -157,7 +158,11 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
     setTailAside(source, state.end, context.log)
     // What was found may still be in the memory of a system that did not crash; from here on it counts as confirmed.
     files.sync(file)
-    for (const unfinished of [unfinishedCheckpointPath(path), unfinishedPackPath(path)]) {
+    for (const unfinished of [
+      unfinishedCheckpointPath(path),
+      unfinishedPackPath(path),
+      unfinishedReservePath(path),
+    ]) {
       if (files.exists(unfinished)) files.remove(unfinished)
     }
   }
@@ -172,7 +177,7 @@ function recover(files: FileSystem, file: number, shared: SharedLog, context: Op
   const lastTid = Math.max(state.lastTid, header.lastTid) as Tid
   numbers.lastTid = lastTid
   numbers.tailTid = lastTid
-  numbers.nextOid = state.nextOid
+  numbers.nextOid = Math.max(state.nextOid, reservedOids(files, path, context.log))
   numbers.checkpointEnd = checkpoint?.end ?? 0
   numbers.checkpointBytes = checkpoint?.bytes ?? 0
 }
@@ -204,6 +209,7 @@ async function lastCheckpoint(
   try {
     if (durability === 'os') files.sync(log.file)
     await writeCheckpoint(log, durability !== 'none')
+    forgetReserve(files, log.path)
   } catch (error) {
     context.log(
       `${log.path}: no checkpoint was written on closing, so the next opening reads the log: ${describeError(error)}`,

@@ -67,6 +67,7 @@ const number = {
   checkpointEnd: 6,
   checkpointBytes: 7,
   packCutoff: 8,
+  reservedOids: 9,
   rollbackRanges: 16,
 } as const
 
@@ -144,6 +145,14 @@ export class SharedNumbers {
   }
   set nextOid(oid: number) {
     this.#set(number.nextOid, oid)
+  }
+
+  /** Ids below this will not be given out again, even if the process is killed. */
+  get reservedOids(): number {
+    return this.#get(number.reservedOids)
+  }
+  set reservedOids(oid: number) {
+    this.#set(number.reservedOids, oid)
   }
 
   /** Entries ever added to the list of recent changes. */

@@ -21,10 +21,12 @@ import {
   zeroCounters,
 } from '../storage.ts'
 import { writeCheckpoint } from './checkpoint.ts'
+import { writeFailed } from './file-errors.ts'
 import { encodeMetadata } from './format.ts'
 import { GroupCommit } from './group-commit.ts'
 import { FileInstance } from './instance.ts'
 import { Log } from './log.ts'
+import { reserveOids } from './oid-reserve.ts'
 import { pack } from './pack.ts'
 import { PendingBlobs } from './pending-blobs.ts'
 import { type SharedLog, word } from './shared-state.ts'
@@ -235,10 +237,20 @@ export class FileStorage implements Storage {
           `${log.path}: an object with the highest possible id is stored; there are no new ids above it`,
         )
       }
+      if (next + count > log.numbers.reservedOids) this.#reserveOids(next + count)
       log.numbers.nextOid = next + count
       return next
     })
     return Array.from({ length: count }, (_, index) => (first + index) as Oid)
+  }
+
+  #reserveOids(next: number): void {
+    const { files, path, numbers } = this.log
+    try {
+      numbers.reservedOids = reserveOids(files, path, next, this.durability === 'full')
+    } catch (cause) {
+      throw writeFailed(path, cause)
+    }
   }
 
   history(oid: Oid, count: number): readonly HistoryEntry[] {

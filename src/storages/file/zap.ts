@@ -8,6 +8,7 @@ import { blobFiles, removeBlob } from './blob-folder.ts'
 import { checkpointPath } from './checkpoint.ts'
 import { newFileHeader } from './file-header.ts'
 import type { Log } from './log.ts'
+import { forgetReserve } from './oid-reserve.ts'
 import { unfinishedPackPath } from './pack.ts'
 import { PackWriter } from './pack-copy.ts'
 import { putInPlace } from './replace.ts'
@@ -27,8 +28,10 @@ export function zap(log: Log, clock: Clock): void {
       if (!isSwitched) writer.discard()
     }
     numbers.nextOid = header.nextOid
+    numbers.reservedOids = 0
     numbers.lastTid = noTid
   })
+  forgetReserve(files, path)
   for (const name of blobFiles(files, path)) {
     const { oid, id } = parseBlobName(name)!
     removeBlob(log, oid, id)

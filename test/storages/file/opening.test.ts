@@ -10,8 +10,10 @@ import {
 import { dirname, join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import type { Tid } from '../../../src/core/ids.ts'
+import { Random } from '../../../src/core/random.ts'
 import file from '../../../src/storages/file/index.ts'
 import { openContext } from '../../../src/storages/open.ts'
+import { SimulatedFileSystem } from '../../simulation/simulated-file-system.ts'
 import {
   bytes,
   commit,
@@ -19,6 +21,7 @@ import {
   fileOptions,
   oid,
   openFile,
+  openSimulated,
   temporaryFolder,
   temporaryLog,
 } from './support.ts'
@@ -166,6 +169,49 @@ describe('opening', () => {
   })
 })
 
+describe('object ids', () => {
+  const reserve = '/disk/data.log'
+  test('that were given out are not given out again, wherever the process is killed or power is lost', async () => {
+    const use = async (files: SimulatedFileSystem, given: number[]) => {
+      const opened = await openSimulated(files, reserve)
+      const instance = opened.storage.newInstance()
+      given.push(...instance.newOids(3))
+      await commit(instance, { 5: 'a' })
+      given.push(...instance.newOids(70_000).slice(-2))
+      await opened.close()
+    }
+    const whole = new SimulatedFileSystem(new Random('oids'))
+    const all: number[] = []
+    await use(whole, all)
+    // After a clean closing none is skipped.
+    const again = await openSimulated(whole, reserve)
+    expect(again.storage.newInstance().newOids(1)).toEqual([Math.max(...all) + 1])
+    for (let stopAt = 1; stopAt <= whole.operations; stopAt++) {
+      const files = new SimulatedFileSystem(new Random('oids'), { stopAt })
+      const given: number[] = []
+      await use(files, given).catch(() => {})
+      for (const left of [
+        files.afterPowerLoss(new Random(`${stopAt}`)),
+        files.afterKill(new Random('kill')),
+      ]) {
+        const opened = await openSimulated(left, reserve)
+        const fresh = opened.storage.newInstance().newOids(2)
+        expect(fresh[0], `stopped at ${stopAt}`).toBeGreaterThan(Math.max(0, ...given))
+        await opened.close()
+      }
+    }
+  })
+
+  test('begin at 1 again after zap', async () => {
+    const storage = await openFile(temporaryLog())
+    const instance = storage.newInstance()
+    expect(instance.newOids(2)).toEqual([1, 2])
+    instance.release()
+    await storage.zap()
+    expect(storage.newInstance().newOids(2)).toEqual([1, 2])
+  })
+})
+
 describe('provision', () => {
   test('makes stores in a folder of its own inside the given one, and removes only that', async () => {
     const folder = temporaryFolder()
@@ -186,6 +232,15 @@ describe('provision', () => {
     await store.dispose()
     await provision.dispose()
     expect(readdirSync(folder)).toEqual([])
+  })
+
+  test('leaves the folder that it was given to the one who gave it', async () => {
+    const context = { folder: temporaryFolder(), log: () => {} }
+    const provision = await file.provision!(fileOptions({}), context)
+    if (!provision.available) throw new Error(provision.reason)
+    await (await provision.newStore('one')).dispose()
+    await provision.dispose()
+    expect(readdirSync(context.folder)).toEqual([])
   })
 
   test('refuses a log that somebody named, and a folder that is not there', async () => {
