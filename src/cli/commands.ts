@@ -11,6 +11,7 @@ import { registerDoctor } from './doctor/command.ts'
 import { registerFile } from './file-command.ts'
 import { registerGate } from './gate.ts'
 import { registerList } from './list.ts'
+import { registerPlan } from './plan.ts'
 import { registerReport } from './report.ts'
 import { registerRun } from './run.ts'
 import { registerSelftest } from './selftest.ts'
@@ -23,6 +24,7 @@ export const commands: readonly ((program: Command) => void)[] = [
   registerCompare,
   registerGate,
   registerBisect,
+  registerPlan,
   registerSelftest,
   registerCheck,
   registerList,

@@ -292,7 +292,7 @@ class Session {
 }
 
 /** Neither side waits for a disk or for another process. */
-function onlyComputes({ baseline, candidate }: CountersLine): boolean {
+export function onlyComputes({ baseline, candidate }: CountersLine): boolean {
   return [...baseline, ...candidate].every(
     (counts) => (counts['syncs'] ?? 0) === 0 && (counts['roundTrips'] ?? 0) === 0,
   )

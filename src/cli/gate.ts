@@ -49,7 +49,7 @@ interface GateFlags {
 }
 
 /** A required check must be quick: the headline scenarios with one client. */
-const gateDefaults = { concurrency: 'async:1', budget: '10m' } as const
+export const gateDefaults = { concurrency: 'async:1', budget: '10m' } as const
 
 export function registerGate(program: Command): void {
   const repeated = (value: string, others: readonly string[]) => [...others, ...value.split(',')]
@@ -183,8 +183,8 @@ async function prepare(
     await side('candidate', candidateText, flags.candidateFrom),
   ]
   const policy = withLimits(defaultPolicy, {
-    tau: share('--tau', flags.tau),
-    delta: share('--delta', flags.delta),
+    tau: shareOf('--tau', flags.tau),
+    delta: shareOf('--delta', flags.delta),
   })
   const [baseline, candidate] = contenders
   const areDifferent =
@@ -260,7 +260,8 @@ function commandAgain(seed: string): string {
   return `shootout ${quoted.join(' ')}${given.includes('--seed') ? '' : ` --seed ${seed}`}`
 }
 
-function share(flag: string, text: string): number {
+/** `5%` or `0.05`. @throws UsageError `bad-value` */
+export function shareOf(flag: string, text: string): number {
   const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text)
   if (text.trim() === '' || !(value >= 0 && value < 10)) {
     throw new UsageError('bad-value', `${flag}: "${text}" is not a share; write it 5% or 0.05`)
@@ -287,7 +288,7 @@ function tolerancesOf(given: readonly string[]): Readonly<Record<string, number>
           `--tolerance: there is no counter "${name}"; ${closest === undefined ? `there are ${counterNames.join(', ')}` : `did you mean "${closest}"?`}`,
         )
       }
-      return [name, share('--tolerance', value)]
+      return [name, shareOf('--tolerance', value)]
     }),
   )
 }

@@ -190,3 +190,29 @@ test('an interrupted gate says so, keeps its journal and leaves nothing behind',
   expect(readGateJournal(out).at(-1)).toMatchObject({ type: 'end', outcome: 'interrupted', exitCode: 130 })
   expect(readdirSync(folder)).toEqual(['gate.jsonl'])
 })
+
+test('a plan says of a journal what could be told, and of a pilot that nothing was measured', async () => {
+  const { folder } = await gate(
+    'memory',
+    'memory',
+    '--scenario',
+    'live-read',
+    '--rounds',
+    '2',
+    '--budget',
+    '1s',
+  )
+  const journal = join(folder, 'gate.jsonl')
+  const found = await shootout(
+    ['plan', '--detect', '50%', '--budget', '1h', '--from', journal, '--json'],
+    folder,
+  )
+  const pilot = pairsOf(readGateJournal(journal), 'pilot')
+  if (pilot.length === 0) expect([found.code, found.stderr]).toEqual([4, expect.stringContaining('no cell')])
+  else expect(JSON.parse(found.stdout)).toMatchObject({ detect: 0.5, cells: [{ unit: 'pairs' }] })
+  const none = await shootout(
+    ['plan', '--detect', '3%', '--storage', 'memory', '--concurrency', 'processes:2', '--folder', folder],
+    folder,
+  )
+  expect([none.code, none.stderr]).toEqual([4, expect.stringContaining('nothing-to-measure')])
+})

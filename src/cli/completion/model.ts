@@ -108,6 +108,8 @@ export const byName: Readonly<Record<string, Value>> = {
 export const byPlaceholder: Readonly<Record<string, Value>> = {
   contender: storage,
   storage,
+  source: storage,
+  destination: storage,
   file: files,
   path: files,
   before: files,
