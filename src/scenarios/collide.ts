@@ -9,11 +9,35 @@ import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import { withRetries } from '../database/retry.ts'
 import type { Awaitable } from '../storages/storage.ts'
+import { type DatasetPlan, openPayload, sharedItems } from './dataset.ts'
+import type { Item, Payload } from './payload.ts'
 import { mustBeAtLeast, mustEqual } from './prove.ts'
 import type { ForkTotals, ScenarioContext } from './scenario.ts'
 
 /** An attempt fails because another succeeded, so this is far more than the workers can need. */
 const retriesMax = 1000
+
+/** What a worker of such a scenario has. */
+export interface Contested {
+  readonly connection: Connection
+  readonly payload: Payload
+  /** The objects that all workers share, in the order of their index. */
+  readonly items: readonly Item[]
+  /** For waiting before another attempt. */
+  readonly random: Random
+  /** Operations of this worker that were committed: what its count in the objects must say. */
+  committed: number
+}
+
+/** For `prepare`. */
+export async function openContested(context: ScenarioContext, plan: DatasetPlan): Promise<Contested> {
+  const connection = await context.database.openConnection()
+  await connection.begin()
+  const payload = await openPayload(context, connection, plan)
+  const items = await sharedItems(connection)
+  await connection.commit()
+  return { connection, payload, items, random: context.random.split('back-off'), committed: 0 }
+}
 
 /**
  * Tallies `attempts`, `retried` (attempts after the first), `conflicts` (attempts that failed for a conflict, not for a

@@ -6,26 +6,15 @@
  */
 
 import { VerificationError } from '../core/errors.ts'
-import type { Random } from '../core/random.ts'
 import { isPromise } from '../database/awaitable.ts'
-import type { Connection } from '../database/connection.ts'
-import { auditRetries, collide } from './collide.ts'
+import { auditRetries, type Contested, collide, openContested } from './collide.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
-import { type DatasetPlan, fillDataset, openPayload, sharedItems } from './dataset.ts'
-import type { Item, Payload } from './payload.ts'
+import { type DatasetPlan, fillDataset } from './dataset.ts'
+import type { Item } from './payload.ts'
 import { mustBeAtLeast, mustEqual } from './prove.ts'
 import { defineScenario, type ScenarioContext, type ScenarioParameters } from './scenario.ts'
 
-interface State {
-  readonly connection: Connection
-  readonly payload: Payload
-  readonly items: readonly Item[]
-  readonly random: Random
-  /** Operations of this worker that were committed: what its own count in each object must say. */
-  committed: number
-}
-
-export default defineScenario<State>({
+export default defineScenario<Contested>({
   name: 'conflict',
   summary: 'change N objects that all workers change at the same time; losers try again until they succeed',
   title: ({ objectsPerTransaction: n }) => `update ${n} conflicting ${n === 1 ? 'object' : 'objects'}`,
@@ -40,14 +29,7 @@ export default defineScenario<State>({
 
   populate: (context) => fillDataset(context, planFor(context.parameters)),
 
-  async prepare(context) {
-    const connection = await context.database.openConnection()
-    await connection.begin()
-    const payload = await openPayload(context, connection, planFor(context.parameters))
-    const items = await sharedItems(connection)
-    await connection.commit()
-    return { connection, payload, items, random: context.random.split('back-off'), committed: 0 }
-  },
+  prepare: (context) => openContested(context, planFor(context.parameters)),
 
   async run(context, state) {
     for (let operation = 0; operation < context.operations; operation++) await changeTogether(context, state)
@@ -94,7 +76,7 @@ function planFor({ workers, objectsPerTransaction }: ScenarioParameters): Datase
   }
 }
 
-async function changeTogether(context: ScenarioContext, state: State): Promise<void> {
+async function changeTogether(context: ScenarioContext, state: Contested): Promise<void> {
   const { connection, items, random } = state
   // Everybody really reads: a worker's own memory of its last commit would hide that the storage lost it.
   connection.minimizeCache()
@@ -105,7 +87,7 @@ async function changeTogether(context: ScenarioContext, state: State): Promise<v
   for (const [index, item] of items.entries()) checkUnchanged(state, item, index)
 }
 
-async function change(worker: number, { connection, items }: State): Promise<void> {
+async function change(worker: number, { connection, items }: Contested): Promise<void> {
   for (const item of items) {
     const loaded = connection.activate(item)
     const { state } = isPromise(loaded) ? await loaded : loaded
@@ -113,14 +95,14 @@ async function change(worker: number, { connection, items }: State): Promise<voi
   }
 }
 
-function checkCounts(context: ScenarioContext, state: State, item: Item, index: number): void {
+function checkCounts(context: ScenarioContext, state: Contested, item: Item, index: number): void {
   checkSum(item.state, context.parameters.workers, index)
   const own = changesOf(item.state, context.worker)
   mustEqual(`shared object ${index}, changes of worker ${context.worker}`, own, state.committed)
   checkUnchanged(state, item, index)
 }
 
-function checkUnchanged({ payload }: State, item: Item, index: number): void {
+function checkUnchanged({ payload }: Contested, item: Item, index: number): void {
   if (item.status === 'ghost') {
     throw new VerificationError(
       `the storage merged changes of shared object ${index}, which nobody told it how to`,

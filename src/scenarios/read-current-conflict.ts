@@ -3,26 +3,14 @@
  * is just changing. The workers form a ring, so in each round not all can be right.
  */
 
-import type { Random } from '../core/random.ts'
 import { isPromise } from '../database/awaitable.ts'
-import type { Connection } from '../database/connection.ts'
-import { auditRetries, collide } from './collide.ts'
+import { auditRetries, type Contested, collide, openContested } from './collide.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
-import { type DatasetPlan, fillDataset, openPayload, sharedItems } from './dataset.ts'
-import type { Item, Payload } from './payload.ts'
+import { type DatasetPlan, fillDataset } from './dataset.ts'
 import { mustBeAtLeast, mustEqual } from './prove.ts'
 import { defineScenario, type ScenarioContext, type ScenarioParameters } from './scenario.ts'
 
-interface State {
-  readonly connection: Connection
-  readonly payload: Payload
-  /** Of all workers: N of worker 0, then N of worker 1 … */
-  readonly items: readonly Item[]
-  readonly random: Random
-  committed: number
-}
-
-export default defineScenario<State>({
+export default defineScenario<Contested>({
   name: 'read-current-conflict',
   summary: 'change N own objects while relying on N objects that another worker is changing',
   title: ({ objectsPerTransaction: n }) =>
@@ -39,14 +27,7 @@ export default defineScenario<State>({
 
   populate: (context) => fillDataset(context, planFor(context.parameters)),
 
-  async prepare(context) {
-    const connection = await context.database.openConnection()
-    await connection.begin()
-    const payload = await openPayload(context, connection, planFor(context.parameters))
-    const items = await sharedItems(connection)
-    await connection.commit()
-    return { connection, payload, items, random: context.random.split('back-off'), committed: 0 }
-  },
+  prepare: (context) => openContested(context, planFor(context.parameters)),
 
   async run(context, state) {
     const { connection, random } = state
@@ -97,7 +78,7 @@ function planFor({ workers, objectsPerTransaction }: ScenarioParameters): Datase
   }
 }
 
-async function change(context: ScenarioContext, { connection, items }: State): Promise<void> {
+async function change(context: ScenarioContext, { connection, items }: Contested): Promise<void> {
   const { workers, objectsPerTransaction: each } = context.parameters
   const next = (context.worker + 1) % workers
   for (let index = 0; index < each; index++) {

@@ -5,7 +5,8 @@
 
 import type { Awaitable } from '../storages/storage.ts'
 import type { ItemSet } from './item-set.ts'
-import type { ScenarioContext } from './scenario.ts'
+import { mustEqual } from './prove.ts'
+import type { ForkTotals, ScenarioContext } from './scenario.ts'
 
 /** How one reading scenario differs from another. */
 export interface Reading {
@@ -25,4 +26,13 @@ export async function readInPasses(context: ScenarioContext, set: ItemSet, readi
     set.check(operations, () => 0)
     await connection.commit()
   }
+}
+
+/** Every object came from the backend, once per reading, and nothing was written. */
+export function auditColdReads({ parameters, operations, transfers, counters }: ForkTotals): void {
+  const expected = operations * parameters.objectsPerTransaction
+  mustEqual('objects that connections loaded', transfers.loads, expected)
+  mustEqual('objects that the storage handed out', counters.loads, expected)
+  mustEqual('objects that came from the backend', counters.backendLoads, expected)
+  mustEqual('objects stored', transfers.stores, 0)
 }
