@@ -4,6 +4,7 @@
  */
 
 import type { Socket } from 'node:net'
+import { collectYoung } from './garbage.ts'
 
 export interface WireEvents {
   /** @param chunk valid during the call only */
@@ -37,6 +38,11 @@ export interface ReadTarget {
   data(chunk: Uint8Array): void
 }
 
+/** Pieces of at least this size are a part of something large; small messages never come to this. */
+const bulkChunkBytes = 16 * 1024
+/** So much of it is read before the buffers that it was read into are collected. */
+const collectedBytes = 8 * 1024 * 1024
+
 export class SocketWire implements Wire {
   readonly peer: string
   readonly #socket: Socket
@@ -57,7 +63,15 @@ export class SocketWire implements Wire {
   listen(events: WireEvents): void {
     const socket = this.#socket
     let failure: Error | undefined
-    if (this.#reader === undefined) socket.on('data', (chunk: Buffer) => events.data(chunk))
+    let bulkBytes = 0
+    const onData = (chunk: Buffer): void => {
+      events.data(chunk)
+      if (chunk.length >= bulkChunkBytes) bulkBytes += chunk.length
+      if (bulkBytes < collectedBytes) return
+      bulkBytes = 0
+      collectYoung()
+    }
+    if (this.#reader === undefined) socket.on('data', onData)
     else this.#reader.data = (chunk) => events.data(chunk)
     socket.on('drain', () => events.drained())
     socket.on('error', (error) => {
