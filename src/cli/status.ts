@@ -50,6 +50,7 @@ const metrics: readonly (readonly [keyof ServerStatus, string, 'counter' | 'gaug
   ['errors', 'errors_total', 'counter', 'Requests that failed unexpectedly.'],
   ['slow', 'slow_total', 'counter', 'Requests that took longer than the limit.'],
   ['views', 'views', 'gauge', 'Instances of clients.'],
+  ['blobsOpen', 'blobs_open', 'gauge', 'Blobs that clients have open.'],
   ['voted', 'voted', 'gauge', 'Transactions that have voted and wait for their client.'],
   ['waitingToVote', 'waiting_to_vote', 'gauge', 'Transactions that wait for their turn to vote.'],
   ['bytesRead', 'read_bytes_total', 'counter', 'Bytes received from clients.'],

@@ -31,6 +31,7 @@ for (const serve of ['file', 'sqlite', 'memory'] as const) {
         'undo',
         'iteration',
         'pack',
+        'blobs',
         'conflictResolution',
       ] as const
       for (const name of shared) expect([name, claimed[name]]).toEqual([name, own[name]])

@@ -19,6 +19,7 @@ import {
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import {
   type Awaitable,
+  type BlobReader,
   emptyMetadata,
   type HistoryEntry,
   type Invalidations,
@@ -28,6 +29,7 @@ import {
   type TransactionMetadata,
 } from '../storage.ts'
 import type { BodyReader } from './body.ts'
+import { ClientBlobReader } from './client-blob-reader.ts'
 import { ClientReads } from './client-reads.ts'
 import type { ClientStorage } from './client-storage.ts'
 import { ClientTransaction } from './client-transaction.ts'
@@ -49,6 +51,7 @@ const metadataBytesLimit = 65_535
 
 export class ClientInstance implements StorageInstance {
   readonly number: number
+  readonly openBlob?: (oid: Oid) => Promise<BlobReader | undefined>
   readonly history?: (oid: Oid, count: number) => Promise<readonly HistoryEntry[]>
   readonly #storage: ClientStorage
   /** Where the server has this view; undefined before the first poll, and when that connection was lost. */
@@ -65,6 +68,7 @@ export class ClientInstance implements StorageInstance {
   /** The last poll reported nothing, so the next will probably report nothing either. */
   #isQuiet = false
   readonly #reads: ClientReads
+  readonly #blobReaders = new Set<ClientBlobReader>()
   #transaction: ClientTransaction | undefined
   #isReleased = false
 
@@ -72,6 +76,7 @@ export class ClientInstance implements StorageInstance {
     this.#storage = storage
     this.number = number
     this.#reads = new ClientReads(storage, number)
+    if (storage.capabilities.blobs) this.openBlob = (oid) => this.#openBlob(oid)
     if (storage.capabilities.undo) this.history = (oid, count) => this.#history(oid, count)
   }
 
@@ -255,6 +260,23 @@ export class ClientInstance implements StorageInstance {
     )
   }
 
+  async #openBlob(oid: Oid): Promise<BlobReader | undefined> {
+    const link = this.#reading()
+    this.#storage.counted.roundTrips++
+    const opened = await link.call(types.openBlob, this.number, link.fields.id(oid).take(), (body) => {
+      if (body.u8() === 0) return undefined
+      return { serial: body.tid(), bytes: body.f64(), number: body.u32() }
+    })
+    if (opened === undefined) return undefined
+    const reader = new ClientBlobReader(this.#storage, link, opened, () => this.#blobReaders.delete(reader))
+    this.#blobReaders.add(reader)
+    if (this.#isReleased) {
+      reader.close()
+      this.#checkOpen()
+    }
+    return reader
+  }
+
   newOids(count: number): Awaitable<readonly Oid[]> {
     this.#checkOpen()
     this.#storage.checkWritable()
@@ -284,6 +306,7 @@ export class ClientInstance implements StorageInstance {
     this.#storage.forgetInstance(this)
     this.#reads.cached?.release()
     this.#transaction?.abort()
+    for (const reader of this.#blobReaders) reader.close()
     this.#link?.tell(types.release, this.number)
   }
 

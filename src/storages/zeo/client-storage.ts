@@ -16,15 +16,14 @@ import {
   type TransactionRecord,
   zeroCounters,
 } from '../storage.ts'
-import type { BodyReader } from './body.ts'
 import type { ClientCache } from './client-cache.ts'
+import { iterateThere, restoreThere } from './client-copy.ts'
 import { ClientInstance } from './client-instance.ts'
 import { packThere } from './client-pack.ts'
 import { ClientSession } from './client-session.ts'
 import type { ClientTransaction } from './client-transaction.ts'
 import type { ServerPlace } from './dialer.ts'
 import type { Link } from './link.ts'
-import { dataOf, readTransaction, writeTransaction } from './messages.ts'
 import { OidLease } from './oid-lease.ts'
 import { types } from './protocol.ts'
 import { systemTimers, type Timers } from './timers.ts'
@@ -109,7 +108,7 @@ export class ClientStorage implements Storage {
     this.advance(lastTid)
     if (capabilities.iteration) {
       this.iterate = (from, to) => this.#iterate(from, to)
-      this.restore = (transaction) => this.#restore(transaction)
+      this.restore = (transaction) => restoreThere(this, transaction)
     }
   }
 
@@ -193,36 +192,7 @@ export class ClientStorage implements Storage {
   #iterate(from: Tid = noTid, to: Tid = this.#lastTid): AsyncIterable<TransactionRecord> {
     this.checkOpen()
     // The range is fixed now, whenever the first step is taken.
-    return this.#steps(from, Math.min(to, this.#lastTid) as Tid)
-  }
-
-  async *#steps(from: Tid, to: Tid): AsyncGenerator<TransactionRecord> {
-    let home: Link | undefined
-    const number = await this.request((link) => {
-      home = link
-      return link.call(types.iterate, 0, link.fields.id(from).id(to).take(), (body) => body.u32())
-    })
-    let isDone = false
-    try {
-      while (!isDone) {
-        const link = home!
-        this.counted.roundTrips++
-        const found = await link.call(types.iterateNext, 0, link.fields.u32(number).take(), readTransactions)
-        isDone = found.length === 0
-        yield* found
-      }
-    } finally {
-      if (!isDone && home?.isLost === false) home.tell(types.iterateEnd, 0, home.fields.u32(number).take())
-    }
-  }
-
-  async #restore(transaction: TransactionRecord): Promise<void> {
-    this.checkWritable()
-    await this.request((link) => {
-      const fields = writeTransaction(link.fields, transaction).take()
-      const done = () => this.advance(transaction.tid)
-      return link.call(types.restore, 0, fields, done, undefined, dataOf(transaction))
-    })
+    return iterateThere(this, from, Math.min(to, this.#lastTid) as Tid)
   }
 
   // --- The end --------------------------------------------------------------------------------------------------------
@@ -271,8 +241,3 @@ export class ClientStorage implements Storage {
 }
 
 const nothing = new Uint8Array(0)
-
-function readTransactions(body: BodyReader): TransactionRecord[] {
-  const readers = Array.from({ length: body.count(24) }, () => readTransaction(body))
-  return readers.map((read) => read())
-}

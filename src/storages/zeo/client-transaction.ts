@@ -21,12 +21,15 @@ import {
 import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type {
+  BlobSource,
   CommittedTransaction,
   RevisionSpan,
   Transaction,
   TransactionMetadata,
   VotedTransaction,
 } from '../storage.ts'
+import { BlobSender } from './blob-sender.ts'
+import type { BodyReader } from './body.ts'
 import type { ClientInstance } from './client-instance.ts'
 import { sameBytes } from './client-session.ts'
 import type { ClientStorage } from './client-storage.ts'
@@ -44,6 +47,8 @@ export interface Change {
   data: Uint8Array | null
   /** What `serial` looked like, where a merge has left it. */
   base?: Uint8Array
+  /** A blob was streamed with it, which cannot be sent again. */
+  hasBlob?: true
 }
 
 /** How often a transaction is merged here and voted again; others may commit in between. */
@@ -57,6 +62,7 @@ const nothing = new Uint8Array(0)
 export class ClientTransaction implements Transaction, VotedTransaction {
   resolvedOids: readonly Oid[] = []
   readonly delete?: (oid: Oid, serial: Tid) => void
+  readonly storeBlob?: (oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource) => Promise<void>
   readonly undo?: (tid: Tid) => Promise<readonly Oid[]>
   readonly #storage: ClientStorage
   readonly #instance: ClientInstance
@@ -69,6 +75,8 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   /** Merged here. */
   readonly #merged = new Set<Oid>()
   #number = 0
+  /** Of the blob that is being stored. */
+  #sender: BlobSender | undefined
   #state: State = 'open'
 
   constructor(
@@ -85,6 +93,8 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     this.#onEnd = onEnd
     if (storage.capabilities.deletion)
       this.delete = (oid, serial) => this.#change(oid, serial, null, 'delete')
+    if (storage.capabilities.blobs)
+      this.storeBlob = (oid, serial, data, source) => this.#storeBlob(oid, serial, data, source)
     if (storage.capabilities.undo) this.undo = (tid) => this.#undo(tid)
     this.#sendBegin()
   }
@@ -93,6 +103,11 @@ export class ClientTransaction implements Transaction, VotedTransaction {
 
   /** @throws ShootoutError `object-too-large`, which leaves the transaction as it was */
   store(oid: Oid, serial: Tid, data: Uint8Array): void {
+    this.#checkSize(oid, data)
+    this.#change(oid, serial, data, 'store')
+  }
+
+  #checkSize(oid: Oid, data: Uint8Array): void {
     const bytesMax = this.#link.welcome.messageBytesMax - storeFieldsBytes
     // The server would hang up, and repeating the transaction would not help.
     if (data.length > bytesMax) {
@@ -102,7 +117,34 @@ export class ClientTransaction implements Transaction, VotedTransaction {
         { details: { oid, bytes: data.length, bytesMax } },
       )
     }
-    this.#change(oid, serial, data, 'store')
+  }
+
+  /** Resolves when the served storage has all of the blob. */
+  async #storeBlob(oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource): Promise<void> {
+    this.#expect('open', 'storeBlob')
+    this.#checkSize(oid, data)
+    const link = this.#link
+    if (serial === noTid) this.#storage.lease.avoid(oid)
+    this.#storage.counted.roundTrips++
+    const fields = link.fields.id(oid).id(serial).take()
+    let sender: BlobSender | undefined
+    const credit = (body: BodyReader) => sender?.credit(body.u32())
+    const storing = link.call(types.storeBlob, this.#instance.number, fields, () => {}, credit, data)
+    sender = new BlobSender(link, this.#instance.number, link.lastRequest)
+    this.#sender = sender
+    // A refusal ends the sending; what was sent in vain has no other effect.
+    storing.catch((error: unknown) => sender.stop(error))
+    try {
+      await sender.send(source)
+      await storing
+      this.#changes.set(oid, { oid, serial, data, hasBlob: true })
+    } catch (error) {
+      if (error instanceof ConflictError) this.#storage.counted.conflicts++
+      if (this.#state === 'open') this.#state = 'failed'
+      throw error
+    } finally {
+      this.#sender = undefined
+    }
   }
 
   #change(oid: Oid, serial: Tid, data: Uint8Array | null, call: string): void {
@@ -160,7 +202,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   async #undoHere(tid: Tid, error: unknown): Promise<readonly Oid[] | undefined> {
     const { resolveConflict } = this.#storage.context
     if (!(error instanceof ShootoutError) || error.code !== 'undo' || this.#state !== 'open') return undefined
-    if (resolveConflict === undefined || this.#undone.size > 0) return undefined
+    if (resolveConflict === undefined || this.#undone.size > 0 || this.#hasBlobs) return undefined
     const undone = await undoHere(this.#storage, this.#instance, resolveConflict, this.#changes, tid)
     if (undone === undefined) return undefined
     this.#expect('open', 'undo')
@@ -254,6 +296,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   abort(): void {
     // What the server has been asked to finish can no longer be called back.
     if (this.#state === 'finishing' || this.#state === 'finished' || this.#state === 'aborted') return
+    this.#sender?.stop(new StorageTransactionError('storeBlob: the transaction was aborted meanwhile'))
     if (!this.#link.isLost) this.#link.tell(types.abort, this.#instance.number)
     this.#end('aborted')
   }
@@ -348,6 +391,8 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     const change = this.#changes.get(error.oid)
     if (change === undefined || this.#undone.size > 0 || round >= mergeRoundsMax) throw error
     if (this.#state !== 'voting' || change.serial === noTid || change.data === null) throw error
+    // There is no merging of blobs, and what was streamed cannot be sent again.
+    if (this.#hasBlobs || (await this.#hasBlobNow(change.oid))) throw error
     const { oid, serial } = change
     const committed = await this.#loadBefore(oid, maxTid)
     if (committed === undefined) throw error
@@ -363,6 +408,26 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     this.#merged.add(oid)
     this.#expect('voting', 'vote')
     this.#sendAll()
+  }
+
+  get #hasBlobs(): boolean {
+    for (const { hasBlob } of this.#changes.values()) if (hasBlob === true) return true
+    return false
+  }
+
+  /** What is current now, which our snapshot does not show. */
+  async #hasBlobNow(oid: Oid): Promise<boolean> {
+    if (!this.#storage.capabilities.blobs) return false
+    const instance = this.#storage.newInstance()
+    try {
+      await instance.pollInvalidations()
+      return (await instance.openBlob!(oid)) !== undefined
+    } catch (error) {
+      if (error instanceof ObjectNotFoundError) return false
+      throw error
+    } finally {
+      await instance.release()
+    }
   }
 
   /** A storage without history may have the revision only in the snapshot that the change started from. */
@@ -400,6 +465,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
 
   #expect(state: State, call: string): void {
     if (state === 'open') this.#storage.checkOpen()
+    if (this.#sender !== undefined) throw new StorageTransactionError(`${call}: a blob is being stored`)
     if (this.#state === state) return
     throw new StorageTransactionError(`${call}: the transaction is ${described[this.#state]}`)
   }

@@ -24,11 +24,16 @@ export async function undoHere(
 ): Promise<Change[] | undefined> {
   const transaction = await find(storage, tid)
   if (transaction === undefined) return undefined
+  // There is no merging of blobs, and an undo that brings one back is the server's.
+  if (transaction.records.some(({ blob }) => blob !== undefined)) return undefined
   const changes: Change[] = []
   try {
     for (const { oid, data: written } of transaction.records) {
       const previous = await dataBefore(instance, oid, tid)
       const current = pending.get(oid) ?? (await dataBefore(instance, oid, maxTid))
+      for (const { serial } of [previous, current]) {
+        if (await hasBlob(storage, oid, serial)) return undefined
+      }
       const isUntouched = current.serial === tid && !pending.has(oid)
       const data = isUntouched
         ? previous.data
@@ -51,6 +56,12 @@ export async function undoHere(
 async function find(storage: ClientStorage, tid: Tid): Promise<TransactionRecord | undefined> {
   for await (const transaction of storage.iterate?.(tid, tid) ?? []) return transaction
   return undefined
+}
+
+async function hasBlob(storage: ClientStorage, oid: Oid, serial: Tid): Promise<boolean> {
+  if (!storage.capabilities.blobs || serial === noTid) return false
+  const transaction = await find(storage, serial)
+  return transaction?.records.some((record) => record.oid === oid && record.blob !== undefined) ?? false
 }
 
 interface State {

@@ -176,7 +176,7 @@ function capabilities({ serve, durability, history }: Options): Capabilities {
     iteration: keepsHistory || serve === 'memory',
     pack: true,
     prefetch: true,
-    blobs: false,
+    blobs: serve !== 'sqlite',
   }
 }
 

@@ -18,6 +18,9 @@ export interface ServerLimits {
   readonly iterationsMax: number
   /** Packs under way for one client. */
   readonly packsMax: number
+  /** Blobs under way from one client, and blobs that it has open. */
+  readonly blobsArrivingMax: number
+  readonly blobReadersMax: number
   readonly connectionsMax: number
   /** For the handshake, ms. */
   readonly greetingMs: number
@@ -36,6 +39,8 @@ export const defaultLimits: ServerLimits = {
   viewsMax: 10_000,
   iterationsMax: 64,
   packsMax: 8,
+  blobsArrivingMax: 64,
+  blobReadersMax: 1024,
   connectionsMax: 1000,
   greetingMs: 5000,
   silenceMs: 90_000,

@@ -141,8 +141,8 @@ export class Link {
   }
 
   /** Sends what needs no answer, soon. */
-  tell(type: number, view: number, fields?: Uint8Array): void {
-    this.#channel.send(type, 0, view, fields, undefined, view)
+  tell(type: number, view: number, fields?: Uint8Array, payload?: Uint8Array): void {
+    this.#channel.send(type, 0, view, fields, payload, view)
   }
 
   /** Sends what needs no answer together with what follows. @param payload must not change any more */

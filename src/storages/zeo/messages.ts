@@ -212,20 +212,35 @@ export function writeTransaction(
   { tid, metadata, records }: TransactionRecord,
 ): BodyWriter {
   writeMetadata(fields.id(tid), metadata).u32(records.length)
-  for (const { oid, data } of records) fields.id(oid).u32(data === null ? absentLength : data.length)
+  for (const { oid, data, blob } of records) {
+    fields.id(oid).u32(data === null ? absentLength : data.length)
+    if (blob === undefined) fields.u8(0)
+    else fields.u8(1).f64(blob.bytes)
+  }
   return fields
 }
 
-/** Reads what `writeTransaction` wrote; the data are then taken from the body in the same order. */
-export function readTransaction(body: BodyReader): () => TransactionRecord {
+/**
+ * Reads what `writeTransaction` wrote; the data are then taken from the body in the same order.
+ * @param chunksOf the blob of a record
+ */
+export function readTransaction(
+  body: BodyReader,
+  chunksOf: (recordIndex: number) => AsyncIterable<Uint8Array>,
+): () => TransactionRecord {
   const tid = body.tid()
   const metadata = readMetadata(body)
-  const shapes: { readonly oid: Oid; readonly length: number }[] = []
-  for (let left = body.count(12); left > 0; left--) shapes.push({ oid: body.oid(), length: body.u32() })
+  const shapes = Array.from({ length: body.count(13) }, () => ({
+    oid: body.oid(),
+    length: body.u32(),
+    blobBytes: body.u8() === 1 ? body.f64() : undefined,
+  }))
   return () => {
-    const records = shapes.map(
-      ({ oid, length }): ObjectRecord => ({ oid, data: length === absentLength ? null : body.raw(length) }),
-    )
+    const records = shapes.map(({ oid, length, blobBytes }, index): ObjectRecord => {
+      const data = length === absentLength ? null : body.raw(length)
+      if (blobBytes === undefined) return { oid, data }
+      return { oid, data, blob: { bytes: blobBytes, chunks: () => chunksOf(index) } }
+    })
     return { tid, metadata, records }
   }
 }

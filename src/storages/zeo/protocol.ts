@@ -68,6 +68,10 @@ export const types = {
   newOids: 23,
   /** → oid, count. ← entries. */
   history: 24,
+  /** → oid. ← 0; or 1, serial, bytes as a float, number of the reader. */
+  openBlob: 25,
+  /** → oid, serial, data; a blob follows. ← parts: bytes that may be sent more. Then an empty reply. */
+  storeBlob: 31,
 
   /** → transaction number, user, description, extension. One-way, like the following. */
   begin: 32,
@@ -102,6 +106,21 @@ export const types = {
   /** → request id of the pack, oids of each record asked about. One-way. */
   references: 54,
 
+  /** → number of the blob (the request that announced it), bytes. One-way, like the following two. */
+  blobChunk: 80,
+  blobEnd: 81,
+  blobFailed: 82,
+  /** → number of the reader, position as a float, length. ← bytes. */
+  readBlob: 83,
+  /** → number of the reader. One-way. */
+  closeBlob: 84,
+  /** → number of an iteration, place of a record in its last transaction. ← number. */
+  recordedBlob: 85,
+  /** → that number. ← a chunk; nothing at the end. */
+  recordedNext: 86,
+  /** → that number. One-way. */
+  recordedEnd: 87,
+
   /** ← last tid. One-way: there is something newer than the snapshots that were renewed ahead. */
   changed: 64,
   /** ← one-way: the store was emptied. */
@@ -126,6 +145,9 @@ export const welcomeReadOnly = 1
 /** First byte of a part of the answer to `pack`. */
 export const packProgress = 0
 export const packAsk = 1
+
+/** Bytes of one blob that may be under way to the server without its credit. */
+export const blobWindowBytes = 1024 * 1024
 
 /** In place of a length: there is no such object. */
 export const absentLength = 0xffff_ffff

@@ -89,6 +89,17 @@ export class ServedTransaction {
     }
   }
 
+  /** Unlike `store`, somebody waits for it. @throws the first error of the transaction */
+  async storeBlob(
+    bytes: number,
+    bytesMax: number,
+    call: (transaction: Transaction) => Promise<void>,
+  ): Promise<void> {
+    await this.change(bytes, bytesMax, call)
+    if (this.#error !== undefined) throw this.#error
+    if (this.#isEnded) throw gone()
+  }
+
   async undo(tid: Tid): Promise<readonly Oid[]> {
     const transaction = this.#open('undo')
     if (transaction.undo === undefined) {

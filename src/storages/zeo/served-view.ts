@@ -21,6 +21,7 @@ import {
   writeSnapshotWithChanges,
 } from './messages.ts'
 import { absentLength, types } from './protocol.ts'
+import type { ServedBlobs } from './served-blobs.ts'
 import { type ChangedObject, changesIn } from './served-changes.ts'
 import { type Commits, ServedTransaction } from './served-transaction.ts'
 import { Turns } from './turns.ts'
@@ -43,6 +44,7 @@ export interface ViewHost {
   begin(view: ServedView, number: number): boolean
   commitsOf(view: ServedView): Commits
   loaded(count: number): void
+  readonly blobs: ServedBlobs
   /** Of the server's clock, ms. */
   now(): number
   /** A message was handled that arrived at `sinceMs`. */
@@ -80,6 +82,8 @@ export class ServedView {
     if ((type === types.abort || type === types.release) && this.#transaction?.isVoting === true) {
       void this.#endTransaction()
     }
+    // Its blob follows at once, while it may still wait for its turn.
+    if (type === types.storeBlob) this.#host.blobs.expect(request)
     const since = this.#host.now()
     this.#turns.run(() => this.#guard(type, request, body, since))
   }
@@ -143,8 +147,12 @@ export class ServedView {
         return this.#newOids(instance, request, body.u32())
       case types.history:
         return this.#history(instance, request, body.oid(), body.u32())
+      case types.openBlob:
+        return this.#openBlob(instance, request, body.oid())
       case types.begin:
         return this.#begin(instance, body)
+      case types.storeBlob:
+        return this.#storeBlob(request, body)
       case types.store: {
         const oid = body.oid()
         const serial = body.tid()
@@ -291,6 +299,19 @@ export class ServedView {
     channel.send(types.reply, request, 0, writeHistory(channel.fields, entries))
   }
 
+  async #openBlob(instance: StorageInstance, request: number, oid: Oid): Promise<void> {
+    if (instance.openBlob === undefined) throw unsupported('openBlob')
+    const reader = await instance.openBlob(oid)
+    const { channel, blobs } = this.#host
+    if (reader === undefined) {
+      channel.send(types.reply, request, 0, channel.fields.u8(0).take())
+      return
+    }
+    const number = await blobs.keep(reader, this.number)
+    const { fields } = channel
+    channel.send(types.reply, request, 0, fields.u8(1).id(reader.serial).f64(reader.bytes).u32(number).take())
+  }
+
   // --- Writing --------------------------------------------------------------------------------------------------------
 
   async #newOids(instance: StorageInstance, request: number, count: number): Promise<void> {
@@ -322,6 +343,22 @@ export class ServedView {
 
   #change(bytes: number, call: (transaction: Transaction) => Awaitable<void>): Awaitable<void> {
     return this.#transaction?.change(bytes, this.#host.limits.transactionBytesMax, call)
+  }
+
+  async #storeBlob(request: number, body: BodyReader): Promise<void> {
+    const { blobs, channel, limits } = this.#host
+    const oid = body.oid()
+    const serial = body.tid()
+    const data = body.rest()
+    try {
+      await this.#current('storeBlob').storeBlob(data.length, limits.transactionBytesMax, (transaction) => {
+        if (transaction.storeBlob === undefined) throw unsupported('storeBlob')
+        return transaction.storeBlob(oid, serial, data, blobs.arriving(request).chunks())
+      })
+      channel.send(types.reply, request, 0)
+    } finally {
+      blobs.arrived(request)
+    }
   }
 
   async #undo(request: number, tid: Tid): Promise<void> {
@@ -359,6 +396,7 @@ export class ServedView {
     this.#isReleased = true
     await this.#endTransaction()
     await instance.release()
+    this.#host.blobs.released(this.number)
   }
 
   #letGo(): void {

@@ -14,12 +14,16 @@ import { writeError } from './error-codec.ts'
 import { readHello, writeWelcome } from './messages.ts'
 import { greetingBytesMax, helloReadOnly, protocolVersion, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
+import { ServedBlobs } from './served-blobs.ts'
 import type { Commits } from './served-transaction.ts'
 import { ServedView, type ViewHost } from './served-view.ts'
 import type { ZeoServer } from './server.ts'
 import { type StoreHost, StoreRequests } from './store-requests.ts'
 import type { Cancel } from './timers.ts'
 import type { Wire } from './wire.ts'
+
+/** About the blobs of an iteration. */
+const storeBlobTypes: ReadonlySet<number> = new Set([types.recordedBlob, types.recordedEnd])
 
 const typeNames = new Map<number, string>(Object.entries(types).map(([name, type]) => [type, name]))
 
@@ -33,6 +37,7 @@ export class ServerConnection implements ViewHost, StoreHost {
   readonly #server: ZeoServer
   readonly #views = new Map<number, ServedView>()
   readonly #store: StoreRequests
+  readonly blobs: ServedBlobs
   /** Commits that are durable in the served storage but not answered yet, oldest first. */
   readonly #announced: Announced[] = []
   #session: string | undefined
@@ -46,6 +51,7 @@ export class ServerConnection implements ViewHost, StoreHost {
 
   constructor(server: ZeoServer, wire: Wire) {
     this.#server = server
+    this.blobs = new ServedBlobs(this)
     this.#store = new StoreRequests(this)
     const { limits, timers } = server.settings
     this.connectedAt = timers.now()
@@ -209,7 +215,7 @@ export class ServerConnection implements ViewHost, StoreHost {
       view = new ServedView(number, this)
       this.#views.set(number, view)
     }
-    if (this.isReadOnly && ((type >= types.begin && type < types.outcome) || type === types.newOids)) {
+    if (this.isReadOnly && ((type >= types.storeBlob && type < types.outcome) || type === types.newOids)) {
       this.fail(id, new ReadOnlyError('the storage'))
       return
     }
@@ -241,6 +247,9 @@ export class ServerConnection implements ViewHost, StoreHost {
 
   #carryOut(type: number, id: number, body: BodyReader): void | Promise<void> {
     if (type === types.outcome) return this.#outcome(id, body.u32(), body.tid())
+    if (type >= types.blobChunk && type <= types.recordedEnd && !storeBlobTypes.has(type)) {
+      return this.blobs.carryOut(type, id, body)
+    }
     return this.#store.carryOut(type, id, body)
   }
 
@@ -344,6 +353,7 @@ export class ServerConnection implements ViewHost, StoreHost {
     for (const view of this.#views.values()) view.release()
     this.#views.clear()
     this.#answer(0, () => this.#store.end())
+    this.#answer(0, () => this.blobs.end())
     if (this.#session !== undefined) this.#server.outcomes.leave(this.#session)
     this.#server.left(this, error)
   }

@@ -49,6 +49,8 @@ export interface ServerStatus {
   readonly dropped: number
   /** Instances of clients. */
   readonly views: number
+  /** Blobs that clients have open. */
+  readonly blobsOpen: number
   /** Transactions that have voted and wait for their client. */
   readonly voted: number
   /** Transactions that wait for their turn to vote. */
@@ -204,6 +206,7 @@ export class ZeoServer {
       connectionsTotal,
       ...counted,
       views: sum(({ viewCount }) => viewCount),
+      blobsOpen: sum(({ blobs }) => blobs.openCount),
       voted: sum(({ holdingCount }) => holdingCount),
       waitingToVote: 0,
       bytesRead: counted.bytesRead + sum(({ channel }) => channel.bytesRead),

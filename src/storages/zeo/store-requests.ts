@@ -3,7 +3,7 @@
  * belongs to a view; iterations and packs end with the connection.
  */
 
-import { ReadOnlyError, ShootoutError } from '../../core/errors.ts'
+import { ClosedError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import type { Tid } from '../../core/ids.ts'
 import type { Storage, TransactionRecord } from '../storage.ts'
 import type { BodyReader } from './body.ts'
@@ -12,6 +12,7 @@ import type { ServerLimits } from './limits.ts'
 import { dataOf, readTransaction, writeTransaction } from './messages.ts'
 import { types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
+import type { ServedBlobs } from './served-blobs.ts'
 import { ServedPack } from './served-pack.ts'
 
 /** What these requests ask of their connection. */
@@ -20,9 +21,18 @@ export interface StoreHost {
   readonly channel: Channel
   readonly limits: ServerLimits
   readonly isReadOnly: boolean
+  readonly blobs: ServedBlobs
   /** A transaction was restored. */
   restored(): void
   zapped(): void
+}
+
+interface Iteration {
+  readonly steps: AsyncIterator<TransactionRecord>
+  /** The newest one that the client has been given; its blobs can be read until the next. */
+  last: TransactionRecord | undefined
+  /** Blobs of it that are being read. */
+  readonly reading: Set<number>
 }
 
 /** Bytes of transactions that one step of an iteration answers with, roughly. */
@@ -30,7 +40,7 @@ const iterationStepBytes = 256 * 1024
 
 export class StoreRequests {
   readonly #host: StoreHost
-  readonly #iterations = new Map<number, AsyncIterator<TransactionRecord>>()
+  readonly #iterations = new Map<number, Iteration>()
   readonly #packs = new Map<number, ServedPack>()
   #lastIteration = 0
 
@@ -48,6 +58,10 @@ export class StoreRequests {
         return this.#iterateNext(id, body.u32())
       case types.iterateEnd:
         return this.#iterateEnd(body.u32())
+      case types.recordedBlob:
+        return this.#recordedBlob(id, body.u32(), body.u32())
+      case types.recordedEnd:
+        return this.#host.blobs.closeRecorded(body.u32())
       case types.restore:
         return this.#restore(id, body)
       case types.pack:
@@ -81,21 +95,26 @@ export class StoreRequests {
       throw new ShootoutError('limit', `more than ${limits.iterationsMax} iterations at once; end some`)
     }
     const number = ++this.#lastIteration
-    this.#iterations.set(number, storage.iterate(from, to)[Symbol.asyncIterator]())
+    const steps = storage.iterate(from, to)[Symbol.asyncIterator]()
+    this.#iterations.set(number, { steps, last: undefined, reading: new Set() })
     channel.send(types.reply, id, 0, channel.fields.u32(number).take())
   }
 
   async #iterateNext(id: number, number: number): Promise<void> {
-    const iterator = this.#iterations.get(number)
-    if (iterator === undefined) throw new ProtocolError(`there is no iteration ${number}`)
+    const iteration = this.#iterations.get(number)
+    if (iteration === undefined) throw new ProtocolError(`there is no iteration ${number}`)
+    await this.#endReading(iteration)
     const found: TransactionRecord[] = []
     let bytes = 0
     while (bytes < iterationStepBytes && found.length < 1000) {
-      const next = await iterator.next()
+      const next = await iteration.steps.next()
       if (next.done === true) break
       found.push(next.value)
       for (const data of dataOf(next.value)) bytes += data.length
+      // Blobs can be read until the iterator is asked for the next transaction: that is for the client to say.
+      if (next.value.records.some(({ blob }) => blob !== undefined)) break
     }
+    iteration.last = found.at(-1)
     if (found.length === 0) this.#iterations.delete(number)
     const { channel } = this.#host
     const { fields } = channel
@@ -105,16 +124,33 @@ export class StoreRequests {
   }
 
   async #iterateEnd(number: number): Promise<void> {
-    const iterator = this.#iterations.get(number)
+    const iteration = this.#iterations.get(number)
     this.#iterations.delete(number)
-    await iterator?.return?.()
+    if (iteration === undefined) return
+    await this.#endReading(iteration)
+    await iteration.steps.return?.()
+  }
+
+  #recordedBlob(id: number, number: number, index: number): void {
+    const iteration = this.#iterations.get(number)
+    const blob = iteration?.last?.records[index]?.blob
+    if (iteration === undefined || blob === undefined) throw new ClosedError('the recorded blob')
+    const { channel, blobs } = this.#host
+    const reading = blobs.openRecorded(blob)
+    iteration.reading.add(reading)
+    channel.send(types.reply, id, 0, channel.fields.u32(reading).take())
+  }
+
+  async #endReading({ reading }: Iteration): Promise<void> {
+    for (const number of reading) await this.#host.blobs.closeRecorded(number)
+    reading.clear()
   }
 
   async #restore(id: number, body: BodyReader): Promise<void> {
     this.#checkWritable()
     const { storage, channel } = this.#host
     if (storage.restore === undefined) throw unsupported('restore')
-    const transaction = readTransaction(body)()
+    const transaction = readTransaction(body, (index) => this.#host.blobs.askFor(id, index))()
     body.end()
     await storage.restore(transaction)
     this.#host.restored()

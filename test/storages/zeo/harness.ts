@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
 import memory from '../../../src/storages/memory.ts'
 import { openContext, openStorage } from '../../../src/storages/open.ts'
-import type { OpenContext, Storage, StorageInstance } from '../../../src/storages/storage.ts'
+import type { Capabilities, OpenContext, Storage, StorageInstance } from '../../../src/storages/storage.ts'
 import { parseAddress } from '../../../src/storages/zeo/address.ts'
 import type { ClientCache } from '../../../src/storages/zeo/client-cache.ts'
 import { type ClientStorage, openClient } from '../../../src/storages/zeo/client-storage.ts'
@@ -24,6 +24,8 @@ export interface Given {
   readonly limits?: Partial<ServerLimits>
   readonly listen?: string
   readonly slowMs?: number
+  /** Of the storage, where it is not memory. */
+  readonly capabilities?: Capabilities
   readonly readOnly?: boolean
 }
 
@@ -58,7 +60,7 @@ export class Served {
     const { token, limits, slowMs, readOnly = false } = this.#given
     this.server = new ZeoServer({
       storage: this.storage,
-      capabilities: memory.capabilities({ history: false }),
+      capabilities: this.#given.capabilities ?? memory.capabilities({ history: false }),
       name: 'memory',
       readOnly,
       log: (entry) => this.logged.push(entry),

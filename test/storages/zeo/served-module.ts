@@ -104,6 +104,5 @@ export function servedCapabilities(capabilities: ReturnType<StorageModule['capab
     blocking: false,
     conflictResolution: true,
     prefetch: true,
-    blobs: false,
   }
 }
