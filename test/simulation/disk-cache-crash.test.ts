@@ -8,7 +8,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { Oid, Tid } from '../../src/core/ids.ts'
 import { Random } from '../../src/core/random.ts'
-import { DiskCache } from '../../src/storages/cache/disk/disk-cache.ts'
+import { checksumOf, DiskCache } from '../../src/storages/cache/disk/disk-cache.ts'
 import { policyNamed } from '../../src/storages/cache/policies/index.ts'
 import { MachineStopped, SimulatedFileSystem } from './simulated-file-system.ts'
 
@@ -78,8 +78,12 @@ function workload(files: SimulatedFileSystem, stores: readonly Store[], random: 
       const tid = store.at(cache.horizon, oid)
       if (tid !== undefined) cache.put(oid, tid, stateOf(store, oid, tid))
       const [doubtful] = cache.doubtful()
-      if (doubtful !== undefined && store.at(cache.horizon, doubtful.oid) === doubtful.tid) {
-        if (store === stores[0] || random.float() < 0.5) cache.drop(doubtful.oid)
+      if (doubtful !== undefined) {
+        const { oid: kept, tid: keptTid, checksum } = doubtful
+        const isShown = store.at(cache.horizon, kept) === keptTid
+        if (isShown && checksumOf(kept, keptTid, stateOf(store, kept, keptTid)) === checksum) {
+          cache.confirm(kept, keptTid)
+        } else cache.dropDoubtful(kept, keptTid)
       }
     } else if (kind < 17) {
       cache.flush()
@@ -152,7 +156,7 @@ describe('whatever write is the last', () => {
   test('after a kill or a loss of power, nothing stale is given out', () => {
     let read = 0
     let stops = 0
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const seed = `crash ${round}`
       const make = () => new Random(seed)
       const whole = new SimulatedFileSystem(make().split('disk'))
@@ -167,13 +171,15 @@ describe('whatever write is the last', () => {
           read += verifyLeft(files.afterKill(random), stores, random)
           read += verifyLeft(files.afterPowerLoss(random), stores, random)
         } catch (error) {
-          throw new Error(`seed "${seed}", stopped at ${stopAt}: ${(error as Error).message}`, { cause: error })
+          throw new Error(`seed "${seed}", stopped at ${stopAt}: ${(error as Error).message}`, {
+            cause: error,
+          })
         }
       }
     }
-    expect(stops).toBeGreaterThan(40)
+    expect(stops).toBeGreaterThan(25)
     // It is no use to be right by having nothing.
-    expect(read).toBeGreaterThan(1000)
+    expect(read).toBeGreaterThan(500)
   })
 
   test('a full disk ends the cache, not the client', () => {
@@ -190,7 +196,7 @@ describe('whatever write is the last', () => {
 test('bits that flip are never given out', () => {
   const random = new Random('bits')
   let damaged = 0
-  for (let round = 0; round < 60; round++) {
+  for (let round = 0; round < 30; round++) {
     const files = new SimulatedFileSystem(random.split(`disk ${round}`))
     const stores = [new Store(0), new Store(1)]
     workload(files, stores, random.split(`work ${round}`), 300)
@@ -201,5 +207,5 @@ test('bits that flip are never given out', () => {
     verifyLeft(files, stores, random)
     damaged++
   }
-  expect(damaged).toBe(60)
+  expect(damaged).toBe(30)
 })

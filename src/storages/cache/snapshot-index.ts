@@ -224,6 +224,14 @@ export class SnapshotIndex {
     return this.cache.find(oid, at, known.unchangedSince)
   }
 
+  /** Whether a snapshot shows this revision, where it is known that the snapshot `through` does. */
+  shows(oid: Oid, tid: Tid, through: Tid, at: Tid, isAttached: boolean, generation: number): boolean {
+    if (generation !== this.cache.generation || tid > at) return false
+    if (!isAttached || this.#log === undefined) return through >= at
+    const known = this.#log.lookup(oid, at)
+    return known.tid === noTid ? through >= known.unchangedSince : known.tid === tid
+  }
+
   release(view: SnapshotView): void {
     this.#views.delete(view)
     if (view.isAttached && view.horizon !== undefined) this.#leave(view.horizon)
@@ -331,6 +339,12 @@ export class SnapshotView {
     const revision = this.#index.find(oid, this.#horizon, this.#isAttached, this.#snapshot!.generation)
     if (revision !== undefined) this.#recorder?.loaded(oid, revision.serial, revision.data.length)
     return revision
+  }
+
+  /** Whether the snapshot shows this revision, of which it is known that the snapshot `through` does. */
+  shows(oid: Oid, tid: Tid, through: Tid): boolean {
+    if (this.#horizon === undefined) return false
+    return this.#index.shows(oid, tid, through, this.#horizon, this.#isAttached, this.#snapshot!.generation)
   }
 
   /** The snapshot of the last poll, for `loaded`. */

@@ -7,6 +7,9 @@
  */
 
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { Change } from '../cache/change-log.ts'
+import type { DiskCache } from '../cache/disk/disk-cache.ts'
+import { defaultPolicy } from '../cache/policies/index.ts'
 import { SnapshotIndex, type SnapshotMark, type SnapshotView } from '../cache/snapshot-index.ts'
 import { createStateCache, StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
 import type { Revision, StorageCache } from '../storage.ts'
@@ -22,14 +25,16 @@ export interface SharedClientCache {
   readonly origin: SharedArrayBuffer
 }
 
-export function shareClientCache(bytesLimit: number): SharedClientCache {
+export function shareClientCache(bytesLimit: number, policy = defaultPolicy): SharedClientCache {
   return {
-    memory: createStateCache({ bytesLimit }),
+    memory: createStateCache({ bytesLimit, policy }),
     origin: new SharedArrayBuffer(nonceBytes + 4),
   }
 }
 
 export interface ClientCacheOptions {
+  /** What is kept from one process to the next; only this storage uses it. */
+  readonly disk?: DiskCache
   /** New states of small objects come with the notice of their change. */
   readonly updateStates?: boolean
 }
@@ -44,6 +49,9 @@ export class ClientCache implements StorageCache {
   readonly states: StateCache
   readonly index: SnapshotIndex
   readonly withStates: boolean
+  readonly disk: DiskCache | undefined
+  /** Called when there is something of which nobody knows whether it is current. */
+  onDoubt: () => void = () => {}
   readonly #origin: Uint8Array
   readonly #underWay = new Map<Oid, UnderWay>()
   /** Snapshots before this one are not of the present run. `maxTid`: none is known to be. */
@@ -52,6 +60,7 @@ export class ClientCache implements StorageCache {
   constructor(shared: SharedClientCache, options: ClientCacheOptions = {}) {
     this.states = new StateCache(shared.memory)
     this.index = new SnapshotIndex(this.states)
+    this.disk = options.disk
     this.withStates = options.updateStates ?? false
     this.#origin = new Uint8Array(shared.origin)
   }
@@ -59,15 +68,21 @@ export class ClientCache implements StorageCache {
   /** The first connection is there: what other storages of this process left is of use if it is of the same store. */
   begin(welcome: Welcome): void {
     const origin = originOf(welcome)
-    if (sameBytes(this.#origin, origin)) return
-    const isNew = this.#origin.every((byte) => byte === 0)
-    this.#origin.set(origin)
-    if (!isNew) this.states.startNewStore()
+    if (!sameBytes(this.#origin, origin)) {
+      const isNew = this.#origin.every((byte) => byte === 0)
+      this.#origin.set(origin)
+      if (!isNew) this.states.startNewStore()
+    }
+    if (this.disk === undefined) return
+    // Of the same run, and the first to be here: then the changes since are all there is to ask for.
+    if (this.disk.begin(origin, welcome.lastTid)) this.states.proposeOrigin(this.disk.horizon)
   }
 
   /** Another run of the server is behind the address. */
   doubt(welcome: Welcome): void {
-    this.#origin.set(originOf(welcome))
+    const origin = originOf(welcome)
+    this.#origin.set(origin)
+    this.disk?.begin(origin, welcome.lastTid)
     this.#floor = maxTid
     this.index.forget()
     this.#underWay.clear()
@@ -76,6 +91,7 @@ export class ClientCache implements StorageCache {
   /** The store was emptied. */
   startNewStore(): void {
     this.states.startNewStore()
+    this.disk?.clear()
     this.#underWay.clear()
   }
 
@@ -104,13 +120,35 @@ export class ClientCache implements StorageCache {
 
   // --- For the views ---
 
+  /** A snapshot, and every change since another one. */
+  heard(snapshot: Tid, since: Tid, changes: readonly Change[] | 'all'): void {
+    this.#answered(snapshot)
+    this.disk?.advance(snapshot, since, changes)
+    if (changes === 'all') {
+      if (this.entries > 0 || (this.disk?.entries ?? 0) > 0) this.onDoubt()
+      return
+    }
+    if (this.disk === undefined) return
+    // What this storage has committed itself is in memory, and current from now on.
+    for (const { oid, tid } of changes) {
+      const data = this.states.peek(oid, tid)
+      if (data !== undefined) this.keepOnDisk(oid, tid, data, tid)
+    }
+  }
+
+  /** @param through a snapshot that shows this */
+  keepOnDisk(oid: Oid, tid: Tid, data: Uint8Array, through: Tid): void {
+    if (this.disk === undefined || this.index.horizon !== this.disk.horizon) return
+    if (this.index.isCurrent(oid, tid, through)) this.disk.put(oid, tid, data)
+  }
+
   /** From when on changes may be asked for. */
   usable(since: Tid | undefined): Tid {
     return since === undefined || since < this.#floor ? noTid : since
   }
 
   /** A poll of the present run has been answered. */
-  answered(snapshot: Tid): void {
+  #answered(snapshot: Tid): void {
     if (this.#floor !== maxTid) return
     this.#floor = snapshot
     this.states.raiseOrigin(snapshot)
@@ -120,9 +158,15 @@ export class ClientCache implements StorageCache {
 
   clear(): void {
     this.states.clear()
+    this.disk?.clear()
     this.#underWay.clear()
   }
 
+  close(): void {
+    this.disk?.close()
+  }
+
+  /** In memory. */
   get entries(): number {
     return this.states.entries
   }
@@ -153,14 +197,9 @@ export class CachedView {
 
   /** The answer, at the moment it arrives. */
   arrived({ since }: PollQuestion, { tid, changes }: SnapshotWithChanges): void {
-    if (since === noTid || changes === 'all') this.#view.polled(tid, undefined, 'all')
-    else
-      this.#view.polled(
-        tid,
-        since,
-        changes.map((change) => changeAt(change, tid)),
-      )
-    this.#cache.answered(tid)
+    const list = since === noTid || changes === 'all' ? 'all' : changes.map((change) => changeAt(change, tid))
+    this.#view.polled(tid, list === 'all' ? undefined : since, list)
+    this.#cache.heard(tid, since, list)
     if (changes === 'all') return
     const mark = this.mark
     if (mark === undefined) return
@@ -175,7 +214,19 @@ export class CachedView {
 
   /** What the snapshot shows, where that is known and here. */
   find(oid: Oid): Revision | undefined {
-    return this.#view.find(oid)
+    return this.#view.find(oid) ?? this.#findOnDisk(oid)
+  }
+
+  #findOnDisk(oid: Oid): Revision | undefined {
+    const { disk } = this.#cache
+    const serial = disk?.find(oid)
+    const { mark } = this
+    if (disk === undefined || serial === undefined || mark === undefined) return undefined
+    if (!this.#view.shows(oid, serial, disk.horizon)) return undefined
+    const data = disk.read(oid)
+    if (data === undefined) return undefined
+    this.#view.loaded(oid, serial, data, mark)
+    return { serial, data }
   }
 
   /** Whether exactly that revision is here. */
@@ -186,6 +237,8 @@ export class CachedView {
   /** The server has said that the snapshot `mark` shows this; it may have ended long ago. */
   keep(oid: Oid, { serial, data }: Revision, mark: SnapshotMark): void {
     this.#view.loaded(oid, serial, data, mark)
+    if (mark.generation === this.#cache.states.generation)
+      this.#cache.keepOnDisk(oid, serial, data, mark.horizon)
   }
 
   release(): void {

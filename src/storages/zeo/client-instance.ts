@@ -35,11 +35,13 @@ import type { ClientStorage } from './client-storage.ts'
 import { ClientTransaction } from './client-transaction.ts'
 import type { Link } from './link.ts'
 import {
+  type Kept,
   type PollQuestion,
   readHistory,
   readSnapshot,
   readSnapshotWithChanges,
   type Snapshot,
+  type Verified,
   writePollQuestion,
 } from './messages.ts'
 import { types } from './protocol.ts'
@@ -235,6 +237,11 @@ export class ClientInstance implements StorageInstance {
     const link = this.#reading()
     const tid = this.#snapshotTid
     await this.#reads.prefetch(link, tid, oids, () => this.#isOpen && this.#snapshotTid === tid)
+  }
+
+  /** Whether the snapshot shows what a cache has kept. */
+  async verify(kept: readonly Kept[]): Promise<Verified> {
+    return await this.#reads.verify(this.#reading(), kept)
   }
 
   async loadBefore(oid: Oid, before: Tid): Promise<RevisionSpan | undefined> {

@@ -11,6 +11,7 @@ import type { BodyReader } from './body.ts'
 import type { CachedView } from './client-cache.ts'
 import type { ClientStorage } from './client-storage.ts'
 import type { Link } from './link.ts'
+import { type Kept, readVerified, type Verified, writeKept } from './messages.ts'
 import { absentLength, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 
@@ -88,6 +89,12 @@ export class ClientReads {
       if (mark !== undefined) this.cached?.keep(oid, revision, mark)
       if (this.cached?.has(oid, revision.serial) !== true && isOpen()) this.#prefetched.set(oid, revision)
     })
+  }
+
+  /** Asks whether the snapshot shows these revisions. */
+  verify(link: Link, kept: readonly Kept[]): Promise<Verified> {
+    this.#storage.counted.roundTrips++
+    return link.call(types.verify, this.#view, writeKept(link.fields, kept), readVerified)
   }
 
   async #request(link: Link, snapshot: Tid, oids: readonly Oid[]): Promise<Found[]> {

@@ -22,6 +22,7 @@ import { ClientInstance } from './client-instance.ts'
 import { packThere } from './client-pack.ts'
 import { ClientSession } from './client-session.ts'
 import type { ClientTransaction } from './client-transaction.ts'
+import { verifyCache } from './client-verification.ts'
 import type { ServerPlace } from './dialer.ts'
 import type { Link } from './link.ts'
 import { OidLease } from './oid-lease.ts'
@@ -102,7 +103,11 @@ export class ClientStorage implements Storage {
   start(): void {
     const { welcome } = this.session
     const { capabilities, lastTid } = welcome
-    this.cache?.begin(welcome)
+    if (this.cache !== undefined) {
+      const { cache } = this
+      cache.onDoubt = () => verifyCache(this, cache)
+      cache.begin(welcome)
+    }
     this.#capabilities = capabilities
     if (capabilities.pack) this.pack = (options) => packThere(this, options)
     this.advance(lastTid)
@@ -219,6 +224,7 @@ export class ClientStorage implements Storage {
       })
     }
     this.session.close()
+    this.cache?.close()
   }
 
   checkOpen(): void {

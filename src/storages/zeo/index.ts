@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { UsageError } from '../../core/errors.ts'
 import { siblingModule } from '../../core/load-module.ts'
 import { type OptionsOf, option } from '../../core/options.ts'
+import { openDiskCache } from '../cache/disk/open.ts'
 import { type Capabilities, defineStorage, type SharedState } from '../storage.ts'
 import { formatAddress, parseAddress } from './address.ts'
 import { ClientCache, type SharedClientCache, shareClientCache } from './client-cache.ts'
@@ -56,6 +57,16 @@ const options = {
     default: 64 * 1024 ** 2,
     summary: 'memory for object states, shared by the threads of a process; 0 for no cache',
   }),
+  cachePolicy: option.choice({
+    choices: ['s3-fifo', 'slru', 'lru', 'fifo', 'clock', 'sieve', '2q', 'arc'],
+    default: 's3-fifo',
+    summary: 'what the caches in memory and on disk keep when they are full',
+  }),
+  cacheFolder: option.path({
+    default: '',
+    summary: 'keeps object states on disk too, in this folder, for this process and the next; needs a cache',
+  }),
+  diskBytesLimit: option.bytes({ default: 256 * 1024 ** 2, summary: 'size of all files in cacheFolder' }),
   updateStates: option.boolean({
     default: false,
     summary: 'the new states of small objects come with the notice of their change; needs a cache',
@@ -68,8 +79,28 @@ interface Shared {
   readonly cache: SharedClientCache | undefined
 }
 
-const shareCache = (bytesLimit: number): SharedClientCache | undefined =>
-  bytesLimit === 0 ? undefined : shareClientCache(bytesLimit)
+const shareCache = ({ cacheBytesLimit, cachePolicy }: CacheOptions): SharedClientCache | undefined =>
+  cacheBytesLimit === 0 ? undefined : shareClientCache(cacheBytesLimit, cachePolicy)
+
+type CacheOptions = Pick<
+  Options,
+  'cacheBytesLimit' | 'cachePolicy' | 'cacheFolder' | 'diskBytesLimit' | 'updateStates'
+>
+
+function openCache(
+  given: CacheOptions,
+  shared: Shared | undefined,
+  log: (message: string) => void,
+): ClientCache | undefined {
+  const { cacheFolder: folder, diskBytesLimit: bytesLimit, cachePolicy: policy, updateStates } = given
+  const memory = shared === undefined ? shareCache(given) : shared.cache
+  if (memory === undefined) {
+    if (folder === '') return undefined
+    throw new UsageError('bad-options', 'zeo: cacheFolder needs a cache in memory too; give cacheBytesLimit')
+  }
+  const disk = folder === '' ? undefined : openDiskCache({ folder, bytesLimit, policy, log })
+  return new ClientCache(memory, { updateStates, ...(disk === undefined ? {} : { disk }) })
+}
 
 type Options = OptionsOf<typeof options>
 
@@ -129,34 +160,30 @@ export default defineStorage({
     }
   },
 
-  share({ cacheBytesLimit }): SharedState<Shared> {
-    return { state: { cache: shareCache(cacheBytesLimit) }, close() {} }
+  share(given): SharedState<Shared> {
+    return { state: { cache: shareCache(given) }, close() {} }
   },
 
-  open(given, context, shared) {
+  async open(given, context, shared) {
     if (given.address === '') {
       throw new UsageError(
         'missing-option',
         'zeo: say where the server is, with address=unix:/path or host:port',
       )
     }
-    const { token, caFile, alwaysAsk, readOnlyFallback, cacheBytesLimit, updateStates } = given
+    const { token, caFile, alwaysAsk, readOnlyFallback } = given
     const servers = given.address.split(',').map((text) => {
       const address = parseAddress(text.trim())
       return { address: formatAddress(address), dial: () => dial(address, { token, caFile }) }
     })
-    const cache = shared === undefined ? shareCache(cacheBytesLimit) : shared.cache
-    return openClient(
-      {
-        servers,
-        readOnlyFallback,
-        token,
-        waitMs: given.wait / 1e6,
-        alwaysAsk,
-        ...(cache === undefined ? {} : { cache: new ClientCache(cache, { updateStates }) }),
-      },
-      context,
-    )
+    const cache = openCache(given, shared, (message) => context.log(message))
+    const settings = { servers, readOnlyFallback, token, waitMs: given.wait / 1e6, alwaysAsk }
+    try {
+      return await openClient(cache === undefined ? settings : { ...settings, cache }, context)
+    } catch (error) {
+      cache?.close()
+      throw error
+    }
   },
 })
 

@@ -196,6 +196,43 @@ export function readSnapshotWithChanges(body: BodyReader): SnapshotWithChanges {
   return { tid, invalidations, changes: isUnknown ? 'all' : changes }
 }
 
+// --- Verification ---------------------------------------------------------------------------------------------------
+
+/** A revision that a client has kept, and would like to know to be current. */
+export interface Kept {
+  readonly oid: Oid
+  readonly tid: Tid
+  /** CRC-32 of object id, tid (8 bytes each) and state. */
+  readonly checksum: number
+}
+
+const keptBytes = 20
+
+export function writeKept(fields: BodyWriter, kept: readonly Kept[]): Uint8Array {
+  for (const { oid, tid, checksum } of kept) fields.id(oid).id(tid).u32(checksum)
+  return fields.take()
+}
+
+export function readKept(body: BodyReader): Kept[] {
+  if (body.left % keptBytes !== 0) throw new ProtocolError(`${body.left} bytes are not a list of revisions`)
+  return Array.from({ length: body.left / keptBytes }, () => ({
+    oid: body.oid(),
+    tid: body.tid(),
+    checksum: body.u32(),
+  }))
+}
+
+/** What a server found. */
+export interface Verified {
+  readonly snapshot: Tid
+  /** Everything else that was asked about is what the snapshot shows. */
+  readonly stale: ReadonlySet<Oid>
+}
+
+export function readVerified(body: BodyReader): Verified {
+  return { snapshot: body.tid(), stale: new Set(body.oids()) }
+}
+
 // --- Transactions ---------------------------------------------------------------------------------------------------
 
 export function writeMetadata(fields: BodyWriter, metadata: TransactionMetadata): BodyWriter {

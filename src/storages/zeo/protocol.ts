@@ -68,6 +68,8 @@ export const types = {
   newOids: 23,
   /** → oid, count. ← entries. */
   history: 24,
+  /** → (oid, tid, checksum) each. ← snapshot tid, oids of which the snapshot shows something else. */
+  verify: 26,
   /** → oid. ← 0; or 1, serial, bytes as a float, number of the reader. */
   openBlob: 25,
   /** → oid, serial, data; a blob follows. ← parts: bytes that may be sent more. Then an empty reply. */

@@ -11,7 +11,9 @@
  */
 
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { checksumOf } from '../cache/disk/disk-cache.ts'
 import type { Awaitable, Invalidations, Storage, StorageInstance } from '../storage.ts'
+import type { Kept } from './messages.ts'
 
 interface Range {
   readonly to: Tid
@@ -118,6 +120,18 @@ export class ServedChanges {
     }
     return found
   }
+}
+
+/** Those of the revisions that the snapshot of `instance` does not show. */
+export async function staleOf(instance: StorageInstance, kept: readonly Kept[]): Promise<Oid[]> {
+  const revisions = await instance.loadMany(kept.map(({ oid }) => oid))
+  const stale: Oid[] = []
+  kept.forEach(({ oid, tid, checksum }, index) => {
+    const shown = revisions[index]
+    const isSame = shown?.serial === tid && checksumOf(oid, tid, shown.data) === checksum
+    if (!isSame) stale.push(oid)
+  })
+  return stale
 }
 
 /** An object and what a snapshot shows of it. */

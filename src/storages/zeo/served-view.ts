@@ -13,7 +13,9 @@ import { BodyReader } from './body.ts'
 import type { Channel } from './channel.ts'
 import type { ServerLimits } from './limits.ts'
 import {
+  type Kept,
   type PollQuestion,
+  readKept,
   readMetadata,
   readPollQuestion,
   writeHistory,
@@ -22,7 +24,7 @@ import {
 } from './messages.ts'
 import { absentLength, types } from './protocol.ts'
 import type { ServedBlobs } from './served-blobs.ts'
-import { type ChangedObject, changesIn } from './served-changes.ts'
+import { type ChangedObject, changesIn, staleOf } from './served-changes.ts'
 import { type Commits, ServedTransaction } from './served-transaction.ts'
 import { Turns } from './turns.ts'
 
@@ -149,6 +151,8 @@ export class ServedView {
         return this.#history(instance, request, body.oid(), body.u32())
       case types.openBlob:
         return this.#openBlob(instance, request, body.oid())
+      case types.verify:
+        return this.#verify(instance, request, readKept(body))
       case types.begin:
         return this.#begin(instance, body)
       case types.storeBlob:
@@ -312,6 +316,16 @@ export class ServedView {
     channel.send(types.reply, request, 0, fields.u8(1).id(reader.serial).f64(reader.bytes).u32(number).take())
   }
 
+  async #verify(instance: StorageInstance, request: number, kept: readonly Kept[]): Promise<void> {
+    if (kept.length > verifiedMax)
+      throw new ShootoutError('limit', `at most ${verifiedMax} revisions in one request`)
+    const stale = await staleOf(instance, kept)
+    const { fields } = this.#host.channel
+    fields.id(instance.snapshotTid)
+    for (const oid of stale) fields.id(oid)
+    this.#host.channel.send(types.reply, request, 0, fields.take())
+  }
+
   // --- Writing --------------------------------------------------------------------------------------------------------
 
   async #newOids(instance: StorageInstance, request: number, count: number): Promise<void> {
@@ -416,6 +430,9 @@ export class ServedView {
     channel.send(types.reply, request, 0, channel.fields.take())
   }
 }
+
+/** Revisions in one request to verify them. */
+export const verifiedMax = 1024
 
 /** States that travel with the notice of their change, each and all together. */
 const stateBytesMax = 4096

@@ -10,12 +10,15 @@ import { readError, writeError } from '../../../src/storages/zeo/error-codec.ts'
 import { FrameParser } from '../../../src/storages/zeo/frame-parser.ts'
 import {
   readHello,
+  readKept,
   readMetadata,
   readPollQuestion,
   readSnapshot,
   readSnapshotWithChanges,
+  readVerified,
   readWelcome,
   writeHello,
+  writeKept,
   writeMetadata,
   writePollQuestion,
   writeSnapshot,
@@ -117,6 +120,8 @@ const vectors: Readonly<Record<string, Message>> = {
     0,
     fields().id(serial).id(serial).raw(new TextEncoder().encode('data')).take(),
   ),
+  verify: message(types.verify, 11, 1, writeKept(fields(), [{ oid, tid: serial, checksum: 0x12345678 }])),
+  'answer to verify': message(types.reply, 11, 0, fields().id(serial).id(oid).take()),
   begin: message(
     types.begin,
     0,
@@ -263,6 +268,8 @@ describe('defence', () => {
       readSnapshot,
       readSnapshotWithChanges,
       readPollQuestion,
+      readKept,
+      readVerified,
       readMetadata,
       readError,
     ]

@@ -19,9 +19,9 @@ import { crc32 } from 'node:zlib'
 import { describeError } from '../../../core/errors.ts'
 import type { FileSystem } from '../../../core/file-system.ts'
 import { idBytes, noTid, type Oid, type Tid, writeId } from '../../../core/ids.ts'
-import { oidLimit } from '../shard-layout.ts'
 import type { Change } from '../change-log.ts'
 import type { PolicyDefinition } from '../policy.ts'
+import { oidLimit } from '../shard-layout.ts'
 import { DiskEntries } from './entries.ts'
 import { type FoundSegment, kinds, originBytes, recordBytes, Segment } from './segment.ts'
 
@@ -35,6 +35,8 @@ export interface DiskCacheOptions {
   /** Larger objects are not taken. Default 1 MB, and never more than a quarter of a segment. */
   readonly objectBytesMax?: number
   log(message: string): void
+  /** It is closed, or given up. */
+  onEnd?(): void
 }
 
 const slotCount = 32
@@ -73,7 +75,9 @@ export class DiskCache {
     this.bytesLimit = bytesLimit
     this.#segmentBytes = Math.floor(bytesLimit / slotCount)
     this.objectBytesMax = Math.min(options.objectBytesMax ?? objectBytesMaxDefault, this.#segmentBytes >> 2)
-    this.#records = new Uint8Array(Math.ceil(Math.min(gatheredMax, this.#segmentBytes) / 4 / recordBytes) * recordBytes)
+    this.#records = new Uint8Array(
+      Math.ceil(Math.min(gatheredMax, this.#segmentBytes) / 4 / recordBytes) * recordBytes,
+    )
     this.#data = new Uint8Array(Math.min(gatheredMax, this.#segmentBytes >> 1))
     this.#entries = this.#newEntries()
     this.#guard(() => this.#load())
@@ -196,9 +200,11 @@ export class DiskCache {
     })
   }
 
-  drop(oid: Oid): void {
+  /** The store does not have this revision, or not any more. Not so of one that was taken in since it was asked about. */
+  dropDoubtful(oid: Oid, tid: Tid): void {
     const node = this.#isClosed ? 0 : this.#entries.find(oid)
-    if (node !== 0) this.#guard(() => this.#drop(node))
+    if (node === 0 || this.#entries.tidOf(node) !== tid || this.#entries.isProven(node)) return
+    this.#guard(() => this.#drop(node))
   }
 
   /** Forgets everything, on the disk too. */
@@ -230,7 +236,7 @@ export class DiskCache {
   close(): void {
     if (this.#isClosed) return
     this.flush()
-    this.#end()
+    if (!this.#isClosed) this.#end()
   }
 
   /** For tests: what does not agree. */
@@ -428,7 +434,9 @@ export class DiskCache {
       return work()
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === undefined) throw error
-      this.#options.log(`the disk cache ${this.#options.folder} is not used any more: ${describeError(error)}`)
+      this.#options.log(
+        `the disk cache ${this.#options.folder} is not used any more: ${describeError(error)}`,
+      )
       this.#end()
       return undefined
     }
@@ -440,14 +448,13 @@ export class DiskCache {
     this.#timer = undefined
     for (const segment of this.#segments.values()) segment.close()
     this.#segments.clear()
+    this.#options.onEnd?.()
   }
 }
 
 /** Whether `earlier` is there to its end, and `later` begins behind it. */
 function follows(later: FoundSegment, earlier: FoundSegment): boolean {
-  return (
-    later.header.sequence === earlier.header.sequence + 1 && later.header.chain === earlier.segment.chain
-  )
+  return later.header.sequence === earlier.header.sequence + 1 && later.header.chain === earlier.segment.chain
 }
 
 const ids = new Uint8Array(2 * idBytes)

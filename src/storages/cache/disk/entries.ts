@@ -56,7 +56,10 @@ export class DiskEntries {
       nodes: this.#nodes,
       state: new Float64Array(policyStateLength),
       capacity,
-      ghosts: Array.from({ length: policy.ghostLists }, () => new Ghosts(new Int32Array(ghostWords(countMax)))),
+      ghosts: Array.from(
+        { length: policy.ghostLists },
+        () => new Ghosts(new Int32Array(ghostWords(countMax))),
+      ),
     })
   }
 

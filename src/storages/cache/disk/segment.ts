@@ -133,7 +133,8 @@ export class Segment {
 
   /** Removes what is in the slot, whatever it is. */
   static remove(files: FileSystem, folder: string, slot: number): void {
-    for (const path of [indexPath(folder, slot), dataPath(folder, slot)]) if (files.exists(path)) files.remove(path)
+    for (const path of [indexPath(folder, slot), dataPath(folder, slot)])
+      if (files.exists(path)) files.remove(path)
   }
 
   /** @param records whole records, at least one */

@@ -1,13 +1,13 @@
 /**
- * One process at a time writes a log: `<log>.lock` names it. A lock whose process is gone is taken over. The file
+ * One process at a time uses a path: `<path>.lock` names it. A lock whose process is gone is taken over. The file
  * appears whole or not at all, because it is written under another name first and then linked.
  */
 
 import { randomUUID } from 'node:crypto'
 import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
-import { ShootoutError } from '../../core/errors.ts'
-import { systemErrorCode } from '../../core/file-system.ts'
+import { ShootoutError } from './errors.ts'
+import { systemErrorCode } from './file-system.ts'
 
 interface Owner {
   readonly pid: number
@@ -89,7 +89,7 @@ function readOwner(lockPath: string): Owner | 'unreadable' | undefined {
   return 'unreadable'
 }
 
-/** Unknown counts as alive: two writers would destroy the log, a lock too many is only a nuisance. */
+/** Unknown counts as alive: two writers would destroy each other's work, a lock too many is only a nuisance. */
 function isAlive(owner: Owner): boolean {
   if (owner.host !== hostname()) return true
   try {
@@ -135,7 +135,7 @@ function lockedError(path: string, lockPath: string, owner: Owner | 'unreadable'
   if (owner === 'unreadable') {
     return new ShootoutError(
       'storage-locked',
-      `${path}: ${lockPath} is in the way and does not say whose it is; remove it if no process uses the log`,
+      `${path}: ${lockPath} is in the way and does not say whose it is; remove it if no process uses it`,
       { details: { path, lockPath } },
     )
   }
