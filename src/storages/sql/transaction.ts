@@ -14,7 +14,15 @@ import {
 import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { Awaitable, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
-import type { Change, Committed, Expectation, Reader, Row, Writer } from './adapter.ts'
+import {
+  type Change,
+  type Committed,
+  cancelledError,
+  type Expectation,
+  type Reader,
+  type Row,
+  type Writer,
+} from './adapter.ts'
 import { attempt, chain } from './awaitable.ts'
 import type { SqlInstance } from './instance.ts'
 import type { SqlStore } from './sql-storage.ts'
@@ -36,6 +44,9 @@ export interface TransactionStart {
   readonly snapshotTid: Tid
 }
 
+/** Between two signals to a vote that is to give up. */
+const cancelPauseMs = 50
+
 export class SqlTransaction implements Transaction, VotedTransaction {
   readonly undo?: NonNullable<Transaction['undo']>
   readonly #store: SqlStore
@@ -50,6 +61,8 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   /** The vote or finish that is under way; abort waits for it. */
   #working: Promise<unknown> | undefined
   #votedEnded: (() => void) | undefined
+  /** Aborted while it votes. */
+  #isUnwanted = false
 
   constructor(store: SqlStore, instance: SqlInstance, start: TransactionStart) {
     this.#store = store
@@ -117,6 +130,8 @@ export class SqlTransaction implements Transaction, VotedTransaction {
       () =>
         chain(this.#store.writers.take(), (writer) => {
           this.#writer = writer
+          // Aborted while a session was opened.
+          if (this.#isUnwanted) throw cancelledError()
           const expectations = [...this.#expectations.values()]
             .filter(({ oid }) => !this.#changes.has(oid))
             .sort((a, b) => a.oid - b.oid)
@@ -306,12 +321,24 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   async abort(): Promise<void> {
     if (this.#state === 'ended') return
     if (this.#working !== undefined) {
-      if (this.#state === 'voting') await this.#writer?.cancelVote()
+      if (this.#state === 'voting') await this.#cancelVote(this.#working)
       await this.#working
       if (this.hasEnded) return
     }
     this.#end()
     await this.#giveUpWriter()
+  }
+
+  /**
+   * A signal may come before the server has begun with the vote, and then ends nothing; so it is repeated until the vote
+   * has ended, one way or the other.
+   */
+  async #cancelVote(vote: Promise<unknown>): Promise<void> {
+    this.#isUnwanted = true
+    while (this.#state === 'voting' && this.#working === vote) {
+      await this.#writer?.cancelVote()
+      await endedWithin(vote, cancelPauseMs)
+    }
   }
 
   #end(): void {
@@ -348,4 +375,15 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     if (this.#state === wanted) return
     throw new StorageTransactionError(`${what} is not possible now: the transaction is ${this.#state}`)
   }
+}
+
+/** Resolves when `work` has ended, or after this long. It never fails. */
+function endedWithin(work: Promise<unknown>, durationMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, durationMs)
+    void work.then(() => {
+      clearTimeout(timer)
+      resolve()
+    })
+  })
 }
