@@ -14,7 +14,7 @@
  *   So a snapshot that shows tid T shows every tid below T.
  */
 
-import { StorageTransactionError } from '../../core/errors.ts'
+import { ShootoutError, StorageTransactionError } from '../../core/errors.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
 import type {
   Awaitable,
@@ -24,12 +24,15 @@ import type {
   TransactionMetadata,
   TransactionRecord,
 } from '../storage.ts'
+import type { BlobReading, BlobWriting, StoredBlob } from './blobs.ts'
 
 /** One object as a snapshot shows it. `data` is null when the object was deleted. */
 export interface Row {
   readonly oid: Oid
   readonly serial: Tid
   readonly data: Uint8Array | null
+  /** Only where a vote tells what is current. */
+  readonly hasBlob?: boolean
 }
 
 /** What a transaction wants an object to be, and the revision it started from (`noTid`: a new object). */
@@ -37,6 +40,14 @@ export interface Change {
   readonly oid: Oid
   readonly base: Tid
   readonly data: Uint8Array | null
+  readonly blob?: StoredBlob | undefined
+}
+
+/** A transaction from elsewhere, whose blobs have been written down. */
+export interface StoredTransaction {
+  readonly tid: Tid
+  readonly metadata: TransactionMetadata
+  readonly records: readonly Omit<Change, 'base'>[]
 }
 
 /** The revision that a transaction needs to be current when it commits. */
@@ -73,6 +84,7 @@ interface Session {
 
 /** A session for loading. */
 export interface Reader extends Session {
+  readonly blobs: BlobReading
   /** Ends the snapshot, if there is one, and opens the next. @param seen of the poll before; undefined for none */
   poll(seen: Tid | undefined): Awaitable<Poll>
   /** Undefined when the snapshot has no such object; a row without data when it was deleted. */
@@ -100,6 +112,7 @@ export interface Committed {
 
 /** A session for committing. After `finish`, `abort` or any error it holds no lock and can be used again. */
 export interface Writer extends Session {
+  readonly blobs: BlobWriting
   /**
    * Takes the locks and compares. Returns the current row of every object that is not at the revision named
    * (`serial` `noTid` where there is none), deleted objects among them. What was not returned stays current until `finish` or `abort`.
@@ -118,7 +131,7 @@ export interface Writer extends Session {
    * Only with history: commits transactions from elsewhere as they are, all or none, without any check but that the
    * tid of the first is newest. The others ascend.
    */
-  restore(transactions: readonly TransactionRecord[]): Awaitable<void>
+  restore(transactions: readonly StoredTransaction[]): Awaitable<void>
   /** Rolls back. Fine in any state. */
   abort(): Awaitable<void>
   close(): Awaitable<void>
@@ -146,6 +159,15 @@ export interface SqlAdapter {
   pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Awaitable<PackResult>
   /** Every reader and writer has been closed before. */
   close(): Awaitable<void>
+}
+
+/** A blob was pending for more than a day and has been swept, or the revision that had it was packed meanwhile. */
+export function blobGoneError(): ShootoutError {
+  return new ShootoutError(
+    'blob-gone',
+    'a blob of this transaction was removed by a pack before the transaction was committed; repeat the transaction',
+    { transient: true },
+  )
 }
 
 /** For `Writer.restore`. */

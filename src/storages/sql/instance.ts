@@ -13,6 +13,7 @@ import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type { SnapshotMark, SnapshotView } from '../cache/snapshot-index.ts'
 import {
   type Awaitable,
+  type BlobReader,
   emptyMetadata,
   type HistoryEntry,
   type Invalidations,
@@ -24,6 +25,7 @@ import {
 } from '../storage.ts'
 import type { Committed, Poll, Reader, Row } from './adapter.ts'
 import { attempt, chain } from './awaitable.ts'
+import { openBlobReader, type SqlBlobReader } from './blob-reader.ts'
 import { checkMetadata } from './metadata.ts'
 import type { SqlStore } from './sql-storage.ts'
 import { SqlTransaction } from './transaction.ts'
@@ -47,6 +49,8 @@ export class SqlInstance implements StorageInstance {
   /** Rest of the group of object ids that was taken last. */
   #spareOids: readonly Oid[] = []
   #transaction: SqlTransaction | undefined
+  /** That are open. */
+  readonly #blobs = new Set<SqlBlobReader>()
   #released: Promise<void> | undefined
 
   constructor(store: SqlStore) {
@@ -286,6 +290,20 @@ export class SqlInstance implements StorageInstance {
     )
   }
 
+  async openBlob(oid: Oid): Promise<BlobReader | undefined> {
+    const reader = this.#snapshotReader()
+    const row = await reader.load(oid)
+    if (row === undefined || row.data === null) throw new ObjectNotFoundError(oid)
+    const { serial } = row
+    const blob = await reader.blobs.find(oid, serial)
+    if (blob === undefined) return undefined
+    const opened = await openBlobReader(this.#store.readers, { oid, serial, blob, reader }, (closed) =>
+      this.#blobs.delete(closed),
+    )
+    this.#blobs.add(opened)
+    return opened
+  }
+
   // --- Writing ---
 
   newOids(count: number): Awaitable<readonly Oid[]> {
@@ -334,6 +352,7 @@ export class SqlInstance implements StorageInstance {
   async #release(): Promise<void> {
     this.#store.instances.delete(this)
     await this.#transaction?.abort()
+    await Promise.all([...this.#blobs].map((reader) => reader.close()))
     await this.#endSnapshot()
     this.#view?.release()
   }

@@ -33,6 +33,8 @@ export interface PackSession {
   remove(oids: readonly Oid[], garbage: readonly Oid[], before: Tid): Awaitable<Removed>
   /** Records that transactions up to `before` are packed, and removes those of which nothing is left. */
   finish(before: Tid): Awaitable<void>
+  /** Removes blobs that no revision has, and those that have been pending for more than a day. */
+  sweepBlobs(): Awaitable<void>
   close(): Awaitable<void>
 }
 
@@ -56,6 +58,7 @@ export async function pack(
     await marker?.mark([rootOid, ...(await session.changedAfter(before))])
     const removed = await sweep(session, { before, marker, options, gone })
     await session.finish(before)
+    await session.sweepBlobs()
     options.onProgress?.(1)
     const { bytes: bytesAfter } = await session.survey()
     return {

@@ -9,6 +9,7 @@ import { SnapshotIndex } from '../cache/snapshot-index.ts'
 import { StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
 import type {
   Awaitable,
+  BlobSource,
   MutableCounters,
   OpenContext,
   PackOptions,
@@ -18,8 +19,15 @@ import type {
   StorageInstance,
   TransactionRecord,
 } from '../storage.ts'
-import { type Reader, restoreOrderError, type SqlAdapter, type Writer } from './adapter.ts'
+import {
+  type Reader,
+  restoreOrderError,
+  type SqlAdapter,
+  type StoredTransaction,
+  type Writer,
+} from './adapter.ts'
 import { attempt, chain } from './awaitable.ts'
+import { recordedBlob, type StoredBlob, uploadBlob } from './blobs.ts'
 import { CommitOrder } from './commit-order.ts'
 import { SqlInstance } from './instance.ts'
 import { OidLease } from './oid-lease.ts'
@@ -106,6 +114,26 @@ export class SqlStore {
         (error) => chain(reader.close(), () => Promise.reject(error)),
       ),
     )
+  }
+
+  /** @param assertWanted as for `uploadBlob` */
+  async uploadBlob(source: BlobSource, assertWanted: () => void = () => {}): Promise<StoredBlob> {
+    const writer = await this.writers.take()
+    try {
+      return await uploadBlob(writer.blobs, source, assertWanted)
+    } finally {
+      await this.writers.giveBack(writer)
+    }
+  }
+
+  /** Removes those of them that are still pending. */
+  async dropBlobs(ids: readonly number[]): Promise<void> {
+    const writer = await this.writers.take()
+    try {
+      await writer.blobs.drop(ids)
+    } finally {
+      await this.writers.giveBack(writer)
+    }
   }
 
   /** What was read may show a commit whose `finish` has not heard of it yet. Nobody hears of it earlier. */
@@ -203,7 +231,7 @@ class SqlStorage implements Storage {
       let count = firstPageTransactions
       for (;;) {
         const page = await reader.transactions(after, to, count)
-        yield* page
+        yield* await withBlobs(reader, page)
         if (page.length < count) break
         after = page.at(-1)!.tid
         count = nextPageCount(page)
@@ -222,11 +250,28 @@ class SqlStorage implements Storage {
       last = tid
     }
     if (transactions.length === 0) return
-    const writer = await store.writers.take()
+    const uploaded: number[] = []
+    const stored: StoredTransaction[] = []
     try {
-      await writer.restore(transactions)
+      for (const { tid, metadata, records } of transactions) {
+        const changes: StoredTransaction['records'][number][] = []
+        for (const { oid, data, blob } of records) {
+          const copied = blob && (await store.uploadBlob(blob.chunks()))
+          if (copied !== undefined) uploaded.push(copied.id)
+          changes.push({ oid, data, blob: copied })
+        }
+        stored.push({ tid, metadata, records: changes })
+      }
+      const writer = await store.writers.take()
+      try {
+        await writer.restore(stored)
+        await store.writers.giveBack(writer)
+      } catch (error) {
+        await writer.close()
+        throw error
+      }
     } catch (error) {
-      await writer.close()
+      if (uploaded.length > 0) await store.dropBlobs(uploaded)
       throw error
     }
     store.counters.commits += transactions.length
@@ -238,8 +283,25 @@ class SqlStorage implements Storage {
       }
     }
     store.sawTid(last)
-    await store.writers.giveBack(writer)
   }
+}
+
+/** Blobs are asked for by the page, and read when somebody wants them. */
+async function withBlobs(
+  reader: Reader,
+  page: readonly TransactionRecord[],
+): Promise<readonly TransactionRecord[]> {
+  if (page.length === 0) return page
+  const blobs = await reader.blobs.between(page[0]!.tid, page.at(-1)!.tid)
+  if (blobs.length === 0) return page
+  const found = new Map(blobs.map((blob) => [`${blob.tid} ${blob.oid}`, blob]))
+  return page.map((transaction) => ({
+    ...transaction,
+    records: transaction.records.map((record) => {
+      const blob = found.get(`${transaction.tid} ${record.oid}`)
+      return blob === undefined ? record : { ...record, blob: recordedBlob(reader.blobs, blob) }
+    }),
+  }))
 }
 
 function nextPageCount(page: readonly TransactionRecord[]): number {

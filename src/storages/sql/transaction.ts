@@ -13,7 +13,7 @@ import {
 } from '../../core/errors.ts'
 import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
-import type { Awaitable, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
+import type { Awaitable, BlobSource, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
 import {
   type Change,
   type Committed,
@@ -29,7 +29,7 @@ import type { SqlStore } from './sql-storage.ts'
 import { undoChanges } from './undo.ts'
 
 /** Open: changes may be added. Failed: only abort is left. */
-type State = 'open' | 'voting' | 'voted' | 'finishing' | 'failed' | 'ended'
+type State = 'open' | 'storing a blob' | 'voting' | 'voted' | 'finishing' | 'failed' | 'ended'
 
 interface Outcome {
   readonly tid: Tid
@@ -49,6 +49,8 @@ const cancelPauseMs = 50
 
 export class SqlTransaction implements Transaction, VotedTransaction {
   readonly undo?: NonNullable<Transaction['undo']>
+  /** Blobs that were written down for this transaction. */
+  readonly #newBlobs: number[] = []
   readonly #store: SqlStore
   readonly #instance: SqlInstance
   readonly #start: TransactionStart
@@ -86,6 +88,27 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     this.#changes.set(oid, { oid, base: serial, data })
     this.#resolved.delete(oid)
     this.#instance.skipOid(oid)
+  }
+
+  async storeBlob(oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource): Promise<void> {
+    this.#assertState('open', 'storeBlob')
+    this.#state = 'storing a blob'
+    this.#instance.skipOid(oid)
+    try {
+      const blob = await this.#store.uploadBlob(source, () =>
+        this.#assertState('storing a blob', 'storeBlob'),
+      )
+      this.#newBlobs.push(blob.id)
+      // Aborted while its session was given back: abort has not heard of it.
+      if (this.hasEnded) await this.#dropBlobs()
+      this.#assertState('storing a blob', 'storeBlob')
+      this.#state = 'open'
+      this.#changes.set(oid, { oid, base: serial, data, blob })
+      this.#resolved.delete(oid)
+    } catch (error) {
+      if (this.#state === 'storing a blob') this.#state = 'failed'
+      throw error
+    }
   }
 
   delete(oid: Oid, serial: Tid): void {
@@ -224,7 +247,8 @@ export class SqlTransaction implements Transaction, VotedTransaction {
 
   #resolve(row: Row, base: Uint8Array | undefined): void {
     const change = this.#changes.get(row.oid)!
-    const merged = resolveOrThrow(this.#store.context.resolveConflict, {
+    const hasBlob = change.blob !== undefined || row.hasBlob === true
+    const merged = resolveOrThrow(hasBlob ? undefined : this.#store.context.resolveConflict, {
       oid: row.oid,
       baseSerial: change.base,
       base,
@@ -303,7 +327,8 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   #afterCommit(writer: Writer, { tid, failure }: Outcome): Awaitable<Tid> {
     this.#writer = undefined
     this.#end()
-    return chain(this.#store.writers.giveBack(writer), () => {
+    const ended = chain(this.#store.writers.giveBack(writer), () => this.#dropBlobs())
+    return chain(ended, () => {
       if (failure !== undefined) throw failure.error
       return tid
     })
@@ -327,6 +352,19 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     }
     this.#end()
     await this.#giveUpWriter()
+    await this.#dropBlobs()
+  }
+
+  /** Those that the commit has not taken over: all of them after an abort. */
+  #dropBlobs(): Awaitable<void> {
+    if (this.#newBlobs.length === 0) return
+    const ids = this.#newBlobs.splice(0)
+    return attempt(
+      () => this.#store.dropBlobs(ids),
+      // They are swept by a later pack.
+      (error) =>
+        this.#store.context.log(`${this.#store.adapter.title}: blobs were left behind (${String(error)})`),
+    )
   }
 
   /**

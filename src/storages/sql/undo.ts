@@ -40,6 +40,8 @@ interface ObjectUndo {
 }
 
 async function undoObject(reader: Reader, { tid, oid, pending, resolver }: ObjectUndo): Promise<Change> {
+  const blobOf = async (serial: Tid | undefined) =>
+    serial === undefined ? undefined : await reader.blobs.find(oid, serial)
   const written = (await reader.loadBefore(oid, after(tid)))?.data ?? null
   const earlier = await reader.loadBefore(oid, tid)
   const previous = earlier?.serial === undefined ? null : earlier.data
@@ -47,10 +49,17 @@ async function undoObject(reader: Reader, { tid, oid, pending, resolver }: Objec
   const base = pending?.base ?? newest?.serial ?? noTid
   const current = pending === undefined ? (newest?.data ?? null) : pending.data
   const isUntouched = pending === undefined && newest?.serial === tid
-  if (isUntouched || isSame(current, written)) return { oid, base, data: previous }
+  const earlierBlob = previous === null ? undefined : await blobOf(earlier?.serial)
+  if (isUntouched) return { oid, base, data: previous, blob: earlierBlob }
+  const writtenBlob = await blobOf(tid)
+  const currentBlob = pending === undefined ? await blobOf(newest?.serial) : pending.blob
+  if (isSame(current, written) && currentBlob?.id === writtenBlob?.id) {
+    return { oid, base, data: previous, blob: earlierBlob }
+  }
+  const hasBlob = currentBlob !== undefined || earlierBlob !== undefined
   try {
     // The later changes and the undoing both start from the state that is undone.
-    const data = resolveOrThrow(resolver, {
+    const data = resolveOrThrow(hasBlob ? undefined : resolver, {
       oid,
       baseSerial: tid,
       base: written ?? undefined,

@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
 import { noTid, type Oid, rootOid } from '../../../src/core/ids.ts'
+import { encodeRecord } from '../../../src/database/record-encoder.ts'
 import { type CopyProgress, copyStore } from '../../../src/storages/copy/copy.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import mysql from '../../../src/storages/sql/mysql/index.ts'
@@ -120,6 +121,51 @@ test('current states come across where there is no history, and go back byte-ide
   await instance.pollInvalidations()
   const taken = await statesOf(source)
   for (const oid of await instance.newOids(50)) expect(taken.has(oid)).toBe(false)
+})
+
+/** Object 0 refers to nothing and has a blob of some chunks, object 1 a small one that is replaced. */
+async function storeBlobs(storage: Storage): Promise<void> {
+  const instance = await storage.newInstance()
+  for (const [oid, bytes] of [
+    [0, 2_500_000],
+    [1, 10],
+    [1, 0],
+  ] as const) {
+    await instance.pollInvalidations()
+    const [current] = await instance.loadMany([oid as Oid])
+    const transaction = instance.begin()
+    const data = encodeRecord('test.Thing', null)
+    await transaction.storeBlob!(oid as Oid, current?.serial ?? noTid, data, [Buffer.alloc(bytes, oid + 1)])
+    await (await transaction.vote()).finish()
+  }
+  await instance.release()
+}
+
+describe.each([
+  ['sqlite with history', openSqliteHistory, openSqliteHistory, 3],
+  ['sqlite without', openSqliteHistory, openSqlite, 2],
+  ['postgres', openSqliteHistory, openPostgres, 3],
+] as const)('blobs come along to %s', (name, from, to, count) => {
+  test.skipIf(name === 'postgres' && postgresServer === undefined)(
+    'byte for byte, or not at all',
+    async () => {
+      const source = await open(from)
+      await storeBlobs(source)
+      const destination = await open(to)
+      await expect(copyStore(source, destination, copyOptions)).rejects.toMatchObject({
+        code: 'blobs-not-kept',
+      })
+      const copied = await copyStore(source, destination, { ...copyOptions, blobs: 'copy' })
+      expect(copied).toMatchObject({ blobs: count, verification: { differenceCount: 0, blobs: count } })
+      const bare = await copyStore(source, await open(to), { ...copyOptions, blobs: 'leave-out' })
+      expect(bare).toMatchObject({ blobs: 0, verification: { differenceCount: 0 } })
+      const instance = await destination.newInstance()
+      await instance.pollInvalidations()
+      const reader = (await instance.openBlob!(rootOid))!
+      expect(Buffer.compare(await reader.read(0, 3_000_000), Buffer.alloc(2_500_000, 1))).toBe(0)
+      await instance.release()
+    },
+  )
 })
 
 test('a copy of states goes on where it was stopped', async () => {

@@ -57,7 +57,7 @@ describe.each([
       }
       // The lock is where it was, and whoever comes next is not hit by a late signal.
       // PostgreSQL locks the numbers of new objects in groups, so this one is far away.
-    const last = await begun(two, 1000 as Oid)
+      const last = await begun(two, 1000 as Oid)
       await (await last.vote()).finish()
       await holder.finish()
       await one.close()

@@ -120,6 +120,7 @@ export class MysqlAdapter implements SqlAdapter {
     // Whoever has seen anything of before must drop it, and TRUNCATE cannot be part of a transaction: so it is said
     // before, for whoever looks meanwhile, and after. Tids and oids go on, so that none ever means two things.
     await session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1')
+    tables.push('object_blob', 'blob_chunk', 'pending_blob')
     for (const table of tables) await session.query(`TRUNCATE TABLE ${table}`)
     await session.query(
       `UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife}`,

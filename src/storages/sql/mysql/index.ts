@@ -60,7 +60,7 @@ export default defineStorage({
     iteration: history,
     pack: true,
     prefetch: true,
-    blobs: false,
+    blobs: true,
   }),
 
   async provision(given, context) {

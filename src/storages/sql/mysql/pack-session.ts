@@ -2,6 +2,7 @@
 
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { PackSession, Removed } from '../pack.ts'
+import { sweepBlobs } from './blobs.ts'
 import type { MyRow, MySession } from './driver.ts'
 import { bytesOf } from './reader.ts'
 import { type PackStatements, packFree, packHistory } from './statements.ts'
@@ -77,6 +78,10 @@ export class MysqlPackSession implements PackSession {
   async finish(before: Tid): Promise<void> {
     await this.#session.rows('UPDATE store_state SET packed = GREATEST(packed, ?)', before)
     if (this.#history) await this.#session.rows(packHistory.dropTransactions, before)
+  }
+
+  sweepBlobs(): Promise<void> {
+    return sweepBlobs(this.#session, this.#history)
   }
 
   close(): Promise<void> {

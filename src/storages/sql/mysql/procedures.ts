@@ -47,7 +47,8 @@ const vote = (dialect: Dialect, table: string, data: string): string => `
           ON DUPLICATE KEY UPDATE oid = VALUES (oid);
       END IF;
     END IF;
-    SELECT w.oid, o.tid, ${data} AS data FROM ${pairs('changed', 'base')} STRAIGHT_JOIN ${table} AS o ON o.oid = w.oid
+    SELECT w.oid, o.tid, ${data} AS data,
+      EXISTS (SELECT 1 FROM object_blob AS b WHERE b.oid = o.oid AND b.tid = o.tid) AS has_blob FROM ${pairs('changed', 'base')} STRAIGHT_JOIN ${table} AS o ON o.oid = w.oid
       WHERE o.tid <> w.base;
     IF expected <> '[]' THEN
       SELECT o.oid FROM ${pairs('expected', 'serial')} STRAIGHT_JOIN ${table} AS o ON o.oid = w.oid ${dialect.shareSkipLocked};

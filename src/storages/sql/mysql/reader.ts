@@ -4,6 +4,7 @@ import type { Oid, Tid } from '../../../core/ids.ts'
 import type { HistoryEntry, TransactionRecord } from '../../storage.ts'
 import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
 import { LoadBatch } from '../load-batch.ts'
+import { MysqlBlobReading } from './blobs.ts'
 import type { MyRow, MySession, MyValue } from './driver.ts'
 import { calls, historyFree, historyPreserving } from './statements.ts'
 
@@ -20,6 +21,7 @@ interface State {
 }
 
 export class MysqlReader implements Reader {
+  readonly blobs: MysqlBlobReading
   readonly #session: MySession
   readonly #sql: typeof historyFree
   readonly #batch: LoadBatch
@@ -27,6 +29,7 @@ export class MysqlReader implements Reader {
 
   constructor(session: MySession, history: boolean) {
     this.#session = session
+    this.blobs = new MysqlBlobReading(session)
     this.#sql = history ? historyPreserving : historyFree
     this.#batch = new LoadBatch(
       (oid) => this.#loadOne(oid),

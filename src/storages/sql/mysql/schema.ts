@@ -9,7 +9,7 @@ import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
 import { newLife } from './statements.ts'
 
 /** Counted up when tables or procedures change. */
-const schemaVersion = 3
+const schemaVersion = 4
 
 /** Making a store takes a second or so; many may be made one after the other. */
 const installSeconds = 60
@@ -33,6 +33,19 @@ const historyTables = [
   `CREATE TABLE transaction_log (
     tid BIGINT NOT NULL PRIMARY KEY, user_name MEDIUMTEXT NOT NULL, description MEDIUMTEXT NOT NULL,
     extension MEDIUMBLOB NOT NULL) ${tableOptions}`,
+]
+
+// Sizes stand in the link, so that a chunk is found without looking at others. Ids are never used again.
+const blobTables = [
+  `CREATE TABLE blob_chunk (
+    blob_id BIGINT NOT NULL, number INT NOT NULL, data LONGBLOB NOT NULL, PRIMARY KEY (blob_id, number)) ${tableOptions}`,
+  `CREATE TABLE pending_blob (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    created DATETIME NOT NULL DEFAULT CURRENT_TIMESTAMP) ${tableOptions}`,
+  `CREATE TABLE object_blob (
+    oid BIGINT NOT NULL, tid BIGINT NOT NULL,
+    blob_id BIGINT NOT NULL, bytes BIGINT NOT NULL, chunk_bytes BIGINT NOT NULL,
+    PRIMARY KEY (oid, tid), KEY object_blob_blob (blob_id), KEY object_blob_tid (tid)) ${tableOptions}`,
 ]
 
 /** Last, and under its name only when it has its row: a store is either whole or not there. */
@@ -111,7 +124,7 @@ async function install(session: MySession, wanted: SchemaWanted, dialect: Dialec
   await session.query(`CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
   await session.query(`USE ${database}`)
   const tables = history ? historyTables : freeTables
-  const statements = [...tables, ...procedures(history, dialect), ...stateTables(history)]
+  const statements = [...tables, ...blobTables, ...procedures(history, dialect), ...stateTables(history)]
   for (const statement of statements) await session.query(statement)
 }
 

@@ -143,3 +143,30 @@ export const packHistory: PackStatements & {
     DELETE t FROM transaction_log AS t
     WHERE t.tid <= ? AND NOT EXISTS (SELECT 1 FROM revision WHERE revision.tid = t.tid)`,
 }
+
+/** Links are kept per revision; a revision that is gone leaves its link until the sweep. */
+export const blobSql = {
+  find: 'SELECT blob_id AS id, bytes, chunk_bytes FROM object_blob WHERE oid = ? AND tid = ?',
+  between: `
+    SELECT oid, tid, blob_id AS id, bytes, chunk_bytes FROM object_blob WHERE tid >= ? AND tid <= ?`,
+  chunk: 'SELECT data FROM blob_chunk WHERE blob_id = ? AND number = ?',
+  create: 'INSERT INTO pending_blob () VALUES ()',
+  put: 'INSERT INTO blob_chunk (blob_id, number, data) VALUES (?, ?, ?)',
+  drop: 'DELETE p, c FROM pending_blob AS p LEFT JOIN blob_chunk AS c ON c.blob_id = p.id WHERE p.id = ?',
+  lockPending: 'SELECT id FROM pending_blob WHERE id = ? FOR UPDATE',
+  claim: 'DELETE FROM pending_blob WHERE id = ?',
+  keep: 'SELECT blob_id FROM object_blob WHERE blob_id = ? LOCK IN SHARE MODE',
+  link: 'INSERT INTO object_blob (oid, tid, blob_id, bytes, chunk_bytes) VALUES (?, ?, ?, ?, ?)',
+  unlinkFree: `
+    DELETE b FROM object_blob AS b LEFT JOIN object_state AS o ON o.oid = b.oid AND o.tid = b.tid
+    WHERE o.oid IS NULL`,
+  unlinkHistory: `
+    DELETE b FROM object_blob AS b LEFT JOIN revision AS r ON r.oid = b.oid AND r.tid = b.tid
+    WHERE r.oid IS NULL`,
+  expire: 'DELETE FROM pending_blob WHERE created < NOW() - INTERVAL 1 DAY',
+  garbage: `
+    SELECT c.blob_id FROM blob_chunk AS c
+    WHERE NOT EXISTS (SELECT 1 FROM object_blob AS o WHERE o.blob_id = c.blob_id)
+      AND NOT EXISTS (SELECT 1 FROM pending_blob AS p WHERE p.id = c.blob_id) LIMIT 1`,
+  dropGarbage: 'DELETE FROM blob_chunk WHERE blob_id = ?',
+} as const

@@ -6,16 +6,18 @@
 import type { Clock } from '../../../core/clock.ts'
 import { ReadConflictError } from '../../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
-import type { TransactionMetadata, TransactionRecord } from '../../storage.ts'
+import type { TransactionMetadata } from '../../storage.ts'
 import {
   type Change,
   type Committed,
   type Expectation,
   type Row,
   restoreOrderError,
+  type StoredTransaction,
   type Writer,
 } from '../adapter.ts'
 import { packRows } from '../row-pack.ts'
+import { linkBlobs, MysqlBlobWriting } from './blobs.ts'
 import type { MyRow, MySession, MyValue } from './driver.ts'
 import { bytesOf } from './reader.ts'
 import { calls } from './statements.ts'
@@ -34,6 +36,7 @@ export interface MysqlWriterSettings {
 const rowsPerMessage = 1000
 
 export class MysqlWriter implements Writer {
+  readonly blobs: MysqlBlobWriting
   readonly #session: MySession
   readonly #settings: MysqlWriterSettings
   #inTransaction = false
@@ -42,6 +45,7 @@ export class MysqlWriter implements Writer {
 
   constructor(session: MySession, settings: MysqlWriterSettings) {
     this.#session = session
+    this.blobs = new MysqlBlobWriting(session, settings.messageBytesMax)
     this.#settings = settings
   }
 
@@ -81,7 +85,8 @@ export class MysqlWriter implements Writer {
     const said = metadataValues(metadata)
     const clock = this.#settings.clock.wallUs()
     const missing = JSON.stringify(this.#missing)
-    if (parts.length <= 1) {
+    const hasBlobs = changes.some(({ blob }) => blob !== undefined)
+    if (parts.length <= 1 && !hasBlobs) {
       const [row] = await this.#session.rows(calls.finish, clock, ...this.#values(changes), missing, ...said)
       this.#inTransaction = false
       return committedOf(row!)
@@ -89,12 +94,13 @@ export class MysqlWriter implements Writer {
     const [row] = await this.#session.rows(calls.finishBegin, clock, ...said)
     const committed = committedOf(row!)
     await this.#putParts(committed.tid, parts)
+    await linkBlobs(this.#session, committed.tid, changes)
     await this.#session.rows(calls.finishEnd, missing)
     this.#inTransaction = false
     return committed
   }
 
-  async restore(transactions: readonly TransactionRecord[]): Promise<void> {
+  async restore(transactions: readonly StoredTransaction[]): Promise<void> {
     this.#inTransaction = true
     await this.#session.query('START TRANSACTION')
     for (const { tid, metadata, records } of transactions) {
@@ -106,6 +112,7 @@ export class MysqlWriter implements Writer {
       const previous = row!['previous'] as Tid
       if (tid <= previous) throw restoreOrderError(tid, previous)
       await this.#putParts(tid, this.#split(changes))
+      await linkBlobs(this.#session, tid, records)
     }
     await this.#session.query('COMMIT')
     this.#inTransaction = false
@@ -157,7 +164,12 @@ export class MysqlWriter implements Writer {
 }
 
 function rowOf(row: MyRow): Row {
-  return { oid: row['oid'] as Oid, serial: row['tid'] as Tid, data: bytesOf(row['data']) }
+  return {
+    oid: row['oid'] as Oid,
+    serial: row['tid'] as Tid,
+    data: bytesOf(row['data']),
+    hasBlob: Number(row['has_blob']) === 1,
+  }
 }
 
 function committedOf(row: MyRow): Committed {

@@ -106,7 +106,7 @@ export class PostgresAdapter implements SqlAdapter {
     const tables = this.keepsHistory ? 'revision, current_object, transaction_log' : 'object_state'
     // Whoever has seen anything of before must drop it. Tids and oids go on, so that none ever means two things.
     await session.rows({
-      text: `BEGIN; TRUNCATE ${tables};
+      text: `BEGIN; TRUNCATE ${tables}, object_blob, blob_chunk, pending_blob;
         UPDATE store_state SET horizon = greatest(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife};
         COMMIT`,
     })

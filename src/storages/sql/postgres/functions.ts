@@ -20,7 +20,7 @@ const group = `((w.oid >> ${groupBits}) % 2147483648)::int`
 
 const vote = (table: string, current: string): string => `
   CREATE FUNCTION vote(changed bigint[], bases bigint[], read bigint[], serials bigint[])
-  RETURNS TABLE (oid bigint, tid bigint, data bytea, is_locked boolean)
+  RETURNS TABLE (oid bigint, tid bigint, data bytea, is_locked boolean, has_blob boolean)
   LANGUAGE plpgsql VOLATILE AS $$
   #variable_conflict use_column
   BEGIN
@@ -31,7 +31,8 @@ const vote = (table: string, current: string): string => `
     END IF;
     PERFORM 1 FROM ${table} AS o WHERE o.oid = ANY (changed) ORDER BY o.oid FOR NO KEY UPDATE;
     RETURN QUERY
-      SELECT w.oid, coalesce(c.tid, 0), c.data, false
+      SELECT w.oid, coalesce(c.tid, 0), c.data, false,
+        EXISTS (SELECT 1 FROM object_blob AS b WHERE b.oid = w.oid AND b.tid = c.tid)
       FROM unnest(changed, bases) AS w (oid, base) LEFT JOIN LATERAL (${current}) AS c ON true
       WHERE coalesce(c.tid, 0) <> w.base;
     IF cardinality(read) > 0 THEN
@@ -39,14 +40,14 @@ const vote = (table: string, current: string): string => `
         WITH shared AS MATERIALIZED (
           SELECT o.oid FROM ${table} AS o WHERE o.oid = ANY (read) ORDER BY o.oid FOR SHARE SKIP LOCKED
         )
-        SELECT w.oid, w.serial, NULL::bytea, true
+        SELECT w.oid, w.serial, NULL::bytea, true, false
         FROM unnest(read, serials) AS w (oid, serial)
         WHERE CASE WHEN EXISTS (SELECT 1 FROM ${table} AS o WHERE o.oid = w.oid)
           THEN NOT EXISTS (SELECT 1 FROM shared WHERE shared.oid = w.oid)
           ELSE NOT pg_try_advisory_xact_lock_shared(${lockSpace}, ${group}) END;
       -- A new statement: it sees what was committed until the locks were taken.
       RETURN QUERY
-        SELECT w.oid, coalesce(c.tid, 0), c.data, false
+        SELECT w.oid, coalesce(c.tid, 0), c.data, false, false
         FROM unnest(read, serials) AS w (oid, base) LEFT JOIN LATERAL (${current}) AS c ON true
         WHERE coalesce(c.tid, 0) <> w.base;
     END IF;

@@ -2,6 +2,7 @@
 
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { PackSession, Removed } from '../pack.ts'
+import { sweepBlobs } from './blobs.ts'
 import type { PgRow, PgSession } from './driver.ts'
 import { arrayOf } from './reader.ts'
 import { packFree, packHistory, transaction } from './statements.ts'
@@ -62,6 +63,10 @@ export class PostgresPackSession implements PackSession {
   async finish(before: Tid): Promise<void> {
     await this.#session.rows(this.#sql.setPacked, before)
     if (this.#history) await this.#session.rows(packHistory.dropTransactions, before)
+  }
+
+  sweepBlobs(): Promise<void> {
+    return sweepBlobs(this.#session, this.#history)
   }
 
   close(): Promise<void> {

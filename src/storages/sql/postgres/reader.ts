@@ -4,6 +4,7 @@ import type { Oid, Tid } from '../../../core/ids.ts'
 import type { HistoryEntry, TransactionRecord } from '../../storage.ts'
 import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
 import { LoadBatch } from '../load-batch.ts'
+import { PostgresBlobReading } from './blobs.ts'
 import type { PgRow, PgSession, PgStep } from './driver.ts'
 import { historyFree, historyPreserving, transaction } from './statements.ts'
 
@@ -17,6 +18,7 @@ export const readerParameters = {
 } as const
 
 export class PostgresReader implements Reader {
+  readonly blobs: PostgresBlobReading
   readonly #session: PgSession
   readonly #sql: typeof historyFree
   readonly #batch: LoadBatch
@@ -24,6 +26,7 @@ export class PostgresReader implements Reader {
 
   constructor(session: PgSession, history: boolean) {
     this.#session = session
+    this.blobs = new PostgresBlobReading(session)
     this.#sql = history ? historyPreserving : historyFree
     this.#batch = new LoadBatch(
       (oid) => this.#loadOne(oid),

@@ -9,7 +9,7 @@ import { functionsFree, functionsHistory } from './functions.ts'
 import { newLife } from './statements.ts'
 
 /** Counted up when tables or functions change. */
-const schemaVersion = 3
+const schemaVersion = 4
 
 const commonTables = (history: boolean): string => `
   -- One row, updated by every commit: room on its page lets updates stay there.
@@ -36,6 +36,23 @@ const historyTables = `
   CREATE TABLE transaction_log (
     tid bigint PRIMARY KEY, user_name text NOT NULL, description text NOT NULL, extension bytea NOT NULL
   );`
+
+// Sizes stand in the link, so that a chunk is found without looking at others. Ids are never used again.
+const blobTables = `
+  CREATE TABLE blob_chunk (
+    blob bigint NOT NULL, number int NOT NULL, data bytea NOT NULL, PRIMARY KEY (blob, number)
+  );
+  ALTER TABLE blob_chunk ALTER COLUMN data SET STORAGE EXTERNAL;
+  CREATE TABLE pending_blob (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, created timestamptz NOT NULL DEFAULT now()
+  );
+  CREATE TABLE object_blob (
+    oid bigint NOT NULL, tid bigint NOT NULL,
+    blob bigint NOT NULL, bytes bigint NOT NULL, chunk_bytes bigint NOT NULL,
+    PRIMARY KEY (oid, tid)
+  );
+  CREATE INDEX object_blob_blob ON object_blob (blob);
+  CREATE INDEX object_blob_tid ON object_blob (tid);`
 
 export interface SchemaWanted {
   readonly title: string
@@ -69,7 +86,7 @@ export async function installSchema(session: PgSession, wanted: SchemaWanted): P
       const tables = wanted.history ? historyTables : freeTables
       const functions = wanted.history ? functionsHistory : functionsFree
       const create = `CREATE SCHEMA IF NOT EXISTS ${wanted.schema};`
-      await session.rows({ text: create + commonTables(wanted.history) + tables + functions })
+      await session.rows({ text: create + commonTables(wanted.history) + tables + blobTables + functions })
     }
     await session.rows({ text: 'COMMIT' })
   } catch (error) {

@@ -67,8 +67,8 @@ export const transaction = {
 } as const
 
 export const write = prepared('write', {
-  /** changed oids, their bases, read oids, their serials → oid, tid, data, is locked by another */
-  vote: 'SELECT oid, tid, data, is_locked FROM vote($1, $2, $3, $4)',
+  /** changed oids, their bases, read oids, their serials → oid, tid, data, is locked by another, has a blob */
+  vote: 'SELECT oid, tid, data, is_locked, has_blob FROM vote($1, $2, $3, $4)',
   /** oids, first bytes (from 1), lengths (−1: deleted), all data, clock, largest oid not leased or null → tid, previous */
   finish: 'SELECT tid, previous FROM finish($1, $2, $3, $4, $5, $6)',
   /** As `finish`, and user, description, extension. */
@@ -129,4 +129,34 @@ export const packHistory = prepared('pack_history', {
   dropTransactions: `
     DELETE FROM transaction_log WHERE tid <= $1
       AND NOT EXISTS (SELECT 1 FROM revision WHERE revision.tid = transaction_log.tid)`,
+})
+
+/** Links are kept per revision; a revision that is gone leaves its link until the sweep. Lists are arrays. */
+export const blobSql = prepared('blob', {
+  find: 'SELECT blob, bytes, chunk_bytes FROM object_blob WHERE oid = $1 AND tid = $2',
+  between: 'SELECT oid, tid, blob, bytes, chunk_bytes FROM object_blob WHERE tid >= $1 AND tid <= $2',
+  chunk: 'SELECT data FROM blob_chunk WHERE blob = $1 AND number = $2',
+  create: 'INSERT INTO pending_blob DEFAULT VALUES RETURNING id',
+  put: 'INSERT INTO blob_chunk (blob, number, data) VALUES ($1, $2, $3)',
+  drop: `
+    WITH gone AS (DELETE FROM pending_blob WHERE id = ANY ($1::bigint[]) RETURNING id)
+    DELETE FROM blob_chunk USING gone WHERE blob_chunk.blob = gone.id`,
+  claim: 'DELETE FROM pending_blob WHERE id = ANY ($1::bigint[]) RETURNING id',
+  keep: 'SELECT blob FROM object_blob WHERE blob = ANY ($1::bigint[]) FOR SHARE',
+  link: `
+    INSERT INTO object_blob (oid, tid, blob, bytes, chunk_bytes)
+    SELECT w.oid, s.tid, w.blob, w.bytes, w.chunk_bytes FROM store_state AS s,
+      unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w (oid, blob, bytes, chunk_bytes)`,
+  unlinkFree: `
+    DELETE FROM object_blob WHERE NOT EXISTS
+      (SELECT 1 FROM object_state AS o WHERE o.oid = object_blob.oid AND o.tid = object_blob.tid)`,
+  unlinkHistory: `
+    DELETE FROM object_blob WHERE NOT EXISTS
+      (SELECT 1 FROM revision AS r WHERE r.oid = object_blob.oid AND r.tid = object_blob.tid)`,
+  expire: "DELETE FROM pending_blob WHERE created < now() - interval '1 day'",
+  garbage: `
+    SELECT blob FROM blob_chunk AS c
+    WHERE NOT EXISTS (SELECT 1 FROM object_blob AS o WHERE o.blob = c.blob)
+      AND NOT EXISTS (SELECT 1 FROM pending_blob AS p WHERE p.id = c.blob) LIMIT 1`,
+  dropGarbage: 'DELETE FROM blob_chunk WHERE blob = $1',
 })

@@ -6,16 +6,18 @@
 import type { Clock } from '../../../core/clock.ts'
 import { ReadConflictError } from '../../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
-import type { TransactionMetadata, TransactionRecord } from '../../storage.ts'
+import type { TransactionMetadata } from '../../storage.ts'
 import {
   type Change,
   type Committed,
   type Expectation,
   type Row,
   restoreOrderError,
+  type StoredTransaction,
   type Writer,
 } from '../adapter.ts'
 import { packRows } from '../row-pack.ts'
+import { claimBlobs, linkSteps, PostgresBlobWriting } from './blobs.ts'
 import type { PgSession, PgValue } from './driver.ts'
 import { arrayOf } from './reader.ts'
 import { transaction, write } from './statements.ts'
@@ -30,12 +32,14 @@ export interface PostgresWriterSettings {
 }
 
 export class PostgresWriter implements Writer {
+  readonly blobs: PostgresBlobWriting
   readonly #session: PgSession
   readonly #settings: PostgresWriterSettings
   #inTransaction = false
 
   constructor(session: PgSession, settings: PostgresWriterSettings) {
     this.#session = session
+    this.blobs = new PostgresBlobWriting(session)
     this.#settings = settings
   }
 
@@ -69,18 +73,25 @@ export class PostgresWriter implements Writer {
   }
 
   #row(row: readonly PgValue[]): Row {
-    return { oid: row[0] as Oid, serial: row[1] as Tid, data: row[2] as Uint8Array | null }
+    return {
+      oid: row[0] as Oid,
+      serial: row[1] as Tid,
+      data: row[2] as Uint8Array | null,
+      hasBlob: row[4] === 't',
+    }
   }
 
   async finish(changes: readonly Change[], metadata: TransactionMetadata): Promise<Committed> {
     const { history, clock } = this.#settings
     const { values, oidMax } = this.#pack(changes)
+    await claimBlobs(this.#session, changes)
     const statement = history ? write.finishHistory : write.finish
     const [rows] = await this.#session.request(
       {
         statement,
         values: [...values, clock.wallUs(), oidMax, ...(history ? metadataValues(metadata) : [])],
       },
+      ...linkSteps(changes),
       // Sent along: where finish fails, the server answers this with a rollback.
       { statement: transaction.commit },
     )
@@ -89,16 +100,18 @@ export class PostgresWriter implements Writer {
     return { tid, previous }
   }
 
-  async restore(transactions: readonly TransactionRecord[]): Promise<void> {
+  async restore(transactions: readonly StoredTransaction[]): Promise<void> {
     this.#inTransaction = true
-    const steps = transactions.map(({ tid, metadata, records }) => {
+    const steps = transactions.flatMap(({ tid, metadata, records }) => {
       const { values, oidMax } = this.#pack(records.map(({ oid, data }) => ({ oid, base: noTid, data })))
-      return { statement: write.restore, values: [tid, ...values, oidMax, ...metadataValues(metadata)] }
+      const restored = [tid, ...values, oidMax, ...metadataValues(metadata)]
+      return [{ statement: write.restore, values: restored }, ...linkSteps(records)]
     })
     const [, first] = await this.#session.request({ statement: transaction.begin }, ...steps)
     const { tid } = transactions[0]!
     const previous = first![0]![0] as Tid
     if (tid <= previous) throw restoreOrderError(tid, previous)
+    for (const { records } of transactions) await claimBlobs(this.#session, records)
     await this.#session.rows(transaction.commit)
     this.#inTransaction = false
   }

@@ -123,6 +123,7 @@ export class SqliteAdapter implements SqlAdapter {
   async zap(): Promise<void> {
     const session = this.#session()
     const tables = this.keepsHistory ? ['revision', 'transaction_log'] : ['object_state']
+    tables.push('object_blob', 'blob_chunk', 'pending_blob')
     await session.transaction(() => {
       for (const table of tables) session.connection.execute(`DELETE FROM ${table}`)
       // Whoever has seen anything of before must drop it. Tids and oids go on, so that none ever means two things.

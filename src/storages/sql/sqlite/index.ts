@@ -53,7 +53,7 @@ export default defineStorage({
     iteration: history,
     pack: true,
     prefetch: true,
-    blobs: false,
+    blobs: true,
   }),
 
   async provision(options, context) {

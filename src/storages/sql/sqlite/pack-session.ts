@@ -3,6 +3,7 @@
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { Awaitable } from '../../storage.ts'
 import type { PackSession, Removed } from '../pack.ts'
+import { sweepBlobs } from './blobs.ts'
 import { type Patience, whileBusy } from './busy.ts'
 import type { SqliteConnection, SqliteStatement } from './driver.ts'
 import { type PackStatements, packHistory, packHistoryFree } from './statements.ts'
@@ -82,6 +83,10 @@ export class SqlitePackSession implements PackSession {
     return writing.transaction(() => {
       for (const sql of this.#sql.finish) writing.connection.prepare(sql).run(before)
     })
+  }
+
+  sweepBlobs(): Promise<void> {
+    return sweepBlobs(this.#settings.writing, this.#settings.history)
   }
 
   close(): void {

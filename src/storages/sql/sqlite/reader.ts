@@ -3,6 +3,7 @@
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { Awaitable, HistoryEntry, MutableCounters, TransactionRecord } from '../../storage.ts'
 import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
+import { SqliteBlobReading } from './blobs.ts'
 import { type Patience, whileBusy } from './busy.ts'
 import type { SqliteConnection, SqliteStatement, SqlValue } from './driver.ts'
 import { historyFree, historyPreserving } from './statements.ts'
@@ -19,6 +20,7 @@ export interface ReaderSettings {
 }
 
 export class SqliteReader implements Reader {
+  readonly blobs: SqliteBlobReading
   readonly #connection: SqliteConnection
   readonly #settings: ReaderSettings
   readonly #begin: SqliteStatement
@@ -36,6 +38,7 @@ export class SqliteReader implements Reader {
     this.#commit = connection.prepare('COMMIT')
     this.#state = connection.prepare(sql.state)
     this.#load = connection.prepare(sql.load)
+    this.blobs = new SqliteBlobReading(connection, settings.patience, settings.counters)
     this.#statements = prepareOthers(connection, settings.history)
   }
 

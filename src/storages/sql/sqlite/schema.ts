@@ -10,7 +10,7 @@ import { newLife } from './statements.ts'
 /** 'SHOT', in the header of every file of ours. */
 const applicationId = 0x53484f54
 /** Counted up when the tables change. */
-const schemaVersion = 3
+const schemaVersion = 4
 
 const storeState = (history: boolean): string => `
   CREATE TABLE store_state (
@@ -39,6 +39,20 @@ const historyTables = `
     description TEXT NOT NULL,
     extension BLOB NOT NULL
   );`
+
+// Sizes stand in the link, so that a chunk is found without looking at others. Ids are never used again.
+const blobTables = `
+  CREATE TABLE blob_chunk (
+    blob INTEGER NOT NULL, number INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (blob, number)
+  );
+  CREATE TABLE pending_blob (id INTEGER PRIMARY KEY AUTOINCREMENT, created INTEGER NOT NULL);
+  CREATE TABLE object_blob (
+    oid INTEGER NOT NULL, tid INTEGER NOT NULL,
+    blob INTEGER NOT NULL, bytes INTEGER NOT NULL, chunk_bytes INTEGER NOT NULL,
+    PRIMARY KEY (oid, tid)
+  ) WITHOUT ROWID;
+  CREATE INDEX object_blob_blob ON object_blob (blob);
+  CREATE INDEX object_blob_tid ON object_blob (tid);`
 
 export interface SchemaWanted {
   readonly path: string
@@ -95,7 +109,9 @@ export function createSchema(connection: SqliteConnection, wanted: SchemaWanted)
   connection.execute('BEGIN IMMEDIATE')
   try {
     if (checkSchema(connection, wanted)) {
-      connection.execute(storeState(wanted.history) + (wanted.history ? historyTables : historyFreeTables))
+      connection.execute(
+        storeState(wanted.history) + (wanted.history ? historyTables : historyFreeTables) + blobTables,
+      )
       connection.execute(`PRAGMA application_id = ${applicationId}; PRAGMA user_version = ${schemaVersion}`)
     }
     connection.execute('COMMIT')

@@ -135,3 +135,32 @@ export const packHistory: PackStatements = {
       AND NOT EXISTS (SELECT 1 FROM revision WHERE revision.tid = transaction_log.tid)`,
   ],
 }
+
+/** Links are kept per revision; a revision that is gone leaves its link until the sweep. Lists are JSON arrays. */
+export const blobSql = {
+  find: 'SELECT blob, bytes, chunk_bytes FROM object_blob WHERE oid = ? AND tid = ?',
+  between: `
+    SELECT oid, tid, blob, bytes, chunk_bytes FROM object_blob WHERE tid >= ? AND tid <= ?`,
+  chunk: 'SELECT data FROM blob_chunk WHERE blob = ? AND number = ?',
+  create: 'INSERT INTO pending_blob (created) VALUES (unixepoch()) RETURNING id',
+  put: 'INSERT INTO blob_chunk (blob, number, data) VALUES (?, ?, ?)',
+  dropChunks: `
+    DELETE FROM blob_chunk WHERE blob IN
+      (SELECT id FROM pending_blob WHERE id IN (SELECT value FROM json_each(?)))`,
+  dropPending: 'DELETE FROM pending_blob WHERE id IN (SELECT value FROM json_each(?))',
+  claim: 'DELETE FROM pending_blob WHERE id = ? RETURNING id',
+  isLinked: 'SELECT 1 FROM object_blob WHERE blob = ?',
+  link: 'INSERT INTO object_blob (oid, tid, blob, bytes, chunk_bytes) VALUES (?, ?, ?, ?, ?)',
+  unlinkFree: `
+    DELETE FROM object_blob WHERE NOT EXISTS
+      (SELECT 1 FROM object_state AS o WHERE o.oid = object_blob.oid AND o.tid = object_blob.tid)`,
+  unlinkHistory: `
+    DELETE FROM object_blob WHERE NOT EXISTS
+      (SELECT 1 FROM revision AS r WHERE r.oid = object_blob.oid AND r.tid = object_blob.tid)`,
+  expire: 'DELETE FROM pending_blob WHERE created < unixepoch() - 86400',
+  garbage: `
+    SELECT blob FROM blob_chunk AS c
+    WHERE NOT EXISTS (SELECT 1 FROM object_blob AS o WHERE o.blob = c.blob)
+      AND NOT EXISTS (SELECT 1 FROM pending_blob AS p WHERE p.id = c.blob) LIMIT 1`,
+  dropGarbage: 'DELETE FROM blob_chunk WHERE blob = ?',
+} as const

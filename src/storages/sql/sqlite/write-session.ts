@@ -10,7 +10,14 @@ import { attempt, chain } from '../awaitable.ts'
 import { leaseSize } from '../oid-lease.ts'
 import { type Patience, Wait, WriteQueue, whileBusy } from './busy.ts'
 import type { SqliteConnection, SqliteStatement } from './driver.ts'
-import { historyFree, historyPreserving, writeHistory, writeHistoryFree, writeState } from './statements.ts'
+import {
+  blobSql,
+  historyFree,
+  historyPreserving,
+  writeHistory,
+  writeHistoryFree,
+  writeState,
+} from './statements.ts'
 
 export interface WriteSettings {
   readonly history: boolean
@@ -37,6 +44,8 @@ export class WriteSession {
   readonly current: SqliteStatement
   readonly load: SqliteStatement
   readonly log: SqliteStatement | undefined
+  /** The blob of a revision. */
+  readonly blob: SqliteStatement
   readonly #begin: SqliteStatement
   readonly #commit: SqliteStatement
   readonly #rollback: SqliteStatement
@@ -57,6 +66,7 @@ export class WriteSession {
     this.current = connection.prepare(write.current)
     this.load = connection.prepare(settings.history ? historyPreserving.load : historyFree.load)
     this.log = settings.history ? connection.prepare(writeState.log) : undefined
+    this.blob = connection.prepare(blobSql.find)
     this.#begin = connection.prepare('BEGIN IMMEDIATE')
     this.#commit = connection.prepare('COMMIT')
     this.#rollback = connection.prepare('ROLLBACK')

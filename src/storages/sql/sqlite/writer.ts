@@ -4,16 +4,18 @@
  */
 
 import { nextTid, noTid, type Oid, type Tid } from '../../../core/ids.ts'
-import type { Awaitable, TransactionMetadata, TransactionRecord } from '../../storage.ts'
+import type { Awaitable, TransactionMetadata } from '../../storage.ts'
 import {
   type Change,
   type Committed,
   type Expectation,
   type Row,
   restoreOrderError,
+  type StoredTransaction,
   type Writer,
 } from '../adapter.ts'
 import { chain } from '../awaitable.ts'
+import { linkBlobs, SqliteBlobWriting } from './blobs.ts'
 import { Wait } from './busy.ts'
 import type { StoreState, WriteSession } from './write-session.ts'
 
@@ -21,6 +23,7 @@ import type { StoreState, WriteSession } from './write-session.ts'
 const pageBytes = 4096
 
 export class SqliteWriter implements Writer {
+  readonly blobs: SqliteBlobWriting
   readonly #session: WriteSession
   /** Present while this writer holds the write lock. */
   #state: StoreState | undefined
@@ -29,6 +32,7 @@ export class SqliteWriter implements Writer {
 
   constructor(session: WriteSession) {
     this.#session = session
+    this.blobs = new SqliteBlobWriting(session)
   }
 
   vote(changes: readonly Change[], expectations: readonly Expectation[]): Awaitable<readonly Row[]> {
@@ -58,7 +62,9 @@ export class SqliteWriter implements Writer {
     const differing: Row[] = []
     for (const { oid, base } of changes) {
       const serial = serials.get(oid) ?? noTid
-      if (serial !== base) differing.push({ oid, serial, data: this.#load(oid) })
+      if (serial === base) continue
+      const hasBlob = this.#session.blob.get(oid, serial) !== undefined
+      differing.push({ oid, serial, data: this.#load(oid), hasBlob })
     }
     for (const expectation of expectations) {
       const serial = serials.get(expectation.oid) ?? noTid
@@ -84,7 +90,7 @@ export class SqliteWriter implements Writer {
     return { tid, previous }
   }
 
-  restore(transactions: readonly TransactionRecord[]): Awaitable<void> {
+  restore(transactions: readonly StoredTransaction[]): Awaitable<void> {
     return chain(this.#session.begin(), () =>
       this.#commit(() => {
         let pages = 0
@@ -110,7 +116,7 @@ export class SqliteWriter implements Writer {
     }
   }
 
-  #put(state: StoreState, { tid, metadata, records }: TransactionRecord): number {
+  #put(state: StoreState, { tid, metadata, records }: StoredTransaction): number {
     const session = this.#session
     let bytes = 0
     let oidMax = -1
@@ -119,6 +125,7 @@ export class SqliteWriter implements Writer {
       bytes += data?.length ?? 0
       if (oid > oidMax) oidMax = oid
     }
+    linkBlobs(session.connection, tid, records)
     session.log?.run(tid, metadata.user, metadata.description, metadata.extension)
     session.advance(state, tid, oidMax)
     session.settings.counters.bytesWritten += bytes
