@@ -42,6 +42,10 @@ export interface ConfigFile extends Partial<Record<keyof RunConfig, unknown>> {
   readonly out?: string
   /** Also write a report with charts to this file. */
   readonly html?: string
+  /** Of the gate, by scenario: what is ignored (`tau`) and what must be excluded (`delta`), `'3%'` or 0.03. */
+  readonly gateLimits?: Readonly<
+    Record<string, { readonly tau?: string | number; readonly delta?: string | number }>
+  >
 }
 
 /** Types a config file: `export default defineConfig({ … })`. */

@@ -7,10 +7,12 @@ import { readFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import type { Limits } from '../analysis/gate/policy.ts'
 import { closestName, UsageError } from '../core/errors.ts'
 import { checkedRecordSizes, type RecordSizes } from '../core/record-sizes.ts'
 import { parseDuration } from '../core/units.ts'
 import { type Concurrency, type ConcurrencyKind, concurrencyKinds } from '../results/schema.ts'
+import { canonicalScenarioName } from '../scenarios/registry.ts'
 import { storageNames } from '../storages/registry.ts'
 import { type ContenderRequest, parseContender } from './contenders.ts'
 
@@ -39,6 +41,8 @@ export interface RunConfig {
   readonly timeout: number
   readonly out: string | undefined
   readonly html: string | undefined
+  /** Of the gate, for cells of one scenario, by its name. */
+  readonly gateLimits: Readonly<Record<string, Limits>>
 }
 
 /** Where a value came from: `default`, the path of the config file, or the flag. */
@@ -75,6 +79,7 @@ const defaults: RunConfig = {
   timeout: 60e9,
   out: undefined,
   html: undefined,
+  gateLimits: {},
 }
 
 /** What is measured of a crowd: starting and filling six storages takes longer than timing them. */
@@ -136,6 +141,7 @@ const readers: Readers = {
   timeout: duration,
   out: (value) => resolve(text(value, 'out')),
   html: (value) => resolve(text(value, 'html')),
+  gateLimits,
 }
 
 /** Values from the command line, unread: as commander gives them. */
@@ -267,6 +273,28 @@ function concurrency(value: unknown): Concurrency {
     throw bad('concurrency', value, `KIND:WORKERS, with KIND one of ${concurrencyKinds.join(', ')}`, closest)
   }
   return { kind: kind as ConcurrencyKind, workers: integer(workers ?? '', `${kind} workers`, 1, 1000) }
+}
+
+/** `{ 'cold-read': { tau: '3%', delta: 0.08 } }`. */
+function gateLimits(value: unknown): Readonly<Record<string, Limits>> {
+  const expected = "an object such as { 'cold-read': { tau: '3%', delta: '8%' } }"
+  const isObject = (one: unknown): one is Record<string, unknown> =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+  if (!isObject(value)) throw bad('gateLimits', value, expected)
+  return Object.fromEntries(
+    Object.entries(value).map(([scenario, limits]) => {
+      if (!isObject(limits)) throw bad(`gateLimits of ${scenario}`, limits, expected)
+      const known = Object.entries(limits).map(([name, limit]) => {
+        const share =
+          typeof limit === 'string' && limit.endsWith('%') ? Number(limit.slice(0, -1)) / 100 : limit
+        if (name !== 'tau' && name !== 'delta') throw bad(`gateLimits of ${scenario}`, name, 'tau or delta')
+        if (typeof share !== 'number' || !(share >= 0 && share < 10))
+          throw bad(`gateLimits of ${scenario}, ${name}`, limit, 'a share such as 2% or 0.02')
+        return [name, share]
+      })
+      return [canonicalScenarioName(scenario) ?? scenario, Object.fromEntries(known) as Limits]
+    }),
+  )
 }
 
 function text(value: unknown, what: string): string {

@@ -1,6 +1,6 @@
 /** From two contenders to a report: provisions both, finds the cells that both can do, and runs the session. */
 
-import type { Policy } from '../analysis/gate/policy.ts'
+import type { Limits, Policy } from '../analysis/gate/policy.ts'
 import { type GateReport, overallVerdict } from '../analysis/gate/report-model.ts'
 import { ShootoutError } from '../core/errors.ts'
 import type { GateLive } from '../report/gate-live.ts'
@@ -35,6 +35,8 @@ export interface GateJob {
   >
   readonly seed: string
   readonly policy: Policy
+  /** By scenario, where they differ from those of the policy. */
+  readonly limits?: ReadonlyMap<string, Limits>
   readonly rounds: number
   readonly tolerances: Readonly<Record<string, number>> | undefined
   readonly allowUnequalDurability: boolean
@@ -74,6 +76,7 @@ export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive)
       failures,
       engine: engine(seed),
       policy,
+      ...(job.limits === undefined ? {} : { limits: job.limits }),
       budgetNs: config.budget,
       seed,
       tolerances: job.tolerances,

@@ -8,7 +8,7 @@ import { type CounterComparison, compareCounters } from '../analysis/gate/counte
 import type { Drift } from '../analysis/gate/drift.ts'
 import { type Explanation, explain } from '../analysis/gate/explain.ts'
 import { pairValues } from '../analysis/gate/pair-values.ts'
-import type { Policy } from '../analysis/gate/policy.ts'
+import type { Limits, Policy } from '../analysis/gate/policy.ts'
 import type { ReportedCell } from '../analysis/gate/report-model.ts'
 import {
   disturbance,
@@ -33,6 +33,8 @@ export interface SessionParts {
   readonly failures: ReadonlyMap<GateTask, GateFailure>
   readonly engine: PairEngine
   readonly policy: Policy
+  /** By scenario, where they differ from those of the policy. */
+  readonly limits?: ReadonlyMap<string, Limits>
   readonly budgetNs: number
   readonly seed: string
   /** What counters may grow by; undefined where the two storages are different things and counters are only shown. */
@@ -244,7 +246,8 @@ class Session {
 
   #assess(): Assessment {
     const cells = this.#cells.map(
-      ({ pilot, screen, confirm, cpuIsValid, counters, failure }): GateCell => ({
+      ({ pilot, screen, confirm, cpuIsValid, counters, failure }, index): GateCell => ({
+        ...this.#limitsOf(index),
         pilot,
         screen,
         confirm,
@@ -265,6 +268,7 @@ class Session {
     const { verdict, ground, ...state } = cells[index]!
     return {
       setting: this.#parts.tasks[index]!.setting,
+      ...this.#limitsOf(index),
       verdict: verdict!,
       ground: ground!,
       ...state,
@@ -273,6 +277,11 @@ class Session {
       ...(cell.explanation === undefined ? {} : { explanation: cell.explanation }),
       pairs: cell.screen.length + cell.confirm.length,
     }
+  }
+
+  #limitsOf(index: number): { readonly limits?: Limits } {
+    const limits = this.#parts.limits?.get(this.#parts.tasks[index]!.setting.scenario)
+    return limits === undefined ? {} : { limits }
   }
 
   #pairs(): number {

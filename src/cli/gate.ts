@@ -15,6 +15,7 @@ import { renderJunit } from '../report/junit.ts'
 import { openGateJournal } from '../results/gate-journal.ts'
 import type { Side } from '../results/gate-schema.ts'
 import { defaultRounds } from '../runner/gate/pair-engine.ts'
+import { scenarioNames } from '../scenarios/registry.ts'
 import { counterNames } from '../storages/storage.ts'
 import { openBuild } from './builds.ts'
 import { type Flags, loadConfig } from './config.ts'
@@ -104,7 +105,7 @@ export function registerGate(program: Command): void {
       'after',
       `
 Examples:
-  shootout gate --baseline sqlite --candidate "sqlite?cacheBytesLimit=1mb" --scenario cached-read
+  shootout gate --baseline sqlite --candidate "sqlite?cacheBytesLimit=1mb" --scenario cached-read --record-bytes 2kb
   shootout gate --baseline ./base/dist/my-storage.js --candidate ./head/dist/my-storage.js --budget 5m
   shootout gate --baseline sqlite --baseline-from ../shootout-main
   shootout gate --baseline ./dist/storage.js --baseline-from my-storage@1.4.0 --candidate ./dist/storage.js
@@ -186,6 +187,19 @@ async function prepare(
     tau: shareOf('--tau', flags.tau),
     delta: shareOf('--delta', flags.delta),
   })
+  const scenarios = await resolveScenarios(config.scenarios, loaded.baseFolder)
+  const limits = new Map(Object.entries(config.gateLimits))
+  for (const [scenario, own] of limits) {
+    const names = [...scenarioNames, ...scenarios.map(({ module }) => module.name)]
+    if (!names.includes(scenario)) {
+      const closest = closestName(scenario, names)
+      throw new UsageError(
+        'unknown-scenario',
+        `gateLimits: there is no scenario "${scenario}"${closest === undefined ? '' : `; did you mean "${closest}"?`}`,
+      )
+    }
+    withLimits(policy, own, `gateLimits of ${scenario}: `)
+  }
   const [baseline, candidate] = contenders
   const areDifferent =
     baseline!.storage !== candidate!.storage &&
@@ -206,10 +220,11 @@ async function prepare(
       baseline: nameOf(flags.baseline, contenders[0]!),
       candidate: nameOf(candidateText, contenders[1]!),
     },
-    scenarios: await resolveScenarios(config.scenarios, loaded.baseFolder),
+    scenarios,
     config,
     seed,
     policy,
+    limits,
     rounds: wholeNumber('--rounds', flags.rounds),
     tolerances: counters === 'gate' ? tolerancesOf(flags.tolerance) : undefined,
     keepsDisturbed: !flags.quarantine,

@@ -25,7 +25,8 @@ export function gateRatioText({ evidence }: Pick<ReportedCell, 'evidence'>): str
 }
 
 /** Why the cell has its verdict, as a sentence. */
-export function reasonOf(cell: ReportedCell, policy: Policy): string {
+export function reasonOf(cell: ReportedCell, general: Policy): string {
+  const policy = { ...general, ...cell.limits }
   const { ground, verdict, evidence, failure, counters, guards, metric } = cell
   switch (ground) {
     case 'failure':

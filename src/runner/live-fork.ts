@@ -82,8 +82,13 @@ export class LiveFork {
     this.#order.push(position)
   }
 
-  /** Verifies, audits and reports. @throws VerificationError among others */
-  async complete(): Promise<CompletedFork> {
+  /**
+   * Verifies, audits and reports.
+   * @param audits false where only counted work is wanted, which has to be told even if it is not what the scenario is
+   *   about: no time may be taken from such a fork
+   * @throws VerificationError among others
+   */
+  async complete(audits = true): Promise<CompletedFork> {
     const serverCpuNs = this.#serverCpuSinceFirstBatch()
     await this.#do({ name: 'verify' })
     const reports = (await this.#do({ name: 'report' })).map(({ report }) => report!)
@@ -118,7 +123,7 @@ export class LiveFork {
       tallies,
     }
     this.#step = 'audit'
-    scenario.audit?.(totals)
+    if (audits) scenario.audit?.(totals)
     const latencies = reports.flatMap((report) => report.latencies)
     return {
       type: 'fork',

@@ -89,6 +89,15 @@ test('another build that does not exist is a usage error', async () => {
   expect([code, stderr]).toEqual([2, expect.stringContaining('there is no folder /nowhere/at/all')])
 })
 
+test('a cache that became too small fails by what it no longer answers', async () => {
+  const small = 'sqlite?cacheBytesLimit=1mb'
+  const { code, report } = await gate('sqlite', small, '--scenario', 'cached-read', '--record-bytes', '2kb')
+  expect(code).toBe(1)
+  expect(report!.cells[0]).toMatchObject({ verdict: 'fail', ground: 'counters', pairs: 0 })
+  const misses = report!.cells[0]!.counters!.changes.find(({ name }) => name === 'backendLoads')
+  expect(misses).toMatchObject({ baseline: 0, gates: true })
+})
+
 test('a declared tolerance lets the same pass to the clock', async () => {
   const { report } = await gate(
     'file',

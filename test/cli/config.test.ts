@@ -79,11 +79,13 @@ test('a config file may set whatever the types of one allow', async () => {
     timeout: 10,
     out: 'x.jsonl',
     html: 'x.html',
+    gateLimits: { cold: { tau: '3%', delta: 0.08 } },
   }
   const path = configFile('all.json', JSON.stringify(file))
   const { config, origins } = await loadConfig({}, path)
   expect(new Set(Object.values(origins))).toEqual(new Set([path]))
   expect(config).toMatchObject({ budget: 60e9, timeout: 10e9, forks: 6, recordBytes: file.recordBytes })
+  expect(config.gateLimits).toEqual({ 'cold-read': { tau: 0.03, delta: 0.08 } })
   expect(defineConfig(file)).toBe(file)
 })
 
@@ -112,6 +114,15 @@ const badFlags: readonly (readonly [flags: Record<string, string>, message: stri
   [{ recordBytes: '64-1gb' }, 'records have from 64 bytes to 256mb'],
   [{ compressibility: '2' }, '--compressibility: compressibility: "2" is not a number from 0 to 1'],
 ]
+
+test.each([
+  [{ add: { tua: '1%' } }, 'gateLimits of add: "tua" is not tau or delta'],
+  [{ add: { tau: '1 %x' } }, 'gateLimits of add, tau: "1 %x" is not a share'],
+  [{ add: '5%' }, 'gateLimits of add: "5%" is not an object'],
+  [['5%'], 'is not an object'],
+])('limits of the gate %j are refused', async (gateLimits, message) => {
+  await expect(loadConfig({ gateLimits }, undefined)).rejects.toThrow(message)
+})
 
 test.each(badFlags)('%j is refused, naming the flag', async (flags, message) => {
   await expect(loadConfig(flags, undefined)).rejects.toThrow(message)

@@ -75,16 +75,22 @@ export const defaultPolicy: Policy = {
   guardAlpha: 0.00025,
 }
 
-/** @throws UsageError `bad-limits` */
-export function withLimits(
-  policy: Policy,
-  limits: { readonly tau?: number; readonly delta?: number },
-): Policy {
+/** What a team may want otherwise, for all cells or for those of one scenario. */
+export interface Limits {
+  readonly tau?: number
+  readonly delta?: number
+}
+
+/**
+ * @param where whose limits they are, for the error
+ * @throws UsageError `bad-limits`
+ */
+export function withLimits(policy: Policy, limits: Limits, where = ''): Policy {
   const { tau, delta } = { ...policy, ...limits }
   if (!(tau >= 0 && tau < delta)) {
     throw new UsageError(
       'bad-limits',
-      `the slowdown to exclude (${delta * 100} %) must be above the slowdown that is ignored (${tau * 100} %); change --delta or --tau`,
+      `${where}the slowdown to exclude (${delta * 100} %) must be above the slowdown that is ignored (${tau * 100} %); change --delta or --tau`,
     )
   }
   return { ...policy, tau, delta }

@@ -5,7 +5,7 @@ import type { Setting } from '../../results/schema.ts'
 import type { CounterComparison } from './counters.ts'
 import type { Drift } from './drift.ts'
 import type { Explanation } from './explain.ts'
-import type { Policy } from './policy.ts'
+import type { Limits, Policy } from './policy.ts'
 import type { MachineSummary } from './sentinel.ts'
 import type { CellState, Ground, Verdict } from './suite.ts'
 
@@ -35,6 +35,8 @@ export type OverallVerdict = Verdict | 'nothing'
 
 export interface ReportedCell extends Omit<CellState, 'verdict' | 'ground'> {
   readonly setting: Setting
+  /** Where they differ from those of the policy. */
+  readonly limits?: Limits
   readonly verdict: Verdict
   readonly ground: Ground
   readonly counters?: CounterComparison

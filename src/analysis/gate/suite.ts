@@ -18,7 +18,7 @@ import type { CounterComparison } from './counters.ts'
 import { type Drift, suiteDrift } from './drift.ts'
 import { type ChosenMetric, chooseMetric } from './metric.ts'
 import type { PairValues } from './pair-values.ts'
-import { type Policy, pairsMax } from './policy.ts'
+import { type Limits, type Policy, pairsMax } from './policy.ts'
 
 /** What has been measured of one cell. */
 export interface GateCell {
@@ -28,6 +28,8 @@ export interface GateCell {
   /** See `chooseMetric`. */
   readonly cpuIsValid: boolean
   readonly counters?: CounterComparison
+  /** Where they differ from those of the policy. */
+  readonly limits?: Limits
   /** One of the sides cannot do it: the sentence for the report. */
   readonly failure?: string
 }
@@ -118,8 +120,8 @@ class Suite {
         metric,
         evidence,
         guards: this.#guards.get(index) ?? [],
-        isFaster: evidence !== undefined && isFaster(evidence, this.#policy),
-        pairsNeeded: metric && pairsNeeded(metric.sigma, this.#policy.delta),
+        isFaster: evidence !== undefined && isFaster(evidence, this.#policyOf(index)),
+        pairsNeeded: metric && pairsNeeded(metric.sigma, this.#policyOf(index).delta),
       }
     })
   }
@@ -143,7 +145,7 @@ class Suite {
     for (const index of this.#open()) {
       const { screen, confirm } = this.#cells[index]!
       if (screen.length + confirm.length > 0) continue
-      const needed = pairsNeeded(this.#metrics.get(index)!.sigmaMin, this.#policy.delta)
+      const needed = pairsNeeded(this.#metrics.get(index)!.sigmaMin, this.#policyOf(index).delta)
       if (needed > pairsMax(this.#policy)) this.#decide(index, 'inconclusive', 'noise')
       else if (Math.max(needed, this.#policy.looks[0]!.pairs) > affordablePairs)
         this.#decide(index, 'inconclusive', 'budget')
@@ -192,7 +194,7 @@ class Suite {
       for (const { index, evidence } of found) {
         if (evidence.pSlower > look.alpha / remaining) break
         remaining--
-        if (!matters(evidence, this.#policy)) continue
+        if (!matters(evidence, this.#policyOf(index))) continue
         failed++
         this.#decide(index, 'fail', 'time')
       }
@@ -225,12 +227,16 @@ class Suite {
     return [...this.#cells.keys()].filter((index) => !this.#verdicts.has(index))
   }
 
+  #policyOf(cell: number): Policy {
+    return { ...this.#policy, ...this.#cells[cell]!.limits }
+  }
+
   #decide(cell: number, verdict: Verdict, ground: Ground): void {
     this.#verdicts.set(cell, { verdict, ground })
   }
 
   #evidence(cell: number, pairs: readonly PairValues[]): Evidence {
-    return evidenceOf(this.#values(cell, pairs), this.#policy)
+    return evidenceOf(this.#values(cell, pairs), this.#policyOf(cell))
   }
 
   /** In the metric that the pilot chose; where a pair lacks it, the choice would not have been made. */

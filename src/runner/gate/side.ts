@@ -95,8 +95,9 @@ export class SideFork {
     return this.#guard(this.#fork.measure(order, position))
   }
 
-  complete(): Promise<CompletedFork> {
-    return this.#guard(this.#fork.complete())
+  /** @param audits see `LiveFork.complete` */
+  complete(audits = true): Promise<CompletedFork> {
+    return this.#guard(this.#fork.complete(audits))
   }
 
   stop(): Promise<void> {

@@ -3,7 +3,7 @@ import { evidenceOf } from '../../../src/analysis/gate/cell.ts'
 import { suiteDrift } from '../../../src/analysis/gate/drift.ts'
 import { chooseMetric } from '../../../src/analysis/gate/metric.ts'
 import { type PairValues, pairValues } from '../../../src/analysis/gate/pair-values.ts'
-import { defaultPolicy, withLimits } from '../../../src/analysis/gate/policy.ts'
+import { defaultPolicy, type Limits, withLimits } from '../../../src/analysis/gate/policy.ts'
 import { assess, type GateCell } from '../../../src/analysis/gate/suite.ts'
 import { Random } from '../../../src/core/random.ts'
 import type { PairLine } from '../../../src/results/gate-schema.ts'
@@ -184,6 +184,12 @@ describe('metrics', () => {
     expect(values.cpu).toBeCloseTo(Math.log(1.2), 12)
     expect(values.p99).toBeUndefined()
   })
+})
+
+test('a cell may have limits of its own', () => {
+  const slower = { confirm: pairs(12, 0.05) }
+  const verdictOf = (limits: Limits) => assess([cell({ ...slower, limits })], defaultPolicy).cells[0]!.verdict
+  expect([verdictOf({}), verdictOf({ tau: 0.08, delta: 0.15 })]).toEqual(['fail', 'pass'])
 })
 
 test('limits that cannot be told apart are refused', () => {
