@@ -63,8 +63,14 @@ const lapsOfProbe = 50
 const operationsMax = 10_000_000
 /** Reading the clock costs some 50 ns: a lap of this length makes that at most 0.5 %. */
 const lapNs = 10_000
-/** Operations per worker and batch while work is counted. */
-const countedOperations = 25
+/**
+ * Operations per worker and batch while work is counted: a multiple of the step, as many as take about so long, and
+ * no more than a pass over any scenario's data needs. Fewer would read the same few objects again and again, and a cache
+ * too small for all of them would not show.
+ */
+const countedStep = 25
+const countedNs = 500e6
+const countedMax = 2500
 const countedBatches = 2
 const watchedPairs = 2
 /** A batch lasts 5 ms; with V8's own 1 ms it would have five samples. */
@@ -94,12 +100,12 @@ export class PairEngine {
     return this.#factory.withForks(
       sides.map((side) => this.#factory.make(side, task, 'count', countedBatches)),
       async (forks) => {
+        const costs = await settled(forks.map((fork) => fork.warmUp(countedStep, countedStep)))
+        const operations = countedOperations(Math.max(...costs) / countedStep)
         const counted = await settled(
           forks.map(async (fork) => {
-            await fork.warmUp(countedOperations, countedOperations)
-            for (let batch = 0; batch < countedBatches; batch++) {
-              await fork.measure(countedOperations, countedOperations, 0)
-            }
+            await fork.warmUp(operations, operations)
+            for (let batch = 0; batch < countedBatches; batch++) await fork.measure(operations, operations, 0)
             // A cache that misses where it must not is a change of work, to be told with its numbers.
             return (await fork.complete(false)).counters
           }),
@@ -107,7 +113,7 @@ export class PairEngine {
         return {
           type: 'counters',
           ...cellId(task),
-          operations: countedOperations * countedBatches * task.setting.concurrency.workers,
+          operations: operations * countedBatches * task.setting.concurrency.workers,
           baseline: counted.slice(0, 2),
           candidate: counted.slice(2),
         }
@@ -244,6 +250,11 @@ export class PairEngine {
     }
     return turns
   }
+}
+
+/** @param costNs of an operation, before its code is compiled */
+function countedOperations(costNs: number): number {
+  return countedStep * Math.max(1, Math.floor(Math.min(countedMax, countedNs / costNs) / countedStep))
 }
 
 /**
