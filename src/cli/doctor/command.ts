@@ -87,7 +87,9 @@ async function doctor(flags: DoctorFlags): Promise<number> {
 
 async function examine(system: System, flags: DoctorFlags): Promise<DoctorReport> {
   const ruler = readRuler()
-  const workspace = await openWorkspace(resolve(flags.folder), () => {})
+  const workspace = await openWorkspace(resolve(flags.folder), (message) =>
+    process.stderr.write(`${message}\n`),
+  )
   try {
     const { fileSystem, fsyncProbeNs } = readEnvironment(workspace.folder)
     const findings = [

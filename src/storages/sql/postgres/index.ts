@@ -18,6 +18,7 @@ import { cacheOf, cacheOptions, shareCache } from '../shared-cache.ts'
 import { openSqlStorage } from '../sql-storage.ts'
 import { PostgresAdapter } from './adapter.ts'
 import { loadDriver, type PgAddress, type PgDriver, type PgSession } from './driver.ts'
+import { packageName } from './packaged.ts'
 import { createStoreSchema, dropOrphans, dropStoreSchema, openControl, readFacts } from './provision.ts'
 import { checkSchemaName } from './schema.ts'
 import { findBinaries, startServer } from './servers.ts'
@@ -122,8 +123,7 @@ async function provisionPrivate(
   if (binaries === undefined) {
     return {
       available: false,
-      reason:
-        'no PostgreSQL server is installed; install one (apt install postgresql) or name one with url=postgresql://…',
+      reason: `no PostgreSQL server is installed; install one (apt install postgresql, or npm install ${packageName}) or name one with url=postgresql://…`,
     }
   }
   const { folder, log } = context

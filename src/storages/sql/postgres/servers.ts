@@ -1,8 +1,9 @@
-/** Private PostgreSQL servers, from the binaries of the system. */
+/** Private PostgreSQL servers, from the binaries of the system, or from an npm package where there are none. */
 
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { GuardedServer, isFile, makeServerFolder, run, serverError, unprivileged } from '../private-server.ts'
+import { findPackaged, isPackaged, unpack } from './packaged.ts'
 
 const port = 5432
 
@@ -38,7 +39,10 @@ export function findBinaries(): string | undefined {
   candidates.sort((a, b) => versionIn(b) - versionIn(a))
   // What the user put on the path wins over what lies about.
   candidates.unshift(...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''))
-  return candidates.find((folder) => isFile(join(folder, 'postgres')) && isFile(join(folder, 'initdb')))
+  const system = candidates.find(
+    (folder) => isFile(join(folder, 'postgres')) && isFile(join(folder, 'initdb')),
+  )
+  return system ?? findPackaged()
 }
 
 function versionIn(path: string): number {
@@ -59,7 +63,9 @@ export async function startServer(binaries: string, wanted: ServerWanted): Promi
   const folder = makeServerFolder(wanted.folder, identity)
   const data = join(folder, 'data')
   const user = 'shootout'
+  let bin = binaries
   try {
+    if (isPackaged(binaries)) bin = await unpack(binaries, folder, identity)
     wanted.log('postgres: making a database cluster')
     const initdb = [
       '--pgdata',
@@ -73,7 +79,7 @@ export async function startServer(binaries: string, wanted: ServerWanted): Promi
       '--locale',
       'C',
     ]
-    await run(join(binaries, 'initdb'), [...initdb, '--no-sync', '--no-instructions'], {
+    await run(join(bin, 'initdb'), [...initdb, '--no-sync', '--no-instructions'], {
       ...identity,
       cwd: folder,
     })
@@ -81,7 +87,7 @@ export async function startServer(binaries: string, wanted: ServerWanted): Promi
     rmSync(folder, { recursive: true, force: true })
     throw serverError('PostgreSQL', 'initdb failed', cause)
   }
-  const command = [join(binaries, 'postgres'), ...serverArguments(data, folder, wanted.durability)]
+  const command = [join(bin, 'postgres'), ...serverArguments(data, folder, wanted.durability)]
   const server = new GuardedServer('PostgreSQL', command, { folder, identity, signal: 'INT' })
   const found = { socketFolder: folder, port, user }
   await server.untilReady(() => wanted.probe(found))
