@@ -8,7 +8,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { Random } from '../../src/core/random.ts'
-import { current, openFile } from '../storages/file/support.ts'
+import type { FileStorage } from '../../src/storages/file/storage.ts'
+import { current, oid, openFile, text } from '../storages/file/support.ts'
 
 const worker = fileURLToPath(new URL('./file-worker.js', import.meta.url))
 const dist = process.env['SHOOTOUT_DIST'] ?? new URL('../../dist/', import.meta.url).href
@@ -40,11 +41,27 @@ async function runAndKill(path: string, threads: number, random: Random): Promis
   return said
 }
 
+/** Every blob that an object has says what the object says. Returns how many there are. */
+async function checkBlobs(storage: FileStorage, oids: readonly number[]): Promise<number> {
+  const instance = storage.newInstance()
+  instance.pollInvalidations()
+  let count = 0
+  for (const id of oids) {
+    const reader = instance.openBlob(oid(id))
+    if (reader === undefined) continue
+    expect(text(await reader.read(0, reader.bytes))).toBe(text(instance.load(oid(id)).data))
+    count++
+  }
+  instance.release()
+  return count
+}
+
 test(`nothing that was confirmed is lost in ${rounds} rounds of kill -9`, async () => {
   const seed = 'kill'
   const folder = mkdtempSync(join(tmpdir(), 'shootout-file-kill-'))
   const path = join(folder, 'data.log')
   const confirmed = new Map<number, number>()
+  let blobs = 0
   try {
     for (let round = 0; round < rounds; round++) {
       const random = new Random(`${seed}/${round}`)
@@ -54,6 +71,7 @@ test(`nothing that was confirmed is lost in ${rounds} rounds of kill -9`, async 
         confirmed.set(oid!, value!)
       }
       const storage = await openFile(path)
+      blobs += await checkBlobs(storage, [...confirmed.keys()])
       for (const [oid, value] of confirmed) {
         const found = Number((await current(storage, oid))?.trimEnd())
         // The last one may have been committed without the process living to say so.
@@ -63,6 +81,7 @@ test(`nothing that was confirmed is lost in ${rounds} rounds of kill -9`, async 
       await storage.close()
     }
     expect(Math.max(...confirmed.values())).toBeGreaterThan(rounds)
+    expect(blobs).toBeGreaterThan(0)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }

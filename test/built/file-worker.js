@@ -59,11 +59,11 @@ async function confirm(storage, number) {
     const [revision] = instance.loadMany([oid])
     const value = revision === undefined ? 1 : Number(new TextDecoder().decode(revision.data).trimEnd()) + 1
     const transaction = instance.begin()
-    transaction.store(
-      oid,
-      revision?.serial ?? 0,
-      new TextEncoder().encode(String(value).padEnd(number * 100)),
-    )
+    const serial = revision?.serial ?? 0
+    const data = new TextEncoder().encode(String(value).padEnd(number * 100))
+    // The blob says the same as the object.
+    if (round % 5 === 0) await transaction.storeBlob(oid, serial, data, [data])
+    else transaction.store(oid, serial, data)
     await (await transaction.vote()).finish()
     writeSync(1, `${oid} ${value}\n`)
     instance.afterCompletion()

@@ -52,8 +52,9 @@ export function unmarkBlobs(log: Log): void {
   const { files, path, words } = log
   if (Atomics.load(words, word.blobsMarked) === 0) return
   // Terminated threads leave files, and so do transactions that were taken back, and removals that were put off.
-  const reasons = [word.pendingBlobs, word.sweepDue, word.failed]
-  if (reasons.every((at) => Atomics.load(words, at) === 0)) files.remove(markPath(path))
+  const reasons = [word.sweepDue, word.failed]
+  if (log.seats.sum('pendingBlobs') === 0 && reasons.every((at) => Atomics.load(words, at) === 0))
+    files.remove(markPath(path))
 }
 
 /** Opening: nobody else uses the store. */
@@ -74,9 +75,9 @@ export async function sweepAfterPack(log: Log, dropped: readonly string[]): Prom
   if (dropped.length === 0 && Atomics.load(words, word.sweepDue) === 0) return
   // Looked at first: whoever is about to commit one of these files was counted before it was made.
   const all = Atomics.load(words, word.sweepDue) === 0 ? dropped : blobFiles(files, path)
-  if (Atomics.load(words, word.iterations) !== 0) {
+  if (log.seats.sum('iterations') !== 0) {
     Atomics.store(words, word.sweepDue, 1)
-  } else if (Atomics.load(words, word.pendingBlobs) === 0) {
+  } else if (log.seats.sum('pendingBlobs') === 0) {
     Atomics.store(words, word.sweepDue, 0)
     await sweepBlobs(log, all)
   } else await sweepBlobs(log, dropped)

@@ -26,7 +26,7 @@ export interface Newer {
  * @returns undefined when all is claimed; `busy` when another vote stands in the way
  * @throws ShootoutError `index-full`
  */
-export function claimAll({ index }: Log, { writes, reads }: Wanted): Newer | 'busy' | undefined {
+export function claimAll({ index, seats }: Log, { writes, reads }: Wanted): Newer | 'busy' | undefined {
   for (const oid of writes.keys()) if (index.isClaimed(oid, true)) return 'busy'
   for (const oid of reads.keys()) if (!writes.has(oid) && index.isClaimed(oid, false)) return 'busy'
   for (const [oid, serial] of reads) {
@@ -41,13 +41,20 @@ export function claimAll({ index }: Log, { writes, reads }: Wanted): Newer | 'bu
   for (const oid of reads.keys()) index.makeRoom(oid)
   for (const oid of writes.keys()) index.claim(oid, true)
   for (const oid of reads.keys()) if (!writes.has(oid)) index.claim(oid, false)
+  seats.add('votes', 1)
   return undefined
 }
 
-/** Gives everything up, and wakes those who wait for it. */
-export function unclaimAll({ index, words }: Log, { writes, reads }: Wanted): void {
-  for (const oid of writes.keys()) index.unclaim(oid, true)
-  for (const oid of reads.keys()) if (!writes.has(oid)) index.unclaim(oid, false)
+/**
+ * Gives everything up, and wakes those who wait for it.
+ * @param era in which it was claimed: when another one has begun since, nothing is claimed any more
+ */
+export function unclaimAll({ index, words, seats }: Log, { writes, reads }: Wanted, era: number): void {
+  if (era === Atomics.load(words, word.claimsEra)) {
+    for (const oid of writes.keys()) index.unclaim(oid, true)
+    for (const oid of reads.keys()) if (!writes.has(oid)) index.unclaim(oid, false)
+  }
+  seats.add('votes', -1)
   Atomics.add(words, word.endings, 1)
   Atomics.notify(words, word.endings)
 }

@@ -35,11 +35,14 @@ export function syncFailed(path: string): ShootoutError {
   )
 }
 
-/** After a failed flush the log could not be cut back either: what is on disk can only be told by opening it anew. */
+/**
+ * After a failed flush the log could not be cut back either, or a thread was terminated in the middle of a change: what is
+ * on disk can only be told by opening it anew.
+ */
 export function logFailed(path: string): ShootoutError {
   return new ShootoutError(
     'log-failed',
-    `${path}: takes no more commits, because the disk failed and what it holds is not certain. Check the disk, close the store and open it again; opening verifies the log`,
+    `${path}: takes no more commits, because the disk failed or a thread was terminated in the middle of a commit, and what is on the disk is not certain. Close the store, check the disk and open it again; opening verifies the log`,
     { details: { path } },
   )
 }

@@ -11,6 +11,7 @@
 
 import { describeError } from '../../core/errors.ts'
 import type { Tid } from '../../core/ids.ts'
+import { buryDead, doubtMs } from './bury.ts'
 import { logFailed, syncFailed } from './file-errors.ts'
 import type { Log } from './log.ts'
 import { takeBack } from './rollback.ts'
@@ -20,7 +21,7 @@ import { changeOf } from './wait.ts'
 /** A disk that confirms faster than this is waited for in place; handing the call to a thread pool would cost more. */
 const blockingMsMax = 1
 
-/** A leader that has not come back after this long was terminated, or its disk hangs: somebody else leads. */
+/** A leader that has not come back after this long has a disk that hangs, or its thread ended: others flush as well. */
 const leaderMsMax = 2000
 
 /** A turn of the event loop that has not come after this long is being kept away. */
@@ -166,11 +167,11 @@ export class GroupCommit {
   }
 
   async #step(): Promise<void> {
-    const { words } = this.#log
+    const { words, seats } = this.#log
     const epoch = Atomics.load(words, word.syncEpoch)
     this.settle()
     if (this.busy) {
-      if (Atomics.compareExchange(words, word.syncing, 0, 1) === 0) await this.#lead()
+      if (Atomics.compareExchange(words, word.syncing, 0, seats.own) === 0) await this.#lead()
       else await this.#follow(epoch)
       this.settle()
     }
@@ -196,8 +197,8 @@ export class GroupCommit {
   /** A caller that polls without ever yielding would keep our turn of the event loop from coming: lead here and now. */
   #leadIfStarved(): void {
     if (this.#settling || performance.now() - this.#drivingSince < starvedMs) return
-    const { words } = this.#log
-    if (Atomics.compareExchange(words, word.syncing, 0, 1) !== 0) return
+    const { words, seats } = this.#log
+    if (Atomics.compareExchange(words, word.syncing, 0, seats.own) !== 0) return
     try {
       this.#flushInPlace()
     } finally {
@@ -256,6 +257,7 @@ export class GroupCommit {
       // meanwhile must not be published by a flush that began before.
       if (target.generation !== log.generation) return
       if (target.rollbacks !== Atomics.load(log.words, word.rollbacks)) return
+      if (Atomics.load(log.words, word.failed) !== 0) return
       if (failure === undefined) {
         if (target.end > numbers.durableEnd) numbers.durableEnd = target.end
         if (target.tid > numbers.lastTid) numbers.lastTid = target.tid
@@ -282,7 +284,9 @@ export class GroupCommit {
       return
     }
     this.#followingSince ??= performance.now()
-    if (performance.now() - this.#followingSince < leaderMsMax) return
+    const followedMs = performance.now() - this.#followingSince
+    if (followedMs > doubtMs) buryDead(this.#log)
+    if (followedMs < leaderMsMax) return
     this.#followingSince = undefined
     await this.#flush()
   }

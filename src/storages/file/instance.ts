@@ -23,6 +23,7 @@ import {
 } from '../storage.ts'
 import { BlobFile } from './blob-file.ts'
 import { FileBlobReader } from './blob-reader.ts'
+import { buryDead } from './bury.ts'
 import { encodeMetadata, metadataFieldBytesMax } from './format.ts'
 import type { LogRecord } from './record-reader.ts'
 import type { FileStorage } from './storage.ts'
@@ -46,7 +47,18 @@ export class FileInstance implements StorageInstance {
 
   constructor(storage: FileStorage) {
     this.#storage = storage
-    this.#slot = storage.log.snapshots.acquire()
+    this.#slot = this.#acquireSlot()
+  }
+
+  #acquireSlot(): number {
+    const { log } = this.#storage
+    try {
+      return log.snapshots.acquire(log.seats.own)
+    } catch {
+      // Terminated threads may have left theirs.
+      buryDead(log)
+      return log.snapshots.acquire(log.seats.own)
+    }
   }
 
   get snapshotTid(): Tid {

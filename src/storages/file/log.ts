@@ -15,6 +15,7 @@ import { formatVersionAt, formatVersionWithBlobs, noPosition } from './format.ts
 import { Mutex } from './mutex.ts'
 import { movedPosition, PositionIndex } from './position-index.ts'
 import { type LogRecord, RecordReader } from './record-reader.ts'
+import { Seats } from './seats.ts'
 import { type SharedLog, SharedNumbers, word } from './shared-state.ts'
 import { OpenSnapshots } from './snapshots.ts'
 import type { StagedTransaction } from './staged-transaction.ts'
@@ -26,6 +27,7 @@ export class Log {
   readonly words: Int32Array
   readonly numbers: SharedNumbers
   readonly mutex: Mutex
+  readonly seats: Seats
   readonly changes: RecentChanges
   readonly snapshots: OpenSnapshots
   readonly #indexes: readonly [PositionIndex, PositionIndex]
@@ -48,7 +50,8 @@ export class Log {
     this.counters = counters
     this.words = new Int32Array(shared.words)
     this.numbers = new SharedNumbers(shared)
-    this.mutex = new Mutex(this.words, word.mutex)
+    this.seats = new Seats(shared.seats)
+    this.mutex = new Mutex(this.words, word.mutex, word.mutexOwner, this.seats)
     this.changes = new RecentChanges(shared.changes)
     this.snapshots = new OpenSnapshots(shared.snapshots)
     this.#indexes = [new PositionIndex(shared.index, 0), new PositionIndex(shared.index, 1)]
@@ -85,6 +88,10 @@ export class Log {
   #reopen(): number {
     for (;;) {
       const { generation } = this
+      // Whoever was exchanging the files will not end any more: which of them has the name cannot be told.
+      if (Atomics.load(this.words, word.failed) !== 0 && Atomics.load(this.words, word.switching) !== 0) {
+        throw logFailed(this.path)
+      }
       const file = this.files.open(this.path, this.shared.readOnly ? 'read' : 'write')
       // While files change places, it cannot be told which of them was opened.
       if (generation === this.generation && Atomics.load(this.words, word.switching) === 0) {
@@ -100,6 +107,13 @@ export class Log {
     this.close()
     this.#file = file
     this.#fileGeneration = generation
+  }
+
+  /** The last call. */
+  leave(): void {
+    this.close()
+    if (this.seats.count('pendingBlobs', this.seats.own) > 0) Atomics.store(this.words, word.sweepDue, 1)
+    this.seats.leave()
   }
 
   /** Closes this isolate's descriptor. */
@@ -121,12 +135,26 @@ export class Log {
 
   /** Runs `body` with the mutex held. It must not wait for anything. */
   locked<T>(body: () => T): T {
-    this.mutex.lock()
+    const outcome = this.mutex.lock()
     try {
+      if (outcome === 'taken-over') this.#fail()
       return body()
     } finally {
       this.mutex.unlock()
     }
+  }
+
+  /**
+   * A thread was terminated with the mutex held. What it was changing may be half done, in memory and in the file: nothing
+   * more is written, and what waits for the disk fails, until opening the log has shown what is there.
+   */
+  #fail(): void {
+    const { words, numbers } = this
+    const rollback = Atomics.load(words, word.rollbacks) + 1
+    numbers.noteRollback(rollback, numbers.lastTid, numbers.tailTid)
+    Atomics.store(words, word.failed, 1)
+    Atomics.store(words, word.rollbacks, rollback)
+    this.report(`${this.path}: a thread was terminated in the middle of a change; no more is written`)
   }
 
   // --- Reading ------------------------------------------------------------------------------------------------------

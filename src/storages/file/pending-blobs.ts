@@ -12,7 +12,6 @@ import { prepareBlobs, removeBlob } from './blob-folder.ts'
 import { writeFailed } from './file-errors.ts'
 import type { BlobReference } from './format.ts'
 import type { Log } from './log.ts'
-import { word } from './shared-state.ts'
 
 export class PendingBlobs {
   readonly #log: Log
@@ -24,13 +23,13 @@ export class PendingBlobs {
   constructor(log: Log, isDurable: boolean) {
     this.#log = log
     this.#isDurable = isDurable
-    Atomics.add(log.words, word.pendingBlobs, 1)
+    log.seats.add('pendingBlobs', 1)
   }
 
   /** @throws ShootoutError `disk-full`, `write-failed`; whatever `source` throws */
   async write(oid: Oid, source: BlobSource): Promise<BlobReference> {
-    const { files, counters, path, words } = this.#log
-    Atomics.add(words, word.pendingBlobs, 1)
+    const { files, counters, path, seats } = this.#log
+    seats.add('pendingBlobs', 1)
     try {
       this.#writing(() => prepareBlobs(this.#log, this.#isDurable))
       const blob = await writeBlob(files, counters, path, oid, source, this.#isDurable)
@@ -41,7 +40,7 @@ export class PendingBlobs {
       this.#written.push({ oid, id: blob.id })
       return blob
     } finally {
-      Atomics.sub(words, word.pendingBlobs, 1)
+      seats.add('pendingBlobs', -1)
     }
   }
 
@@ -57,7 +56,7 @@ export class PendingBlobs {
   end(named: ReadonlySet<string>): void {
     this.#hasEnded = true
     for (const { oid, id } of this.#written) if (!named.has(id)) removeBlob(this.#log, oid, id)
-    Atomics.sub(this.#log.words, word.pendingBlobs, 1)
+    this.#log.seats.add('pendingBlobs', -1)
   }
 
   #writing(body: () => void): void {

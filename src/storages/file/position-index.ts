@@ -138,6 +138,11 @@ export class PositionIndex {
     this.#claims[slot] = forWriting ? 0 : this.#claims[slot]! - 1
   }
 
+  /** Gives up all claims of all objects. */
+  clearClaims(): void {
+    this.#claims.fill(0, 0, this.#header[word.pages]! * slotsPerPage)
+  }
+
   /**
    * Takes the place of `old`, the index of the generation before in the same memory: serials and claims stay, positions
    * become those of the new log. Pages of which nothing is left can be used again. Takes about a millisecond for each

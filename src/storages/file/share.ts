@@ -193,7 +193,7 @@ async function withLog(
   try {
     await body(log)
   } finally {
-    log.close()
+    log.leave()
   }
 }
 
@@ -205,6 +205,7 @@ async function lastCheckpoint(
   context: OpenContext,
 ): Promise<void> {
   const log = new Log(shared, files, context.clock, zeroCounters(), context.log)
+  // What it would say is not certain.
   if (Atomics.load(log.words, word.failed) !== 0) return
   try {
     if (durability === 'os') files.sync(log.file)

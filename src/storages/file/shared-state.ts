@@ -9,6 +9,8 @@
 import type { Oid, Tid } from '../../core/ids.ts'
 import { changesBytes } from './changes.ts'
 import { acquireIndexBuffer } from './index-memory.ts'
+import { seatsBytes } from './seats.ts'
+import { snapshotsBytes } from './snapshots.ts'
 
 export interface SharedLog {
   readonly path: string
@@ -17,13 +19,14 @@ export interface SharedLog {
   readonly numbers: SharedArrayBuffer
   readonly changes: SharedArrayBuffer
   readonly snapshots: SharedArrayBuffer
+  readonly seats: SharedArrayBuffer
   readonly index: SharedArrayBuffer
 }
 
 /** 32-bit words. */
 export const word = {
   mutex: 0,
-  /** 1 while some thread is inside fdatasync for the group. */
+  /** Seat of the thread that is inside fdatasync for the group. */
   syncing: 1,
   /** Counts the ends of group syncs; waiters sleep on it. */
   syncEpoch: 2,
@@ -37,23 +40,23 @@ export const word = {
   generation: 6,
   /** 1 while a new log gets the name of the old one: which of them an `open` finds is not certain. */
   switching: 7,
-  /** 1 while a pack or a zap is at work. */
+  /** Seat of who packs or zaps. */
   packing: 8,
-  /** 1 while a checkpoint is being written. */
+  /** Seat of who writes a checkpoint, or packs. */
   checkpointing: 9,
-  /** Transactions with blobs that have not ended, over all threads: their files belong to no record yet. */
-  pendingBlobs: 10,
-  /** Iterations under way: they may still ask for blobs that a pack has dropped. */
-  iterations: 11,
+  /** Seat of who has the mutex. */
+  mutexOwner: 10,
+  /** Counts how often all claims were given up, because a thread that held some was terminated. */
+  claimsEra: 11,
   /** Checksum seed of the file of this generation. */
   seed: 12,
   /** 1: this process has marked the folder of the blobs. */
-  blobsMarked: 14,
+  blobsMarked: 13,
   /** 1: there are blob files that belong to no record, for the next pack or opening to remove. */
-  sweepDue: 15,
+  sweepDue: 14,
   /** Version in the header of the file of this generation. */
-  formatVersion: 16,
-  count: 17,
+  formatVersion: 15,
+  count: 16,
 } as const
 
 /** 64-bit numbers. */
@@ -74,9 +77,6 @@ const number = {
 const rollbackRangesKept = 16
 const numberCount = number.rollbackRanges + 2 * rollbackRangesKept
 
-/** Instances that can hold a snapshot open at once, over all threads. */
-export const snapshotSlots = 1 << 16
-
 export function newSharedLog(path: string, readOnly: boolean, indexBytes: number): SharedLog {
   return {
     path,
@@ -84,7 +84,8 @@ export function newSharedLog(path: string, readOnly: boolean, indexBytes: number
     words: new SharedArrayBuffer(word.count * 4),
     numbers: new SharedArrayBuffer(numberCount * 8),
     changes: new SharedArrayBuffer(changesBytes),
-    snapshots: new SharedArrayBuffer(snapshotSlots * 8),
+    snapshots: new SharedArrayBuffer(snapshotsBytes),
+    seats: new SharedArrayBuffer(seatsBytes),
     index: acquireIndexBuffer(indexBytes),
   }
 }

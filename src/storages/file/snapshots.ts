@@ -5,6 +5,11 @@
 import { ShootoutError } from '../../core/errors.ts'
 import { maxTid, type Tid } from '../../core/ids.ts'
 
+/** Instances that can hold a snapshot open at once, over all threads. */
+const slotCount = 1 << 16
+/** A tid each, and whose the slot is. */
+export const snapshotsBytes = slotCount * (8 + 2)
+
 const free = 0n
 /** Belongs to an instance that has no snapshot open. */
 const idle = 1n
@@ -13,19 +18,23 @@ const offset = 2n
 
 export class OpenSnapshots {
   readonly #slots: BigInt64Array
+  readonly #seats: Uint16Array
   #next = 0
 
   constructor(buffer: SharedArrayBuffer) {
-    this.#slots = new BigInt64Array(buffer)
+    this.#slots = new BigInt64Array(buffer, 0, slotCount)
+    this.#seats = new Uint16Array(buffer, slotCount * 8, slotCount)
   }
 
-  /** A slot for an instance. @throws ShootoutError `too-many-instances` */
-  acquire(): number {
+  /** A slot for an instance of the storage with this seat. @throws ShootoutError `too-many-instances` */
+  acquire(seat: number): number {
     const { length } = this.#slots
     for (let tries = 0; tries < length; tries++) {
       const slot = this.#next
       this.#next = (slot + 1) % length
-      if (Atomics.compareExchange(this.#slots, slot, free, idle) === free) return slot
+      if (Atomics.compareExchange(this.#slots, slot, free, idle) !== free) continue
+      this.#seats[slot] = seat
+      return slot
     }
     throw new ShootoutError(
       'too-many-instances',
@@ -42,7 +51,15 @@ export class OpenSnapshots {
   }
 
   release(slot: number): void {
+    this.#seats[slot] = 0
     Atomics.store(this.#slots, slot, free)
+  }
+
+  /** The slots of a storage whose thread was terminated. */
+  releaseAll(seat: number): void {
+    for (let slot = 0; slot < slotCount; slot++) {
+      if (this.#seats[slot] === seat && Atomics.load(this.#slots, slot) !== free) this.release(slot)
+    }
   }
 
   /** `maxTid` when no snapshot is open. */

@@ -20,6 +20,7 @@ import {
   type TransactionRecord,
   zeroCounters,
 } from '../storage.ts'
+import { buryDead, doubtMs } from './bury.ts'
 import { writeCheckpoint } from './checkpoint.ts'
 import { writeFailed } from './file-errors.ts'
 import { encodeMetadata } from './format.ts'
@@ -127,6 +128,7 @@ export class FileStorage implements Storage {
   /** Not later than what is published, nor than the oldest snapshot that is open in any thread. */
   #packCutoff(before: Tid): Tid {
     const { numbers, snapshots } = this.log
+    buryDead(this.log)
     // First the limit, then the look at the open snapshots: who opens one in between sees the limit.
     const limit = Math.max(numbers.packCutoff, Math.min(before, this.lastTid)) as Tid
     numbers.packCutoff = limit
@@ -135,12 +137,13 @@ export class FileStorage implements Storage {
 
   /** Runs `body` while nobody else, in any thread, packs, zaps or writes a checkpoint. */
   async #alone<T>(body: () => Promise<T>): Promise<T> {
-    const { words } = this.log
+    const { log } = this
+    const { words } = log
     this.#busyAlone++
     const held: number[] = []
     try {
       for (const at of [word.packing, word.checkpointing]) {
-        while (Atomics.compareExchange(words, at, 0, 1) !== 0) await changeOf(words, at, 1)
+        await this.#turn(at)
         held.push(at)
       }
       return await body()
@@ -151,6 +154,19 @@ export class FileStorage implements Storage {
       }
       this.#busyAlone--
       this.#wakeCloser()
+    }
+  }
+
+  /** Waits for a word that only one may hold. */
+  async #turn(at: number): Promise<void> {
+    const { words, seats } = this.log
+    for (let start = performance.now(); ; ) {
+      const holder = Atomics.compareExchange(words, at, 0, seats.own)
+      if (holder === 0) return
+      await changeOf(words, at, holder)
+      if (performance.now() - start < doubtMs) continue
+      buryDead(this.log)
+      start = performance.now()
     }
   }
 
@@ -198,6 +214,7 @@ export class FileStorage implements Storage {
       })
       if (done) return
       await changeOf(log.words, word.endings, endings)
+      buryDead(log)
     }
   }
 
@@ -295,7 +312,7 @@ export class FileStorage implements Storage {
     // A large index is written less often, so that checkpoints never make up more than a fifth of all writing.
     if (this.durability === 'none' || grown < Math.max(this.#checkpointBytes, 4 * numbers.checkpointBytes))
       return
-    if (Atomics.compareExchange(words, word.checkpointing, 0, 1) !== 0) return
+    if (Atomics.compareExchange(words, word.checkpointing, 0, this.log.seats.own) !== 0) return
     this.#checkpointing = true
     void this.#checkpoint().then(() => {
       Atomics.store(words, word.checkpointing, 0)
@@ -326,7 +343,7 @@ export class FileStorage implements Storage {
     }
     this.#state = 'closed'
     for (const instance of [...this.#instances]) instance.release()
-    this.log.close()
+    this.log.leave()
   }
 }
 

@@ -16,6 +16,7 @@ import {
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { BlobSource, Transaction, VotedTransaction } from '../storage.ts'
+import { buryDead, doubtMs } from './bury.ts'
 import { claimAll, type Newer, unclaimAll } from './claims.ts'
 import { recordTooLarge } from './file-errors.ts'
 import { type EncodedMetadata, payloadBytesMax } from './format.ts'
@@ -38,6 +39,8 @@ export class FileTransaction implements Transaction, VotedTransaction {
   #state: State = 'open'
   #blobs: PendingBlobs | undefined
   #staged: StagedTransaction | undefined
+  /** Era of claims in which the vote was given. */
+  #era = 0
   /** Number of rollbacks when the vote was given: it counted on what was in the log then. */
   #rollbacks = 0
 
@@ -141,7 +144,7 @@ export class FileTransaction implements Transaction, VotedTransaction {
           if (storage.durability !== 'full') log.numbers.lastTid = own
           return own
         } finally {
-          unclaimAll(log, this.#wanted)
+          unclaimAll(log, this.#wanted, this.#era)
         }
       })
     } catch (error) {
@@ -157,7 +160,7 @@ export class FileTransaction implements Transaction, VotedTransaction {
   abort(): void {
     if (this.#state === 'ended') return
     if (this.#state === 'voted') {
-      this.#storage.log.locked(() => unclaimAll(this.#storage.log, this.#wanted))
+      this.#storage.log.locked(() => unclaimAll(this.#storage.log, this.#wanted, this.#era))
       this.#end()
       return
     }
@@ -199,12 +202,15 @@ export class FileTransaction implements Transaction, VotedTransaction {
       const found = log.locked(() => {
         log.assertWritable()
         this.#rollbacks = Atomics.load(words, word.rollbacks)
+        this.#era = Atomics.load(words, word.claimsEra)
         return claimAll(log, this.#wanted)
       })
       if (found === undefined) return
       if (found !== 'busy') await this.#meet(found)
-      else if (performance.now() - start < claimWaitMs) await changeOf(words, word.endings, endings)
-      else throw waitedTooLong(log.path, claimWaitMs)
+      else if (performance.now() - start < claimWaitMs) {
+        await changeOf(words, word.endings, endings)
+        if (performance.now() - start > doubtMs) buryDead(log)
+      } else throw waitedTooLong(log.path, claimWaitMs)
       if (this.#state !== 'voting')
         throw new StorageTransactionError('the transaction was aborted while it voted')
       storage.assertOpen()
@@ -250,12 +256,20 @@ export class FileTransaction implements Transaction, VotedTransaction {
     this.#resolved.add(oid)
   }
 
-  /** A revision we built on at the vote may have been taken back since, by a disk that failed. */
+  /**
+   * A revision we built on at the vote may have been taken back since, by a disk that failed; or our claims were given up
+   * with those of a terminated thread, and somebody else has voted, or committed, in between.
+   */
   #assertStillTrue(): void {
-    const { log } = this.#storage
-    if (this.#rollbacks === Atomics.load(log.words, word.rollbacks)) return
+    const { index, words } = this.#storage.log
+    const hasClaims = this.#era === Atomics.load(words, word.claimsEra)
+    if (hasClaims && this.#rollbacks === Atomics.load(words, word.rollbacks)) return
     for (const { oid, serial } of this.#writes.values()) {
-      if (log.index.serial(oid) !== serial) throw new ConflictError(oid, log.index.serial(oid), serial)
+      const isTaken = !hasClaims && index.isClaimed(oid, true)
+      if (isTaken || index.serial(oid) !== serial) throw new ConflictError(oid, index.serial(oid), serial)
+    }
+    for (const [oid, serial] of this.#reads) {
+      if (index.serial(oid) !== serial) throw new ReadConflictError(oid, index.serial(oid), serial)
     }
   }
 

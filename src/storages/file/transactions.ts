@@ -14,7 +14,6 @@ import { damage } from './file-errors.ts'
 import { type BlobReference, fileHeaderBytes } from './format.ts'
 import type { Log } from './log.ts'
 import { LogScanner } from './scan.ts'
-import { word } from './shared-state.ts'
 
 /** A search ends here, and reading on begins: less than one read of the scanner. */
 const linearBytes = 1 << 18
@@ -24,7 +23,7 @@ export async function* transactions(log: Log, from: Tid, to: Tid): AsyncGenerato
   // A descriptor of our own: packing closes the one that all share.
   const { file, seed, tail } = log.locked(() => {
     const opened = log.files.open(log.path, 'read')
-    Atomics.add(log.words, word.iterations, 1)
+    log.seats.add('iterations', 1)
     return { file: opened, seed: log.seed, tail: log.publishedEnd }
   })
   const scanner = new LogScanner(log.files, file, seed)
@@ -46,7 +45,7 @@ export async function* transactions(log: Log, from: Tid, to: Tid): AsyncGenerato
   } finally {
     log.counters.bytesRead += scanner.bytesRead
     log.files.close(file)
-    Atomics.sub(log.words, word.iterations, 1)
+    log.seats.add('iterations', -1)
   }
 }
 
