@@ -180,7 +180,7 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
           // Fewer operations could not be burdened with a whole one more.
           return burden === undefined
             ? new PairEngine(factory, engineSeed, rounds)
-            : new PairEngine(factory, engineSeed, rounds, operationsStep)
+            : new PairEngine(factory, engineSeed, rounds, operationsFor(burden))
         },
       })
     } finally {
@@ -194,6 +194,11 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
 
 /** Stores of two engines of one process must not have the same name. */
 let engines = 0
+
+/** So many that the share more is a whole number of them: 2 % of 50 is one. */
+function operationsFor({ operations: share }: Burden): number {
+  return share === 0 ? operationsStep : Math.max(operationsStep, Math.round(1 / share))
+}
 
 /** Both must be there, and promise the same. */
 function checkSides(job: GateJob, baseline: PlannedContender, candidate: PlannedContender): void {

@@ -263,8 +263,8 @@ function countedOperations(costNs: number): number {
  */
 export function gateOrder(slowestNs: number, fastestNs: number, operationsMin = fewestOperations): GateOrder {
   const wanted = Math.min(operationsMax, Math.max(operationsMin, batchNs / slowestNs))
-  const operations =
-    wanted < operationsStep ? Math.ceil(wanted) : Math.ceil(wanted / operationsStep) * operationsStep
+  const step = Math.max(operationsStep, operationsMin)
+  const operations = wanted < step ? Math.ceil(wanted) : Math.ceil(wanted / step) * step
   return {
     operations,
     operationsPerLap: Math.max(1, Math.ceil(lapNs / fastestNs)),

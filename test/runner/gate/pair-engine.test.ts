@@ -206,6 +206,10 @@ test('calibration finds the cost, and both sides get one number of operations', 
 
 test('batches have whole operations, never none, and a lap that hides the clock', () => {
   expect(gateOrder(1e9, 1e9)).toEqual({ operations: 5, operationsPerLap: 1, primer: 0, warmups: 2 })
+  // 2 % more of them is a whole one.
+  expect(gateOrder(1e9, 1e9, 50)).toMatchObject({ operations: 50 })
+  expect(gateOrder(1e5, 1e5, 50)).toMatchObject({ operations: 50 })
+  expect(gateOrder(4e4, 4e4, 50)).toMatchObject({ operations: 150 })
   expect(gateOrder(1e9, 1e9, 20)).toMatchObject({ operations: 20 })
   expect(gateOrder(100, 50)).toMatchObject({ operations: 50_000, operationsPerLap: 200 })
 })
