@@ -65,7 +65,7 @@ export class Ghosts {
 
   /** Takes the key out. False when it was not there. */
   take(key: number): boolean {
-    if (this.#slots === 0) return false
+    if (this.#slots === 0 || this.#head[count] === 0) return false
     const at = this.#find(key | 0)
     if (at < 0) return false
     this.#drop(at)

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { OptionsOf, OptionsSpec } from '../../../src/core/options.ts'
 import { option } from '../../../src/core/options.ts'
+import { openDiskCache } from '../../../src/storages/cache/disk/open.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import { defineStorage, type Storage, type StorageModule } from '../../../src/storages/storage.ts'
 import { parseAddress } from '../../../src/storages/zeo/address.ts'
@@ -27,6 +28,8 @@ export interface ServedCache {
   /** 0, the default: the clients keep no cache. */
   readonly cacheBytesLimit?: number
   readonly updateStates?: boolean
+  /** Of the storages of a store that are open at the same time, the first has it. */
+  readonly onDisk?: boolean
 }
 
 /** @param options of the served module */
@@ -42,6 +45,7 @@ export function servedModule<S extends OptionsSpec>(
     options: {
       address: option.string({ default: '', summary: 'where the server listens' }),
       cacheBytesLimit: option.bytes({ default: cache.cacheBytesLimit ?? 0, summary: 'as of zeo' }),
+      cacheFolder: option.path({ default: '', summary: 'as of zeo' }),
       updateStates: option.boolean({ default: cache.updateStates ?? false, summary: 'as of zeo' }),
     },
     capabilities: () => servedCapabilities(capabilities),
@@ -58,7 +62,11 @@ export function servedModule<S extends OptionsSpec>(
           const address = parseAddress(`unix:${join(socketFolder, 's')}`)
           const running = await start(await openStorage(served, store?.options ?? options), address)
           return {
-            options: { ...given, address: `unix:${join(socketFolder, 's')}` },
+            options: {
+              ...given,
+              address: `unix:${join(socketFolder, 's')}`,
+              cacheFolder: cache.onDisk === true ? join(socketFolder, 'cache') : '',
+            },
             async dispose() {
               await running.listener.close()
               await running.server.close()
@@ -75,13 +83,19 @@ export function servedModule<S extends OptionsSpec>(
       state: { cache: cacheBytesLimit === 0 ? undefined : shareClientCache(cacheBytesLimit) },
       close() {},
     }),
-    async open({ address, updateStates }, context, shared) {
+    async open({ address, updateStates, cacheFolder: folder }, context, shared) {
       const parsed = parseAddress(address)
       const kept = shared?.cache
+      const disk =
+        folder === ''
+          ? undefined
+          : openDiskCache({ folder, bytesLimit: 4 * 1024 ** 2, policy: 's3-fifo', log: context.log })
       return openClient(
         {
           servers: [{ address, dial: () => dial(parsed, { token: '', caFile: '' }) }],
-          ...(kept === undefined ? {} : { cache: new ClientCache(kept, { updateStates }) }),
+          ...(kept === undefined
+            ? {}
+            : { cache: new ClientCache(kept, { updateStates, ...(disk === undefined ? {} : { disk }) }) }),
         },
         context,
       )

@@ -280,11 +280,12 @@ export class DiskCache {
     if (Buffer.compare(header.origin, this.#origin) !== 0) entries.doubt()
     this.#origin = header.origin
     this.#horizon = header.horizon
+    const recordGone = (other: number) => this.#recordGone(other)
     for (const { doubles, words } of batches) {
       for (let record = 0; record < words.length / 8; record++) {
         const oid = doubles[record * 4] as Oid
         const tid = doubles[record * 4 + 1] as Tid
-        const [offset, length, checksum, kind] = words.subarray(record * 8 + 4, record * 8 + 8)
+        const kind = words[record * 8 + 7]
         if (kind === kinds.horizon) {
           this.#horizon = tid
           continue
@@ -300,12 +301,13 @@ export class DiskCache {
         }
         if (node !== 0) entries.remove(node)
         if (kind === kinds.gone) continue
-        const added = entries.add(oid, tid, length!, false, (other) => this.#recordGone(other))
+        const length = words[record * 8 + 5]!
+        const added = entries.add(oid, tid, length, false, recordGone)
         if (added === 0) {
           this.#record(oid, tid, kinds.gone)
           continue
         }
-        entries.setPlace(added, segment.slot, offset!, checksum!)
+        entries.setPlace(added, segment.slot, words[record * 8 + 4]!, words[record * 8 + 6]!)
         if (kind === kinds.state) entries.setProven(added)
       }
     }
