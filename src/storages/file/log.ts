@@ -171,7 +171,7 @@ export class Log {
       const first = index.position(oid)
       if (first === movedPosition) {
         // Packing holds the mutex while it puts the new positions in place, or has just done so.
-        if (generation === this.generation) this.locked(() => undefined)
+        if (generation === this.generation) this.locked(() => this.#assertNotLeft(generation, oid))
         continue
       }
       try {
@@ -182,6 +182,12 @@ export class Log {
         if (generation === this.generation && first === index.position(oid)) throw error
       }
     }
+  }
+
+  /** @throws ShootoutError `log-failed` when positions were left half exchanged: nobody will end that any more */
+  #assertNotLeft(generation: number, oid: Oid): void {
+    const isLeft = generation === this.generation && this.index.position(oid) === movedPosition
+    if (isLeft) throw logFailed(this.path)
   }
 
   #walk(file: number, first: number, oid: Oid, upTo: Tid, visible: Tid) {

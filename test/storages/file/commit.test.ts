@@ -136,6 +136,17 @@ describe('a log', () => {
     ])
   })
 
+  test('says so when positions were left half exchanged by a pack that ended in the middle', async () => {
+    const storage = await openFile(temporaryLog(), { durability: 'os' })
+    const instance = storage.newInstance()
+    await commit(instance, { 1: 'a' })
+    const { log } = storage
+    log.spareIndex.replace(log.index, () => new Float64Array(512).fill(64))
+    instance.pollInvalidations()
+    expect(() => instance.load(oid(1))).toThrow(expect.objectContaining({ code: 'log-failed' }))
+    log.index.replace(log.spareIndex, () => undefined)
+  })
+
   test('takes an object of 256 MiB', async () => {
     const storage = await openFile(temporaryLog(), { durability: 'os' })
     const instance = storage.newInstance()
