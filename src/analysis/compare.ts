@@ -91,8 +91,7 @@ export function compare(before: Results, after: Results, allowed: readonly strin
   }
   const [old, now] = [analyse(before), analyse(after)]
   const labels = commonLabels(old, now)
-  const mismatches = findMismatches(old, now, labels)
-  refuse(mismatches.filter(({ field }) => !allowed.includes(field)))
+  const mismatches = checkComparable(old.suite, now.suite, labels, allowed)
 
   const places = labels.flatMap(([oldLabel, label]) =>
     settingsOfBoth(old, now).map((setting) => ({
@@ -139,9 +138,44 @@ function commonLabels(old: Analysis, now: Analysis): readonly (readonly [string,
   return now.contenders.filter(({ label }) => known.has(label)).map(({ label }) => [label, label])
 }
 
-function findMismatches(
+/**
+ * @param labels of the contenders to be compared, before and after
+ * @returns differences that were allowed
+ * @throws ShootoutError `not-comparable` for any other
+ */
+export function checkComparable(
+  old: SuiteLine,
+  now: SuiteLine,
+  labels: readonly (readonly [string, string])[],
+  allowed: readonly string[],
+): readonly Mismatch[] {
+  const mismatches = findMismatches(old, now, labels)
+  refuse(mismatches.filter(({ field }) => !allowed.includes(field)))
+  return mismatches
+}
+
+/** One setting of one contender, as both files have it. */
+export interface SideCells {
+  readonly setting: Setting
+  readonly before: Cell & { readonly status: 'measured' }
+  readonly after: Cell | undefined
+}
+
+/** The settings that the first file has a number for. */
+export function cellsToJudge(
   old: Analysis,
   now: Analysis,
+  [oldLabel, label]: readonly [string, string],
+): readonly SideCells[] {
+  return settingsOfBoth(old, now).flatMap((setting) => {
+    const before = cellOf(old, oldLabel, setting)
+    return before?.status === 'measured' ? [{ setting, before, after: anyCellOf(now, label, setting) }] : []
+  })
+}
+
+function findMismatches(
+  old: SuiteLine,
+  now: SuiteLine,
   labels: readonly (readonly [string, string])[],
 ): Mismatch[] {
   const fields: Readonly<Record<Exclude<ComparedField, 'durability'>, (suite: SuiteLine) => string>> = {
@@ -161,7 +195,7 @@ function findMismatches(
   }
   const mismatches: Mismatch[] = []
   for (const [field, read] of Object.entries(fields)) {
-    const [before, after] = [read(old.suite), read(now.suite)]
+    const [before, after] = [read(old), read(now)]
     if (before !== after) mismatches.push({ field: field as ComparedField, before, after })
   }
   for (const [oldLabel, label] of labels) {
@@ -199,10 +233,15 @@ function settingsOfBoth(old: Analysis, now: Analysis): readonly Setting[] {
   return [...settings.values()]
 }
 
-function cellOf({ groups }: Analysis, contender: string, setting: Setting): Cell | undefined {
+function cellOf(analysis: Analysis, contender: string, setting: Setting): Cell | undefined {
+  const cell = anyCellOf(analysis, contender, setting)
+  return cell?.status === 'skipped' ? undefined : cell
+}
+
+function anyCellOf({ groups }: Analysis, contender: string, setting: Setting): Cell | undefined {
   return groups
     .find((group) => settingKey(group.setting) === settingKey(setting))
-    ?.cells.find((cell) => cell.contender === contender && cell.status !== 'skipped')
+    ?.cells.find((cell) => cell.contender === contender)
 }
 
 function whyNot(which: 'first' | 'second', cell: Cell | undefined): string | undefined {

@@ -22,6 +22,7 @@ import { type Flags, loadConfig } from './config.ts'
 import { parseContender, type ResolvedContender, resolveContender } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
 import { carryOutGate, type GateJob } from './gate-job.ts'
+import { carryOutSaved, isSaved, type SavedJob } from './gate-saved.ts'
 import { useColor } from './report.ts'
 import { resolveScenarios } from './scenarios.ts'
 import { temporaryFolders } from './temporary-folders.ts'
@@ -57,7 +58,10 @@ export function registerGate(program: Command): void {
   program
     .command('gate')
     .description('prove that a candidate is not slower than a baseline, or that it is')
-    .requiredOption('--baseline <contender>', '[LABEL=]NAME|./module.js[?option=value&…]')
+    .requiredOption(
+      '--baseline <contender>',
+      '[LABEL=]NAME|./module.js[?option=value&…], or the results of a run, FILE.jsonl',
+    )
     .option(
       '--candidate <contender>',
       'the same for what shall not be slower (default, from another build: as baseline)',
@@ -108,6 +112,7 @@ Examples:
   shootout gate --baseline sqlite --candidate "sqlite?cacheBytesLimit=1mb" --scenario cached-read --record-bytes 2kb
   shootout gate --baseline ./base/dist/my-storage.js --candidate ./head/dist/my-storage.js --budget 5m
   shootout gate --baseline sqlite --baseline-from ../shootout-main
+  shootout gate --baseline results/nightly.jsonl --candidate sqlite
   shootout gate --baseline ./dist/storage.js --baseline-from my-storage@1.4.0 --candidate ./dist/storage.js
 
 Exit codes: 0 proven not slower, 1 a regression is proven, 3 could not tell, 4 cells failed or nothing was measured,
@@ -121,7 +126,10 @@ Exit codes: 0 proven not slower, 1 a regression is proven, 3 could not tell, 4 c
 async function gate(flags: GateFlags, command: Command): Promise<number> {
   const installs = temporaryFolders()
   try {
-    return await carryOut(await prepare(flags, command, installs.make), flags)
+    if (!isSaved(flags.baseline)) return await carryOut(await prepare(flags, command, installs.make), flags)
+    const report = await carryOutSaved(await prepareSaved(flags, command, installs.make))
+    await print(report, flags)
+    return exitCodeOf(report, flags.onInconclusive)
   } catch (error) {
     const code = error instanceof ShootoutError ? refusals[error.code] : undefined
     if (code === undefined) throw error
@@ -163,6 +171,56 @@ const refusals: Readonly<Record<string, number>> = {
   'other-contract': exitCodes.baseline,
   'baseline-missing': exitCodes.baseline,
   'nothing-to-measure': exitCodes.incomplete,
+}
+
+/** Limits and counters mean the same; the cells are those of the file, as far as they are wanted. */
+async function prepareSaved(
+  flags: GateFlags,
+  command: Command,
+  newFolder: () => Promise<string>,
+): Promise<SavedJob> {
+  if (flags.candidate === undefined || flags.baselineFrom !== undefined) {
+    throw new UsageError('missing-option', 'a saved baseline needs --candidate, and has no --baseline-from')
+  }
+  const given = withDefaults(flags, command)
+  const { config, baseFolder, origins } = await loadConfig(given, flags.config)
+  const from = flags.candidateFrom
+  const build = from === undefined ? undefined : await openBuild(from, newFolder)
+  const candidate = await resolveContender(parseContender(flags.candidate), process.cwd(), build)
+  const isGiven = (key: 'scenarios' | 'objects') => origins[key] !== 'default'
+  const scenarios = isGiven('scenarios') ? await resolveScenarios(config.scenarios, baseFolder) : undefined
+  const seed = config.seed ?? randomBytes(6).toString('hex')
+  return {
+    baseline: flags.baseline,
+    name: flags.candidate,
+    candidate,
+    only: {
+      scenarios: scenarios?.map(({ module }) => module.name),
+      objects: isGiven('objects') ? config.objects : undefined,
+      concurrency: command.getOptionValueSource('concurrency') === 'cli' ? config.concurrency : undefined,
+    },
+    dataset: {
+      ...(given.recordBytes === undefined ? {} : { recordBytes: config.recordBytes }),
+      ...(given.compressibility === undefined ? {} : { compressibility: config.compressibility }),
+    },
+    folder: config.folder,
+    timeoutNs: config.timeout,
+    policy: withLimits(defaultPolicy, {
+      tau: shareOf('--tau', flags.tau),
+      delta: shareOf('--delta', flags.delta),
+    }),
+    tolerances: flags.counters === 'report' ? undefined : tolerancesOf(flags.tolerance),
+    allowed: flags.allowMismatch,
+    seed,
+    again: commandAgain(seed),
+    out: config.out ?? defaultJournal(),
+    force: flags.force === true,
+    scratch: await newFolder(),
+  }
+}
+
+function defaultJournal(): string {
+  return resolve('results', `gate-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.jsonl`)
 }
 
 async function prepare(
@@ -231,9 +289,7 @@ async function prepare(
     explains: flags.explain,
     allowUnequalDurability: flags.allowMismatch.includes('durability'),
     again: commandAgain(seed),
-    out:
-      config.out ??
-      resolve('results', `gate-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.jsonl`),
+    out: config.out ?? defaultJournal(),
   }
 }
 

@@ -49,15 +49,22 @@ export function reasonOf(cell: ReportedCell, general: Policy): string {
     case 'noise':
       return evidence === undefined
         ? `too noisy to begin with: the baseline differs from itself by ${percentText(metric!.sigma)} from pair to pair, so some ${cell.pairsNeeded} pairs would be needed and ${pairsMax(policy)} is the most; use a quieter machine or raise --delta`
-        : `could not tell after ${evidence.pairs} pairs; use a quieter machine or raise --delta`
+        : `could not tell after ${countText(cell)}; use a quieter machine or raise --delta`
     case 'time':
       if (verdict === 'fail') {
-        const { interval, ratio, pairs } = evidence!
+        const { interval, ratio } = evidence!
         const range = interval === undefined ? '' : ` (${rangeText(interval.low, interval.high)})`
-        return `slower by ${percentText(ratio - 1)}${range}, proven by ${pairs} pairs of ${metricNames[metric!.metric]}`
+        return `slower by ${percentText(ratio - 1)}${range}, proven by ${countText(cell)} of ${metricNames[metric?.metric ?? 'wall']}`
       }
-      return `${cell.isFaster ? `faster by ${percentText(1 - evidence!.ratio)}; ` : ''}slower than ${percentText(policy.delta)} is excluded; ${evidence!.pairs} pairs${seen(evidence!.detectable)}`
+      return `${cell.isFaster ? `faster by ${percentText(1 - evidence!.ratio)}; ` : ''}slower than ${percentText(policy.delta)} is excluded; ${countText(cell)}${seen(evidence!.detectable)}`
   }
+}
+
+/** `12 pairs`, or what there is instead of a saved baseline. */
+function countText({ savedForks, evidence }: ReportedCell): string {
+  return savedForks === undefined
+    ? `${evidence!.pairs} pairs`
+    : `${savedForks.after} forks against ${savedForks.before} saved ones`
 }
 
 function seen(detectable: number | undefined): string {
@@ -109,7 +116,7 @@ export function overallText(report: GateReport): string {
     failed: 'some cells could not be measured',
     nothing: 'no cell could be measured',
   }
-  return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} pairs, ${formatWait(report.elapsedNs)}.${report.interrupted ? ' The gate was interrupted.' : ''}`
+  return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} ${report.savedAt === undefined ? 'pairs' : 'forks'}, ${formatWait(report.elapsedNs)}.${savedText(report)}${report.interrupted ? ' The gate was interrupted.' : ''}`
 }
 
 /** Why a cell became slower, one sentence a line. */
@@ -157,6 +164,12 @@ export function machineText({ blocks, setAside, typical, rulerSpread, missing }:
       : `${setAside.length} of ${blocks} blocks set aside for both sides (${setAside.map(({ block, reason }) => `block ${block}: ${reason}`).join('; ')}).`
   const unread = missing.length === 0 ? '' : ` Not to be read here: ${missing.join(', ')}.`
   return `The machine: ${facts.join('; ')}. ${cost}${unread}`
+}
+
+function savedText({ savedAt }: GateReport): string {
+  return savedAt === undefined
+    ? ''
+    : ` Weaker than measuring both sides now: the baseline is of ${savedAt.slice(0, 16).replace('T', ' ')}, and whatever has changed on this machine since then is in every ratio.`
 }
 
 export function driftText({ evidence, cells, isSlower }: Drift): string {

@@ -225,3 +225,41 @@ test('a plan says of a journal what could be told, and of a pilot that nothing w
   )
   expect([none.code, none.stderr]).toEqual([4, expect.stringContaining('nothing-to-measure')])
 })
+
+test('a saved baseline of another machine, durability or data is refused, and nothing is measured', async () => {
+  const folder = newFolder()
+  const saved = join(folder, 'saved.jsonl')
+  const cell = ['--scenario', 'live-read', ...one, '--forks', '1', '--batches', '1', '--folder', folder]
+  expect((await shootout(['run', '--storage', 'memory', ...cell, '--out', saved], folder)).code).toBe(0)
+  const other = join(folder, 'other.jsonl')
+  writeFileSync(other, readFileSync(saved, 'utf8').replace(/"cpuModel":"[^"]*"/, '"cpuModel":"abacus"'))
+  const refused: [string, string, string[], string][] = [
+    [other, 'memory', [], 'machine (abacus'],
+    [saved, 'memory=file', [], 'durability (memory: memory → memory: full)'],
+    [saved, 'memory', ['--record-bytes', '500'], 'dataset (records of 300 bytes'],
+    [join(folder, 'none.jsonl'), 'memory', [], 'there is no baseline'],
+  ]
+  for (const [baseline, candidate, flags, said] of refused) {
+    const out = join(folder, 'gate.jsonl')
+    const args = [
+      'gate',
+      '--baseline',
+      baseline,
+      '--candidate',
+      candidate,
+      ...flags,
+      '--out',
+      out,
+      '--folder',
+      folder,
+    ]
+    const { code, stderr } = await shootout(args, folder)
+    expect([code, stderr]).toEqual([5, expect.stringContaining(said)])
+    expect(existsSync(out)).toBe(false)
+  }
+  const none = await shootout(
+    ['gate', '--baseline', saved, '--candidate', 'memory', '--scenario', 'add', '--folder', folder],
+    folder,
+  )
+  expect([none.code, none.stderr]).toEqual([4, expect.stringContaining('no number of memory')])
+})

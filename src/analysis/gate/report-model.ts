@@ -17,6 +17,8 @@ export interface GateReport {
   readonly verdict: OverallVerdict
   readonly cells: readonly ReportedCell[]
   readonly skips: readonly GateSkip[]
+  /** When a saved baseline was measured, ISO 8601. Undefined where both sides took turns. */
+  readonly savedAt?: string
   /** Of a suite whose screening is complete. */
   readonly drift?: Drift
   /** What the machine was like; undefined where no pair was measured. */
@@ -43,6 +45,8 @@ export interface ReportedCell extends Omit<CellState, 'verdict' | 'ground'> {
   readonly failure?: GateFailure
   /** Of a cell that became slower, where there was time to look. */
   readonly explanation?: Explanation
+  /** Of a saved baseline there are no pairs, but forks: so many on each side. */
+  readonly savedForks?: { readonly before: number; readonly after: number }
   /** Pairs of the two sides, in all stages; without the pilot. */
   readonly pairs: number
 }

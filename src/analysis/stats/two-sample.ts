@@ -67,10 +67,24 @@ export function mannWhitney(m: number, n: number): readonly number[] {
   return rows[n]!
 }
 
-/** Two-sided exact p of the hypothesis that there is no shift. Ties count half, which makes it approximate. */
-export function mannWhitneyP(a: readonly number[], b: readonly number[]): number {
+/** One-sided exact p of the hypothesis that `b` is not greater than `a`. Ties count half. */
+export function isGreaterP(a: readonly number[], b: readonly number[]): number {
+  const probabilities = mannWhitney(a.length, b.length)
+  let tail = 0
+  for (let value = 0; value <= Math.ceil(smallerPairs(a, b)); value++) tail += probabilities[value]!
+  return Math.min(1, tail)
+}
+
+/** Pairs in which the second is smaller. */
+function smallerPairs(a: readonly number[], b: readonly number[]): number {
   let u = 0
   for (const x of a) for (const y of b) u += y < x ? 1 : y === x ? 0.5 : 0
+  return u
+}
+
+/** Two-sided exact p of the hypothesis that there is no shift. Ties count half, which makes it approximate. */
+export function mannWhitneyP(a: readonly number[], b: readonly number[]): number {
+  const u = smallerPairs(a, b)
   const probabilities = mannWhitney(a.length, b.length)
   const extreme = Math.min(u, a.length * b.length - u)
   let tail = 0

@@ -26,19 +26,23 @@ export interface Finished {
   readonly stderr: string
 }
 
+export interface GuardedOptions {
+  readonly cwd: string
+  readonly env: NodeJS.ProcessEnv
+  /** Ends it. */
+  readonly signal: AbortSignal
+  /** Also gets its standard error, as it comes. */
+  readonly echo?: NodeJS.WritableStream
+}
+
 const stderrLengthMax = 10_000
 
 /**
  * Runs a command in a process group of its own.
- * @param signal ends it
  */
 export async function runGuarded(
   command: readonly string[],
-  {
-    cwd,
-    env,
-    signal,
-  }: { readonly cwd: string; readonly env: NodeJS.ProcessEnv; readonly signal: AbortSignal },
+  { cwd, env, signal, echo }: GuardedOptions,
 ): Promise<Finished> {
   const child = spawn('/bin/sh', ['-c', commandGuard, 'shootout-guard', ...command], {
     cwd,
@@ -57,6 +61,7 @@ export async function runGuarded(
   })
   child.stderr.setEncoding('utf8').on('data', (data: string) => {
     stderr = (stderr + data).slice(-stderrLengthMax)
+    echo?.write(data)
   })
   try {
     const [code] = (await once(child, 'close')) as [number | null]
