@@ -4,6 +4,7 @@ import { noTid, type Oid, type Tid } from '../core/ids.ts'
 import type { BlobReader, BlobSource, Transaction } from '../storages/storage.ts'
 import { fail, same } from './claims.ts'
 import { type Client, toBytes, voteOrAbort } from './client.ts'
+import type { Workshop } from './workshop.ts'
 
 /** `bytes` bytes that look the same nowhere: each depends on `seed` and on where it stands. */
 export function content(seed: number, bytes: number, position = 0): Uint8Array {
@@ -115,4 +116,48 @@ export async function showsBlobNow(client: Client, oid: Oid, seed: number, bytes
 
 export async function hasNoBlob(client: Client, oid: Oid, what: string): Promise<void> {
   same(await openBlob(client, oid), undefined, what)
+}
+
+/** A client, and an object that has a blob. Both are committed and in its snapshot. */
+export async function withBlob(shop: Workshop, seed = 1, bytes = 5000, text = 'a') {
+  const client = await shop.client()
+  const oid = await client.newOid()
+  const tid = await writeBlob(client, oid, text, chunked(seed, bytes))
+  await client.poll()
+  return { client, oid, tid }
+}
+
+/** A source that says how far it was read. */
+export class Watched {
+  takenBytes = 0
+  takenAtOnceMax = 0
+  isEnded = false
+  #waiting = 0
+  readonly #chunks: AsyncIterable<Uint8Array>
+  readonly #onChunk: (takenBytes: number) => void
+
+  constructor(chunks: AsyncIterable<Uint8Array>, onChunk: (takenBytes: number) => void = () => {}) {
+    this.#chunks = chunks
+    this.#onChunk = onChunk
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    const iterator = this.#chunks[Symbol.asyncIterator]()
+    return {
+      next: async () => {
+        this.takenAtOnceMax = Math.max(this.takenAtOnceMax, ++this.#waiting)
+        this.#onChunk(this.takenBytes)
+        const result = await iterator.next()
+        this.#waiting--
+        if (result.done === true) this.isEnded = true
+        else this.takenBytes += result.value.length
+        return result
+      },
+      return: async () => {
+        this.isEnded = true
+        await iterator.return?.()
+        return { done: true, value: undefined }
+      },
+    }
+  }
 }

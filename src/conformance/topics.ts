@@ -2,6 +2,8 @@
 
 import type { Topic } from './behaviour.ts'
 import { basics } from './topics/basics.ts'
+import { blobHistory } from './topics/blob-history.ts'
+import { blobTransactions } from './topics/blob-transactions.ts'
 import { blobs } from './topics/blobs.ts'
 import { concurrency } from './topics/concurrency.ts'
 import { conflictResolution, conflicts } from './topics/conflicts.ts'
@@ -45,6 +47,8 @@ export const topics: readonly Topic[] = [
   iteration,
   restore,
   blobs,
+  blobTransactions,
+  blobHistory,
   persistence,
   readOnly,
   concurrency,

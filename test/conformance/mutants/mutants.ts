@@ -360,7 +360,7 @@ export const mutants: readonly MutantCase[] = [
   },
   {
     name: 'shows the newest blob to every snapshot',
-    topic: 'blobs',
+    topic: 'blob transactions',
     claim: 'a snapshot shows the blob that it has',
     message: /the size of the blob in the old snapshot is 6000, should be 5000/,
     mutation: {
