@@ -52,7 +52,6 @@ const metrics: readonly (readonly [keyof ServerStatus, string, 'counter' | 'gaug
   ['views', 'views', 'gauge', 'Instances of clients.'],
   ['blobsOpen', 'blobs_open', 'gauge', 'Blobs that clients have open.'],
   ['voted', 'voted', 'gauge', 'Transactions that have voted and wait for their client.'],
-  ['waitingToVote', 'waiting_to_vote', 'gauge', 'Transactions that wait for their turn to vote.'],
   ['bytesRead', 'read_bytes_total', 'counter', 'Bytes received from clients.'],
   ['bytesWritten', 'written_bytes_total', 'counter', 'Bytes sent to clients.'],
   ['queuedBytes', 'queued_bytes', 'gauge', 'Bytes that wait for slow clients.'],

@@ -203,7 +203,7 @@ function capabilities({ serve, durability, history }: Options): Capabilities {
     iteration: keepsHistory || serve === 'memory',
     pack: true,
     prefetch: true,
-    blobs: serve !== 'sqlite',
+    blobs: true,
   }
 }
 

@@ -53,8 +53,6 @@ export interface ServerStatus {
   readonly blobsOpen: number
   /** Transactions that have voted and wait for their client. */
   readonly voted: number
-  /** Transactions that wait for their turn to vote. */
-  readonly waitingToVote: number
   readonly loads: number
   readonly commits: number
   readonly conflicts: number
@@ -208,7 +206,6 @@ export class ZeoServer {
       views: sum(({ viewCount }) => viewCount),
       blobsOpen: sum(({ blobs }) => blobs.openCount),
       voted: sum(({ holdingCount }) => holdingCount),
-      waitingToVote: 0,
       bytesRead: counted.bytesRead + sum(({ channel }) => channel.bytesRead),
       bytesWritten: counted.bytesWritten + sum(({ channel }) => channel.bytesWritten),
       queuedBytes: sum(({ channel }) => channel.queuedBytes),
