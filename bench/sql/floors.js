@@ -20,6 +20,8 @@ const built = new URL(process.env['SHOOTOUT_BUILT'] ?? '../../dist/', import.met
 const { openStorage, parseOptions } = await import(new URL('storages/index.js', built).href)
 
 const rounds = 15
+/** Until everything is compiled. */
+const warmUpRounds = 10
 const recordBytes = 300
 const objectCount = 5000
 const names = process.argv.length > 2 ? process.argv.slice(2) : ['sqlite', 'postgres', 'mysql']
@@ -43,14 +45,30 @@ async function benchmark(name) {
   const pick = picker(oids)
 
   await compare('load one', 200, () => floor.load(pick()), {
-    before: () => instance.pollInvalidations(),
+    before: () => freshSnapshot(storage, instance),
     run: () => instance.load(pick()),
   })
   await compare('load 100 at once, per object', 20, () => floor.loadMany(Array.from({ length: 100 }, pick)), {
-    before: () => instance.pollInvalidations(),
+    before: () => freshSnapshot(storage, instance),
     run: () => instance.loadMany(Array.from({ length: 100 }, pick)),
     scale: 100,
   })
+  if (instance.prefetch !== undefined) {
+    await compare(
+      'prefetch 100 and load each, per object',
+      20,
+      () => floor.loadMany(Array.from({ length: 100 }, pick)),
+      {
+        before: () => freshSnapshot(storage, instance),
+        run: async () => {
+          const chosen = Array.from({ length: 100 }, pick)
+          await instance.prefetch?.(chosen)
+          for (const oid of chosen) await instance.load(oid)
+        },
+        scale: 100,
+      },
+    )
+  }
   for (const count of [1, 20, 100]) {
     let tid = Date.now() * 1000
     await compare(
@@ -132,10 +150,13 @@ async function committers(storage, count) {
 async function compare(what, operations, bare, { before, run, scale = 1 }) {
   /** @type {{ bare: number[], storage: number[] }} */
   const times = { bare: [], storage: [] }
-  for (let round = 0; round < rounds; round++) {
-    times.bare.push(await timed(operations, bare))
+  for (let round = 0; round < rounds + warmUpRounds; round++) {
+    const floor = await timed(operations, bare)
     await before()
-    times.storage.push(await timed(operations, run))
+    const storage = await timed(operations, run)
+    if (round < warmUpRounds) continue
+    times.bare.push(floor)
+    times.storage.push(storage)
   }
   const [floorUs, storageUs] = [median(times.bare) / scale, median(times.storage) / scale]
   console.log(
@@ -161,11 +182,30 @@ function median(values) {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN
 }
 
-/** @param {readonly Oid[]} oids */
+/**
+ * The objects in an order that has nothing to do with their ids, again and again; so no round loads one twice.
+ * @param {readonly Oid[]} oids
+ */
 function picker(oids) {
+  const order = [...oids]
   let state = 1
-  return () => {
+  for (let last = order.length - 1; last > 0; last--) {
     state = (state * 48_271) % 2_147_483_647
-    return /** @type {Oid} */ (oids[state % oids.length])
+    const other = state % (last + 1)
+    const kept = /** @type {Oid} */ (order[last])
+    order[last] = /** @type {Oid} */ (order[other])
+    order[other] = kept
   }
+  let next = 0
+  return () => /** @type {Oid} */ (order[next++ % order.length])
+}
+
+/**
+ * A snapshot of which the storage's cache has nothing.
+ * @param {Storage} storage
+ * @param {StorageInstance} instance
+ */
+async function freshSnapshot(storage, instance) {
+  await instance.pollInvalidations()
+  await storage.cache?.clear()
 }

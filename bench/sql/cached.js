@@ -1,0 +1,211 @@
+/**
+ * What a hit of the state cache costs whoever reads through a storage: `node bench/sql/cached.js [--threads 4]` after
+ * `npm run build`. Everything takes turns with a floor, a `Map` lookup and a copy of the bytes, in one run. A database
+ * is only needed for filling: no hit asks it, and the counters prove that.
+ *
+ * Threads read one cache, each through a storage of its own; their time is elapsed time × cores used, per hit.
+ */
+
+import { mkdtempSync, rmSync } from 'node:fs'
+import { availableParallelism, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import process from 'node:process'
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads'
+
+/**
+ * @typedef {import('../../src/storages/storage.ts').Storage} Storage
+ * @typedef {import('../../src/storages/storage.ts').StorageInstance} StorageInstance
+ * @typedef {import('../../src/core/ids.ts').Oid} Oid
+ * @typedef {import('../../src/core/ids.ts').Tid} Tid
+ */
+
+const built = new URL(process.env['SHOOTOUT_BUILT'] ?? '../../dist/', import.meta.url)
+const { openContext } = await import(new URL('storages/open.js', built).href)
+const { parseOptions } = await import(new URL('core/options.js', built).href)
+const { Database, PersistentObject } = await import(new URL('database/index.js', built).href)
+const { default: sqlite } = await import(new URL('storages/sql/sqlite/index.js', built).href)
+
+const rounds = 15
+const warmUpRounds = 5
+const objectCount = 2000
+const recordBytes = 300
+const hitsPerRound = 20_000
+const noTid = /** @type {Tid} */ (0)
+
+if (isMainThread) await main()
+else await readOnDemand()
+
+async function main() {
+  const folder = mkdtempSync(join(tmpdir(), 'shootout-bench-'))
+  try {
+    const options = parseOptions('sqlite', sqlite.options, { path: join(folder, 'store.sqlite') })
+    const shared = await sqlite.share(options, openContext())
+    const storage = await sqlite.open(options, openContext(), shared.state)
+    await onInstance(storage)
+    await onThreads(options, shared.state, await fill(storage))
+    await storage.close()
+    await shared.close()
+    await onConnection(parseOptions('sqlite', sqlite.options, { path: join(folder, 'objects.sqlite') }))
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** @param {Storage} storage */
+async function fill(storage) {
+  const instance = await storage.newInstance()
+  await instance.pollInvalidations()
+  const oids = await instance.newOids(objectCount)
+  const transaction = instance.begin()
+  for (const oid of oids) await transaction.store(oid, noTid, Buffer.alloc(recordBytes, 7))
+  await (await transaction.vote()).finish()
+  await instance.release()
+  return oids
+}
+
+/** @param {Storage} storage */
+async function onInstance(storage) {
+  const oids = await fill(storage)
+  const instance = await storage.newInstance()
+  await instance.pollInvalidations()
+  const map = new Map(oids.map((oid) => [oid, Buffer.alloc(recordBytes, 7)]))
+  const before = storage.counters().backendLoads
+  const perEntry = (storage.cache?.bytes ?? 0) / (storage.cache?.entries ?? 1)
+  compare(
+    'StorageInstance.load',
+    () => hits(oids, (oid) => /** @type {{ data: Uint8Array }} */ (instance.load(oid)).data.length),
+    () => hits(oids, (oid) => (map.get(oid)?.slice() ?? []).length),
+  )
+  console.log(
+    `  ${storage.counters().backendLoads - before} loads reached the backend; the cache takes ${perEntry.toFixed(0)} bytes per entry of ${recordBytes}, all memory that is fixed included`,
+  )
+  await instance.release()
+}
+
+/** @param {unknown} options */
+async function onConnection(options) {
+  const shared = await sqlite.share(options, openContext())
+  const database = new Database(await sqlite.open(options, openContext(), shared.state))
+  const connection = await database.openConnection()
+  await connection.begin()
+  const objects = Array.from({ length: objectCount }, () => new PersistentObject('x'.repeat(recordBytes)))
+  connection.root.set('objects', objects)
+  await connection.commit()
+  await connection.begin()
+  const map = new Map(objects.map((_, index) => [index, Buffer.alloc(recordBytes, 7)]))
+  const before = database.storage.counters().backendLoads
+  compare(
+    'a ghost of a Connection that is read',
+    () => {
+      let ns = 0
+      for (let done = 0; done < hitsPerRound; done += objectCount) {
+        connection.minimizeCache()
+        const start = process.hrtime.bigint()
+        for (const object of objects) void object.activate()
+        ns += Number(process.hrtime.bigint() - start)
+      }
+      return ns / hitsPerRound
+    },
+    () => hits([...map.keys()], (index) => (map.get(index)?.slice() ?? []).length),
+  )
+  console.log(`  ${database.storage.counters().backendLoads - before} loads reached the backend`)
+  await connection.abort()
+  await database.close()
+  await shared.close()
+}
+
+/**
+ * @param {unknown} options
+ * @param {unknown} shared
+ * @param {readonly Oid[]} oids
+ */
+async function onThreads(options, shared, oids) {
+  const at = process.argv.indexOf('--threads')
+  /** @type {number[]} */
+  const medians = []
+  const levels = [1, at < 0 ? 4 : Number(process.argv[at + 1])]
+  for (const level of levels) {
+    const workers = Array.from(
+      { length: level },
+      () => new Worker(new URL(import.meta.url), { workerData: { options, shared, oids } }),
+    )
+    const answers = () =>
+      Promise.all(workers.map((worker) => new Promise((resolve) => worker.once('message', resolve))))
+    await answers()
+    /** @type {number[]} */
+    const times = []
+    for (let round = 0; round < rounds + warmUpRounds; round++) {
+      const done = answers()
+      const start = process.hrtime.bigint()
+      for (const worker of workers) worker.postMessage('read')
+      await done
+      const ns = Number(process.hrtime.bigint() - start)
+      const cores = Math.min(level, availableParallelism())
+      if (round >= warmUpRounds) times.push((ns * cores) / (level * hitsPerRound))
+    }
+    for (const worker of workers) worker.postMessage('end')
+    medians.push(median(times))
+  }
+  const [alone = Number.NaN, together = Number.NaN] = medians
+  console.log(
+    `${levels[1]} threads: ${together.toFixed(0)} ns per hit, one alone ${alone.toFixed(0)} ns, ratio ${(together / alone).toFixed(2)}`,
+  )
+}
+
+async function readOnDemand() {
+  const { options, shared, oids } = workerData
+  const storage = await sqlite.open(options, openContext(), shared)
+  const instance = await storage.newInstance()
+  await instance.pollInvalidations()
+  parentPort?.on('message', async (message) => {
+    if (message === 'read') {
+      hits(oids, (oid) => instance.load(/** @type {Oid} */ (oid)).data.length)
+      parentPort?.postMessage('done')
+      return
+    }
+    await instance.release()
+    await storage.close()
+    parentPort?.close()
+  })
+  parentPort?.postMessage('ready')
+}
+
+/**
+ * Nanoseconds per call of `read`.
+ * @template T
+ * @param {readonly T[]} keys
+ * @param {(key: T) => number} read
+ */
+function hits(keys, read) {
+  let bytes = 0
+  const start = process.hrtime.bigint()
+  for (let done = 0; done < hitsPerRound; done += keys.length) for (const key of keys) bytes += read(key)
+  const ns = Number(process.hrtime.bigint() - start)
+  if (bytes < hitsPerRound) throw new Error('nothing was read')
+  return ns / hitsPerRound
+}
+
+/**
+ * @param {string} what
+ * @param {() => number} ours
+ * @param {() => number} floor
+ */
+function compare(what, ours, floor) {
+  /** @type {{ ours: number[], floor: number[] }} */
+  const times = { ours: [], floor: [] }
+  for (let round = 0; round < rounds + warmUpRounds; round++) {
+    const [one, other] = [ours(), floor()]
+    if (round < warmUpRounds) continue
+    times.ours.push(one)
+    times.floor.push(other)
+  }
+  const [a, b] = [median(times.ours), median(times.floor)]
+  console.log(
+    `${what}: ${a.toFixed(0)} ns per hit, Map and copy ${b.toFixed(0)} ns, ratio ${(a / b).toFixed(2)}`,
+  )
+}
+
+/** @param {readonly number[]} values */
+function median(values) {
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+}
