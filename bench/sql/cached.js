@@ -160,14 +160,13 @@ async function readOnDemand() {
   const storage = await sqlite.open(options, openContext(), shared)
   const instance = await storage.newInstance()
   await instance.pollInvalidations()
-  parentPort?.on('message', async (message) => {
+  parentPort?.on('message', (message) => {
     if (message === 'read') {
       hits(oids, (oid) => instance.load(/** @type {Oid} */ (oid)).data.length)
       parentPort?.postMessage('done')
       return
     }
-    await instance.release()
-    await storage.close()
+    void instance.release().then(() => storage.close())
     parentPort?.close()
   })
   parentPort?.postMessage('ready')
