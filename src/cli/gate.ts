@@ -109,7 +109,7 @@ export function registerGate(program: Command): void {
       'after',
       `
 Examples:
-  shootout gate --baseline sqlite --candidate "sqlite?cacheBytesLimit=1mb" --scenario cached-read --record-bytes 2kb
+  shootout gate --baseline sqlite --candidate "sqlite?cacheBytesLimit=1mb" --scenario cached-read
   shootout gate --baseline ./base/dist/my-storage.js --candidate ./head/dist/my-storage.js --budget 5m
   shootout gate --baseline sqlite --baseline-from ../shootout-main
   shootout gate --baseline results/nightly.jsonl --candidate sqlite

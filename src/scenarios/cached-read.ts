@@ -1,10 +1,17 @@
 /** `cached-read`: reads objects that the connection does not have, but the storage's own cache has. */
 
-import { fillDataset } from './dataset.ts'
+import { type DatasetPlan, fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustEqual } from './prove.ts'
 import { type Reading, readInPasses } from './read-passes.ts'
-import { defineScenario } from './scenario.ts'
+import { defineScenario, type ScenarioParameters } from './scenario.ts'
+
+/** More than a cache of a megabyte holds of records of the usual size: one that is too small shall be seen to be. */
+const objectsWanted = 4000
+
+function planFor(parameters: ScenarioParameters): DatasetPlan {
+  return itemSetPlan('cached-read', parameters, objectsWanted)
+}
 
 const reading: Reading = {
   arrange: (_context, { connection }) => connection.minimizeCache(),
@@ -24,10 +31,10 @@ export default defineScenario<ItemSet>({
     'Sensitive to: the cost of a cache hit, and of turning a record into an object.',
   requires: {},
 
-  populate: (context) => fillDataset(context, itemSetPlan('cached-read', context.parameters)),
+  populate: (context) => fillDataset(context, planFor(context.parameters)),
 
   async prepare(context) {
-    const set = await ItemSet.open(context, itemSetPlan('cached-read', context.parameters))
+    const set = await ItemSet.open(context, planFor(context.parameters))
     if (context.database.storage.cache === undefined) {
       // Only what lies below the storage can be warmed: the buffers of a server, the pages of the system.
       await set.connection.begin()

@@ -19,17 +19,20 @@ const groupsWanted = 100
 const objectsMax = 20_000
 const bytesMax = 64 * 1024 ** 2
 
-/** Objects of each worker: a multiple of `objectsPerTransaction`, at least two groups. */
-export function itemsPerWorker(parameters: ScenarioParameters): number {
+/**
+ * Objects of each worker: a multiple of `objectsPerTransaction`, at least two groups.
+ * @param objects wanted, where a scenario needs more than usual
+ */
+export function itemsPerWorker(parameters: ScenarioParameters, objects = objectsWanted): number {
   const { objectsPerTransaction: each, workers, dataset } = parameters
-  const wanted = Math.max(objectsWanted, groupsWanted * each)
+  const wanted = Math.max(objects, groupsWanted * each)
   const most = Math.min(objectsMax, bytesMax / recordBytesMean(dataset.recordBytes)) / workers
   return each * Math.max(2, Math.floor(Math.min(wanted, most) / each))
 }
 
 /** The plan of a scenario in which every worker has such a set of its own. */
-export function itemSetPlan(scenario: string, parameters: ScenarioParameters): DatasetPlan {
-  return { scenario, perWorker: itemsPerWorker(parameters), shared: 0 }
+export function itemSetPlan(scenario: string, parameters: ScenarioParameters, objects?: number): DatasetPlan {
+  return { scenario, perWorker: itemsPerWorker(parameters, objects), shared: 0 }
 }
 
 export class ItemSet {

@@ -91,7 +91,7 @@ test('another build that does not exist is a usage error', async () => {
 
 test('a cache that became too small fails by what it no longer answers', async () => {
   const small = 'sqlite?cacheBytesLimit=1mb'
-  const { code, report } = await gate('sqlite', small, '--scenario', 'cached-read', '--record-bytes', '2kb')
+  const { code, report } = await gate('sqlite', small, '--scenario', 'cached-read')
   expect(code).toBe(1)
   expect(report!.cells[0]).toMatchObject({ verdict: 'fail', ground: 'counters', pairs: 0 })
   const misses = report!.cells[0]!.counters!.changes.find(({ name }) => name === 'backendLoads')
