@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../../../core/clock.ts'
-import { ReadConflictError } from '../../../core/errors.ts'
+import { ReadConflictError, ShootoutError } from '../../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { TransactionMetadata } from '../../storage.ts'
 import {
@@ -35,6 +35,9 @@ export interface MysqlWriterSettings {
 /** Rows of one message: cutting them out takes the server longer the more there are. */
 const rowsPerMessage = 1000
 
+/** In a row, after which a vote gives up. */
+const deadlocksMax = 10
+
 export class MysqlWriter implements Writer {
   readonly blobs: MysqlBlobWriting
   readonly #session: MySession
@@ -56,8 +59,7 @@ export class MysqlWriter implements Writer {
   async vote(changes: readonly Change[], expectations: readonly Expectation[]): Promise<readonly Row[]> {
     this.#inTransaction = true
     this.#missing = expectations.filter(({ serial }) => serial === noTid).map(({ oid }) => oid)
-    const [differing, shared = [], reads = []] = await this.#session.results(
-      calls.vote,
+    const [differing, shared = [], reads = []] = await this.#lockAndDetect(
       JSON.stringify(changes.map(({ oid, base }) => [oid, base])),
       JSON.stringify(expectations.map(({ oid, serial }) => [oid, serial])),
     )
@@ -72,6 +74,21 @@ export class MysqlWriter implements Writer {
         throw lockedError(read['oid'] as Oid, serial)
     }
     return rows
+  }
+
+  /**
+   * InnoDB lets a share lock that skips what is locked wait behind an exclusive one that waits itself, and may then see
+   * a deadlock in it. Whoever it picks out has lost its locks and nothing else: the vote is one call, made once more.
+   */
+  async #lockAndDetect(changed: string, expected: string): Promise<readonly (readonly MyRow[])[]> {
+    for (let repeats = 0; ; repeats++) {
+      try {
+        return await this.#session.results(calls.vote, changed, expected)
+      } catch (error) {
+        const isDeadlock = error instanceof ShootoutError && error.code === 'deadlock'
+        if (!isDeadlock || repeats === deadlocksMax) throw error
+      }
+    }
   }
 
   async cancelVote(): Promise<void> {
