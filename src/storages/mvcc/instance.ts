@@ -3,13 +3,9 @@
  * so opening one costs nothing and readers never wait for writers.
  */
 
-import {
-  ClosedError,
-  ObjectNotFoundError,
-  ShootoutError,
-  StorageTransactionError,
-} from '../../core/errors.ts'
+import { ClosedError, ObjectNotFoundError, StorageTransactionError } from '../../core/errors.ts'
 import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { checkMetadata } from '../metadata.ts'
 import {
   type Awaitable,
   type BlobReader,
@@ -26,9 +22,6 @@ import type { BaseRevision } from './base-storage.ts'
 import { MvccBlobReader } from './blob-reader.ts'
 import type { Committer, Reader } from './committer.ts'
 import { MvccTransaction } from './transaction.ts'
-
-/** Bytes of UTF-8 of each part of the metadata. */
-const metadataBytesLimit = 65_535
 
 const nothing: ReadonlySet<Oid> = new Set()
 
@@ -171,7 +164,7 @@ export class MvccInstance implements StorageInstance, Reader {
     if (this.#transaction !== undefined) {
       throw new StorageTransactionError('begin: this instance has a transaction; finish or abort it first')
     }
-    if (metadata !== emptyMetadata) checkMetadata(metadata)
+    checkMetadata(metadata)
     this.#transaction = new MvccTransaction(this.#committer, this, metadata, () => {
       this.#transaction = undefined
     })
@@ -215,22 +208,5 @@ export class MvccInstance implements StorageInstance, Reader {
   #refuseRead(): never {
     this.#checkOpen()
     throw new StorageTransactionError('load: this instance has no snapshot; poll first')
-  }
-}
-
-function checkMetadata({ user, description, extension }: TransactionMetadata): void {
-  const sizes = {
-    user: Buffer.byteLength(user),
-    description: Buffer.byteLength(description),
-    extension: extension.length,
-  }
-  for (const [part, bytes] of Object.entries(sizes)) {
-    if (bytes > metadataBytesLimit) {
-      throw new ShootoutError(
-        'metadata-too-long',
-        `begin: the transaction's ${part} takes ${bytes} bytes; at most ${metadataBytesLimit} can be kept`,
-        { details: { part, bytes, bytesLimit: metadataBytesLimit } },
-      )
-    }
   }
 }

@@ -11,6 +11,7 @@ import {
 } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type { SnapshotMark, SnapshotView } from '../cache/snapshot-index.ts'
+import { checkMetadata } from '../metadata.ts'
 import {
   type Awaitable,
   type BlobReader,
@@ -26,7 +27,6 @@ import {
 import type { Committed, Poll, Reader, Row } from './adapter.ts'
 import { attempt, chain } from './awaitable.ts'
 import { openBlobReader, type SqlBlobReader } from './blob-reader.ts'
-import { checkMetadata } from './metadata.ts'
 import type { SqlStore } from './sql-storage.ts'
 import { SqlTransaction } from './transaction.ts'
 
@@ -335,7 +335,7 @@ export class SqlInstance implements StorageInstance {
     if (this.hasTransaction) {
       throw new StorageTransactionError('begin: this instance has a transaction; finish or abort it first')
     }
-    if (this.#store.adapter.keepsHistory && metadata !== emptyMetadata) checkMetadata(metadata)
+    if (this.#store.adapter.keepsHistory) checkMetadata(metadata)
     this.#transaction = new SqlTransaction(this.#store, this, {
       metadata,
       reader,

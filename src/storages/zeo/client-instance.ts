@@ -9,14 +9,9 @@
  * ("ahead"), and `pollInvalidations` then answers without asking. The server says when such a snapshot has become old.
  */
 
-import {
-  ClosedError,
-  DisconnectedError,
-  ReadOnlyError,
-  ShootoutError,
-  StorageTransactionError,
-} from '../../core/errors.ts'
+import { ClosedError, DisconnectedError, ReadOnlyError, StorageTransactionError } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { checkMetadata } from '../metadata.ts'
 import {
   type Awaitable,
   type BlobReader,
@@ -48,8 +43,6 @@ import { types } from './protocol.ts'
 
 const nothing = new Uint8Array(0)
 const noOids: ReadonlySet<Oid> = new Set()
-/** Bytes of UTF-8 of each part of the metadata. */
-const metadataBytesLimit = 65_535
 
 export class ClientInstance implements StorageInstance {
   readonly number: number
@@ -297,7 +290,7 @@ export class ClientInstance implements StorageInstance {
     if (this.#transaction !== undefined) {
       throw new StorageTransactionError('begin: this instance has a transaction; finish or abort it first')
     }
-    if (metadata !== emptyMetadata) checkMetadata(metadata)
+    checkMetadata(metadata)
     const transaction = new ClientTransaction(this.#storage, this, link, metadata, () => {
       if (this.#transaction === transaction) this.#transaction = undefined
     })
@@ -358,20 +351,4 @@ function union(a: Invalidations, b: Invalidations): Invalidations {
   if (a === 'all' || b === 'all') return 'all'
   if (a.size === 0) return b
   return new Set([...a, ...b])
-}
-
-function checkMetadata({ user, description, extension }: TransactionMetadata): void {
-  const sizes = {
-    user: Buffer.byteLength(user),
-    description: Buffer.byteLength(description),
-    extension: extension.length,
-  }
-  for (const [part, bytes] of Object.entries(sizes)) {
-    if (bytes <= metadataBytesLimit) continue
-    throw new ShootoutError(
-      'metadata-too-long',
-      `begin: the transaction's ${part} takes ${bytes} bytes; at most ${metadataBytesLimit} can be kept`,
-      { details: { part, bytes, bytesLimit: metadataBytesLimit } },
-    )
-  }
 }

@@ -1,13 +1,15 @@
 /** Limits of what a transaction may say about itself. */
 
-import { ShootoutError } from '../../core/errors.ts'
-import type { TransactionMetadata } from '../storage.ts'
+import { ShootoutError } from '../core/errors.ts'
+import { emptyMetadata, type TransactionMetadata } from './storage.ts'
 
 /** Bytes of UTF-8 of each part. */
 const metadataBytesLimit = 65_535
 
 /** @throws ShootoutError `metadata-too-long` */
-export function checkMetadata({ user, description, extension }: TransactionMetadata): void {
+export function checkMetadata(metadata: TransactionMetadata): void {
+  if (metadata === emptyMetadata) return
+  const { user, description, extension } = metadata
   const sizes = {
     user: Buffer.byteLength(user),
     description: Buffer.byteLength(description),
