@@ -11,6 +11,8 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/built/**'],
           testTimeout: 30_000,
+          // Most of the time goes into waiting for disks and servers.
+          maxWorkers: 2,
         },
       },
       {
@@ -20,6 +22,8 @@ export default defineConfig({
           globalSetup: ['test/built/build.ts'],
           testTimeout: 120_000,
           fileParallelism: false,
+          // These start processes by the dozen: when the others are through, one file at a time.
+          sequence: { groupOrder: 1 },
         },
       },
     ],

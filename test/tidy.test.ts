@@ -37,6 +37,7 @@ const mayImport: readonly (readonly [folder: string, allowed: readonly string[]]
 const storageCommons = [
   'storages/storage.ts',
   'storages/open.ts',
+  'storages/metadata.ts',
   'storages/mvcc-adapter.ts',
   'storages/conflict-resolution.ts',
   'storages/cache/',
