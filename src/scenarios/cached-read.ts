@@ -7,14 +7,13 @@ import { type Reading, readInPasses } from './read-passes.ts'
 import { defineScenario, type ScenarioParameters } from './scenario.ts'
 
 /** More than a cache of a megabyte holds of records of the usual size: one that is too small shall be seen to be. */
-const objectsOfAll = 4000
-const objectsOfEach = 2000
+const objectsOfOne = 4000
 
 /** One by one over the set, until the cache has it all; one that is too small will never have. */
 const passesMax = 2
 
 function planFor(parameters: ScenarioParameters): DatasetPlan {
-  return itemSetPlan('cached-read', parameters, Math.max(objectsOfEach, objectsOfAll / parameters.workers))
+  return itemSetPlan('cached-read', parameters, parameters.workers === 1 ? objectsOfOne : undefined)
 }
 
 const reading: Reading = {

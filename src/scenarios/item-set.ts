@@ -12,8 +12,11 @@ import { type DatasetPlan, openPayload, ownItems } from './dataset.ts'
 import { type Item, indexOf, type Payload } from './payload.ts'
 import type { ScenarioContext, ScenarioParameters } from './scenario.ts'
 
-/** Enough objects that a pass outweighs its barrier, and that they do not all lie in one page of a backend. */
-const objectsWanted = 2000
+/**
+ * Enough objects that a pass outweighs its barrier, and that they do not all lie in one page of a backend; no more,
+ * because every fork fills a store with them.
+ */
+const objectsWanted = 1000
 const groupsWanted = 100
 /** Limits over all workers: every fork fills a store of its own, and its time is taken from measuring. */
 const objectsMax = 20_000
