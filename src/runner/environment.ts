@@ -9,7 +9,8 @@ import { packageVersion } from '../core/version.ts'
 import type { EnvironmentRecord } from '../results/schema.ts'
 
 const fsyncProbes = 25
-const timerProbes = 20_000
+const timerProbes = 5_000
+const timerRounds = 9
 
 /** Reads it when it is called. */
 export type EnvironmentReader = () => EnvironmentRecord
@@ -71,10 +72,14 @@ export function probeFsync(folder: string, probes = fsyncProbes): number {
   }
 }
 
+/** The median over several rounds: the first ones run code that is not compiled yet, others are interrupted. */
 function probeTimer(): number {
-  const startNs = systemClock.monotonicNs()
-  for (let probe = 0; probe < timerProbes; probe++) systemClock.monotonicNs()
-  return Math.round((systemClock.monotonicNs() - startNs) / timerProbes)
+  const rounds = Array.from({ length: timerRounds }, () => {
+    const startNs = systemClock.monotonicNs()
+    for (let probe = 0; probe < timerProbes; probe++) systemClock.monotonicNs()
+    return (systemClock.monotonicNs() - startNs) / timerProbes
+  })
+  return median(rounds)
 }
 
 function median(values: number[]): number {
