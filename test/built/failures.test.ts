@@ -13,12 +13,24 @@ const ways = [
   { fault: 'exit', kind: 'async:1', code: 'worker-died', message: 'exit code 3' },
   { fault: 'kill', kind: 'async:2', code: 'worker-died', message: 'SIGKILL' },
   { fault: 'hang', kind: 'async:2', code: 'worker-hung', message: 'no answer from a worker within 3.00 s' },
+  { fault: 'throw', kind: 'threads:2', code: 'unexpected', message: 'the fault was ordered' },
+  { fault: 'exit', kind: 'threads:2', code: 'worker-died', message: 'exit code 3' },
+  { fault: 'hang', kind: 'threads:2', code: 'worker-hung', message: 'no answer from a worker within 3.00 s' },
+  { fault: 'throw', kind: 'processes:2', code: 'unexpected', message: 'the fault was ordered' },
+  { fault: 'kill', kind: 'processes:2', code: 'worker-died', message: 'SIGKILL' },
+  {
+    fault: 'hang',
+    kind: 'processes:2',
+    code: 'worker-hung',
+    message: 'no answer from a worker within 3.00 s',
+  },
 ]
 
 test.each(ways)('a storage that fails by $fault with $kind fails its own cell only', async (way) => {
   const folder = newFolder()
   const out = join(folder, 'x.jsonl')
-  const contenders = `memory,bad=${fixture('faulty.js')}?fault=${way.fault}`
+  const good = way.kind.startsWith('async') ? 'memory' : 'sqlite'
+  const contenders = `${good},bad=${fixture('faulty.js')}?fault=${way.fault}&base=${good}`
   const ran = await shootout(
     ['run', '--storage', contenders, '--concurrency', way.kind, ...quick, '--out', out],
     folder,
@@ -30,7 +42,7 @@ test.each(ways)('a storage that fails by $fault with $kind fails its own cell on
   expect(failed[0]).toMatchObject({ contender: 'bad', error: { code: way.code } })
   expect(failed[0]!.error.message).toContain(way.message)
   expect(forks.filter((fork) => fork.status === 'completed').map(({ contender }) => contender)).toEqual([
-    'memory',
+    good,
   ])
   expect(readLines(out).at(-1)).toMatchObject({ type: 'end', outcome: 'completed' })
   expect(ran.stdout).toContain(way.message)

@@ -8,6 +8,7 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { systemClock } from '../../core/clock.ts'
+import { ShootoutError } from '../../core/errors.ts'
 import { siblingModule } from '../../core/load-module.ts'
 import type { Assignment, FromIsolate, ToIsolate } from '../assignment.ts'
 import type { IsolateRole } from '../worker.ts'
@@ -24,6 +25,16 @@ export interface ThreadTask {
 /** A message reaches a thread in some 20 µs; two busy cores with many threads need more. */
 const leadNs = 500_000
 const leadPerThreadNs = 50_000
+
+/** What a worker throws comes as a message; a task that fails for the pool has lost its thread. */
+function threadDied(seat: number): (cause: Error) => never {
+  return (cause) => {
+    const how = cause.message.replace(/^worker exited with code: /, 'exit code ')
+    throw new ShootoutError('worker-died', `the thread of worker ${seat} ended before its report: ${how}`, {
+      cause,
+    })
+  }
+}
 
 export const threadsHost: Host = async (assignment, seats, shared, link) => {
   const pool = new Piscina({
@@ -58,7 +69,7 @@ export const threadsHost: Host = async (assignment, seats, shared, link) => {
     const role: IsolateRole = { seats: [seat], leadsProcess: seat === seats[0], shared }
     const task: ThreadTask = { assignment, role, port: port2 }
     // A thread's last messages and its end come by different ways; wait for both.
-    return Promise.all([pool.run(task, { transferList: [port2] }), closed])
+    return Promise.all([pool.run(task, { transferList: [port2] }).catch(threadDied(seat)), closed])
   }
   try {
     await Promise.all(seats.map(runSeat))
