@@ -9,7 +9,7 @@ import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Awaitable } from '../storages/storage.ts'
 import { type DatasetPlan, openPayload, ownItems } from './dataset.ts'
-import { type Item, indexOf, type Payload } from './payload.ts'
+import { type Item, indexOf, type Payload, versionOf } from './payload.ts'
 import type { ScenarioContext, ScenarioParameters } from './scenario.ts'
 
 /**
@@ -47,6 +47,8 @@ export class ItemSet {
   /** Index of each item, as its content must say. */
   readonly indexes: Uint32Array
   readonly objectsPerTransaction: number
+  /** What was compared with last. Making it anew for each pass took longer than a quick storage takes to load it. */
+  readonly #expected: (Uint8Array | undefined)[] = []
 
   constructor(context: ScenarioContext, connection: Connection, payload: Payload, items: readonly Item[]) {
     this.connection = connection
@@ -131,9 +133,18 @@ export class ItemSet {
    * @throws VerificationError
    */
   check(groups: number, versionAt: (at: number) => number): void {
+    const { payload, worker } = this
     for (let at = 0; at < groups * this.objectsPerTransaction; at++) {
-      const where = `worker ${this.worker}, object ${this.items[at]!.oid}`
-      this.payload.check(this.items[at]!.state, this.worker, this.indexes[at]!, versionAt(at), where)
+      const { oid, state } = this.items[at]!
+      const index = this.indexes[at]!
+      const version = versionAt(at)
+      let expected = this.#expected[at]
+      if (expected === undefined || versionOf(expected) !== version) {
+        expected = payload.make(worker, index, version)
+        this.#expected[at] = expected
+      }
+      if (!payload.isSame(state, expected))
+        payload.check(state, worker, index, version, `worker ${worker}, object ${oid}`)
     }
   }
 

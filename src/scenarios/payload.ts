@@ -108,10 +108,7 @@ export class Payload {
    */
   check(content: Uint8Array, owner: number, index: number, version: number, where: string): void {
     const expected = this.make(owner, index, version)
-    let same = content.length === expected.length
-    for (let at = 0; same && at < headerBytes; at++) same = content[at] === expected[at]
-    for (let at = this.#start; same && at < content.length; at++) same = content[at] === expected[at]
-    if (same) return
+    if (this.isSame(content, expected)) return
     const found =
       content.length < headerBytes
         ? `${content.length} bytes`
@@ -121,6 +118,15 @@ export class Payload {
         `the storage gave ${found}${content.length === expected.length ? ', or other bytes in it' : ''}`,
       { details: { owner, index, version } },
     )
+  }
+
+  /** Whether all bytes are those of `expected`, which `make` has given, but for those reserved. */
+  isSame(content: Uint8Array, expected: Uint8Array): boolean {
+    if (this.#start === headerBytes) return Buffer.compare(content, expected) === 0
+    if (content.length !== expected.length) return false
+    for (let at = 0; at < headerBytes; at++) if (content[at] !== expected[at]) return false
+    for (let at = this.#start; at < content.length; at++) if (content[at] !== expected[at]) return false
+    return true
   }
 
   #firstWord(owner: number, index: number, version: number): number {
