@@ -11,19 +11,15 @@
 import {
   ClosedError,
   ConflictError,
-  DisconnectedError,
   isTransient,
-  ObjectNotFoundError,
   ReadConflictError,
   ShootoutError,
   StorageTransactionError,
 } from '../../core/errors.ts'
-import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
-import { resolveOrThrow } from '../conflict-resolution.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type {
   BlobSource,
   CommittedTransaction,
-  RevisionSpan,
   Transaction,
   TransactionMetadata,
   VotedTransaction,
@@ -31,7 +27,8 @@ import type {
 import { BlobSender } from './blob-sender.ts'
 import type { BodyReader } from './body.ts'
 import type { ClientInstance } from './client-instance.ts'
-import { sameBytes } from './client-session.ts'
+import { mergeHere } from './client-merge.ts'
+import { askOutcome } from './client-outcome.ts'
 import type { ClientStorage } from './client-storage.ts'
 import { undoHere } from './client-undo.ts'
 import type { Link } from './link.ts'
@@ -351,38 +348,11 @@ export class ClientTransaction implements Transaction, VotedTransaction {
 
   /** The connection was lost after the finish had been sent. */
   async #askOutcome(cause: unknown, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
-    for (;;) {
-      let link: Link
-      try {
-        link = await this.#storage.session.link()
-      } catch (error) {
-        throw unknownOutcome(error)
-      }
-      // Another run of the server knows nothing of the commits before it.
-      if (!sameBytes(link.welcome.run, this.#link.welcome.run)) throw unknownOutcome(cause)
-      let outcome: { readonly code: number; readonly tid: Tid }
-      try {
-        this.#storage.counted.roundTrips++
-        const fields = link.fields
-          .u32(this.#instance.number)
-          .id(this.#number as Tid)
-          .take()
-        outcome = await link.call(types.outcome, 0, fields, (body) => ({ code: body.u8(), tid: body.tid() }))
-      } catch (error) {
-        if (link.isLost && isTransient(error)) continue
-        throw error
-      }
-      // The answer to the vote may have been lost too: nobody knows whether the server has merged anything.
-      if (outcome.code === 1) return this.#committed(outcome.tid, onTid, false)
-      if (outcome.code === 2) throw unknownOutcome(cause)
-      throw new DisconnectedError(
-        'zeo: the connection was lost during a commit, which did not take place; repeat the transaction',
-        { cause },
-      )
-    }
+    const named = { view: this.#instance.number, number: this.#number }
+    const tid = await askOutcome(this.#storage, this.#link, named, cause)
+    // The answer to the vote may have been lost too: nobody knows whether the server has merged anything.
+    return this.#committed(tid, onTid, false)
   }
-
-  // --- Merging --------------------------------------------------------------------------------------------------------
 
   /** Merges the object in conflict and sends everything again; or throws what the vote threw. */
   async #mergeOrThrow(error: unknown, round: number): Promise<void> {
@@ -390,22 +360,10 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     if (!(error instanceof ConflictError) || resolveConflict === undefined) throw error
     const change = this.#changes.get(error.oid)
     if (change === undefined || this.#undone.size > 0 || round >= mergeRoundsMax) throw error
-    if (this.#state !== 'voting' || change.serial === noTid || change.data === null) throw error
     // There is no merging of blobs, and what was streamed cannot be sent again.
-    if (this.#hasBlobs || (await this.#hasBlobNow(change.oid))) throw error
-    const { oid, serial } = change
-    const committed = await this.#loadBefore(oid, maxTid)
-    if (committed === undefined) throw error
-    change.data = resolveOrThrow(resolveConflict, {
-      oid,
-      baseSerial: serial,
-      base: change.base ?? (await this.#loadBase(oid, serial)),
-      committed,
-      mine: change.data,
-    })
-    change.serial = committed.serial
-    change.base = committed.data
-    this.#merged.add(oid)
+    if (this.#state !== 'voting' || this.#hasBlobs) throw error
+    await mergeHere(this.#storage, this.#instance, resolveConflict, change, error)
+    this.#merged.add(change.oid)
     this.#expect('voting', 'vote')
     this.#sendAll()
   }
@@ -413,39 +371,6 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   get #hasBlobs(): boolean {
     for (const { hasBlob } of this.#changes.values()) if (hasBlob === true) return true
     return false
-  }
-
-  /** What is current now, which our snapshot does not show. */
-  async #hasBlobNow(oid: Oid): Promise<boolean> {
-    if (!this.#storage.capabilities.blobs) return false
-    const instance = this.#storage.newInstance()
-    try {
-      await instance.pollInvalidations()
-      return (await instance.openBlob!(oid)) !== undefined
-    } catch (error) {
-      if (error instanceof ObjectNotFoundError) return false
-      throw error
-    } finally {
-      await instance.release()
-    }
-  }
-
-  /** A storage without history may have the revision only in the snapshot that the change started from. */
-  async #loadBase(oid: Oid, serial: Tid): Promise<Uint8Array | undefined> {
-    const [seen] = await this.#instance.loadMany([oid])
-    if (seen?.serial === serial) return seen.data
-    const before = await this.#loadBefore(oid, after(serial))
-    return before?.serial === serial ? before.data : undefined
-  }
-
-  /** Undefined where there is no such revision. */
-  async #loadBefore(oid: Oid, before: Tid): Promise<RevisionSpan | undefined> {
-    try {
-      return await this.#instance.loadBefore(oid, before)
-    } catch (error) {
-      if (error instanceof ObjectNotFoundError) return undefined
-      throw error
-    }
   }
 
   // --- State ----------------------------------------------------------------------------------------------------------
@@ -469,15 +394,6 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     if (this.#state === state) return
     throw new StorageTransactionError(`${call}: the transaction is ${described[this.#state]}`)
   }
-}
-
-function unknownOutcome(cause: unknown): ShootoutError {
-  return new ShootoutError(
-    'commit-outcome-unknown',
-    'zeo: the connection was lost during a commit, and the server that could tell what became of it is gone; ' +
-      'look whether the changes are there before repeating them',
-    { cause },
-  )
 }
 
 const described: Readonly<Record<State, string>> = {
