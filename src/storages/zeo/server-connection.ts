@@ -16,10 +16,11 @@ import { greetingBytesMax, helloReadOnly, protocolVersion, types } from './proto
 import { ProtocolError } from './protocol-error.ts'
 import { ServedBlobs } from './served-blobs.ts'
 import type { Commits } from './served-transaction.ts'
-import { ServedView, type ViewHost } from './served-view.ts'
+import { ServedView } from './served-view.ts'
 import type { ZeoServer } from './server.ts'
 import { type StoreHost, StoreRequests } from './store-requests.ts'
 import type { Cancel } from './timers.ts'
+import type { ViewHost } from './view-host.ts'
 import type { Wire } from './wire.ts'
 
 /** About the blobs of an iteration. */

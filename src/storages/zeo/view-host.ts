@@ -1,0 +1,38 @@
+/** What a view asks of the connection that it came by. */
+
+import { ShootoutError } from '../../core/errors.ts'
+import type { Tid } from '../../core/ids.ts'
+import type { Awaitable, Invalidations, Storage } from '../storage.ts'
+import type { Channel } from './channel.ts'
+import type { ServerLimits } from './limits.ts'
+import type { ServedBlobs } from './served-blobs.ts'
+import type { Commits } from './served-transaction.ts'
+import type { ServedView } from './served-view.ts'
+
+export interface ViewHost {
+  readonly storage: Storage
+  readonly channel: Channel
+  readonly limits: ServerLimits
+  fail(request: number, error: unknown): void
+  /** An answer that shows transaction `tid` is about to be queued: finishes up to it must be answered before. */
+  showing(tid: Tid): void
+  /** Objects that changed after `since`, at least up to `upTo`. */
+  changesSince(since: Tid, upTo: Tid): Awaitable<Invalidations>
+  /** A snapshot is opened ahead of its use; the client wants to hear when it becomes old. */
+  watch(): void
+  /** A transaction holds locks and waits for its client; returns how to say that it no longer does. */
+  holding(): () => void
+  /** False when the client has given this transaction up. */
+  begin(view: ServedView, number: number): boolean
+  commitsOf(view: ServedView): Commits
+  loaded(count: number): void
+  readonly blobs: ServedBlobs
+  /** Of the server's clock, ms. */
+  now(): number
+  /** A message was handled that arrived at `sinceMs`. */
+  took(type: number, view: number, sinceMs: number): void
+}
+
+export function unsupported(what: string): ShootoutError {
+  return new ShootoutError('unsupported', `${what}: the served storage does not have it`)
+}
