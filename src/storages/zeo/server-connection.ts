@@ -1,5 +1,6 @@
 /**
- * One client, as the server has it: the handshake, then its views and the requests about the store as a whole.
+ * One client, as the server has it: after the handshake (`greeting.ts`) its views, and the requests about the store as a
+ * whole.
  *
  * Replies and notices are queued in the order in which they were evaluated. In particular, a commit of this client is
  * answered before any answer to this client shows it.
@@ -11,8 +12,8 @@ import type { Awaitable, Invalidations } from '../storage.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
 import { writeError } from './error-codec.ts'
-import { readHello, writeWelcome } from './messages.ts'
-import { greetingBytesMax, helloReadOnly, protocolVersion, types } from './protocol.ts'
+import { greet, welcome } from './greeting.ts'
+import { greetingBytesMax, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 import { ServedBlobs } from './served-blobs.ts'
 import type { Commits } from './served-transaction.ts'
@@ -143,67 +144,22 @@ export class ServerConnection implements ViewHost, StoreHost {
   }
 
   #greet(type: number, body: BodyReader): void {
-    const { settings } = this.#server
-    if (type === types.status) {
-      if (!this.#checkToken(body.bytes())) return
-      const json = new TextEncoder().encode(JSON.stringify(this.#server.status()))
-      this.channel.send(types.reply, 0, 0, json)
-      this.channel.end()
-      return
-    }
-    if (type !== types.hello) throw new ProtocolError(`message ${type} before the handshake`)
-    const { version, flags, session, token } = readHello(body)
-    if (version !== protocolVersion) {
-      this.#turnAway(
-        new ShootoutError(
-          'protocol-version',
-          `the client speaks version ${version} of the protocol, this server ${protocolVersion}; update the older one`,
-        ),
-      )
-      return
-    }
-    if (!this.#checkToken(token)) return
+    const { settings, outcomes } = this.#server
+    const greeted = greet(this.#server, this.channel, type, body)
+    if (greeted === undefined) return
     this.#cancelGreeting()
-    this.#session = Buffer.from(session).toString('hex')
-    this.isReadOnly = settings.readOnly || (flags & helloReadOnly) !== 0
-    this.#server.outcomes.arrive(this.#session)
+    this.#session = greeted.session
+    this.isReadOnly = greeted.isReadOnly
+    outcomes.arrive(this.#session)
     const { limits } = settings
     this.channel.parser.limits = {
       messageBytesMax: limits.messageBytesMax,
       assemblyBytesMax: limits.messageBytesMax,
       streamsMax: limits.streamsMax,
     }
-    const welcome = {
-      run: this.#server.run,
-      zaps: this.#server.zaps,
-      lastTid: settings.storage.lastTid,
-      pingMs: Math.ceil(limits.silenceMs / 3),
-      messageBytesMax: limits.messageBytesMax,
-      isReadOnly: settings.readOnly,
-      name: settings.name,
-      capabilities: settings.capabilities,
-    }
-    this.channel.send(types.welcome, 0, 0, writeWelcome(this.channel.fields, welcome))
+    welcome(this.#server, this.channel)
     const facts = { peer: this.channel.peer, client: this.client, readOnly: this.isReadOnly }
     settings.log({ level: 'info', event: 'connected', facts })
-  }
-
-  #checkToken(token: Uint8Array): boolean {
-    if (this.#server.accepts(token)) return true
-    this.#turnAway(
-      new ShootoutError(
-        'wrong-token',
-        'the server does not accept this token; give the one it was started with',
-      ),
-    )
-    return false
-  }
-
-  #turnAway(error: ShootoutError): void {
-    this.#server.refused(this.channel.peer, error.code, error.message)
-    this.channel.send(types.failed, 0, 0, writeError(this.channel.fields, error))
-    this.channel.end()
-    this.channel.parser.stop()
   }
 
   #toView(type: number, id: number, number: number, body: Uint8Array): void {
