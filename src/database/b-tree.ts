@@ -8,9 +8,9 @@
  * than put a key where nobody would find it.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import { CorruptDataError } from '../core/errors.ts'
 import type { Awaitable } from '../storages/storage.ts'
-import { isPromise } from './awaitable.ts'
 import { BTreeBucket } from './b-tree-bucket.ts'
 import { compareKeys, countBefore } from './b-tree-keys.ts'
 import { type BTreeChild, BTreeNode } from './b-tree-node.ts'

@@ -5,6 +5,7 @@
  * of the connection is changed here except that new objects get their oids; after an error the connection aborts.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import { describeError, isTransient, ShootoutError, UsageError } from '../core/errors.ts'
 import type { Oid, Tid } from '../core/ids.ts'
 import type {
@@ -13,7 +14,6 @@ import type {
   TransactionMetadata,
   VotedTransaction,
 } from '../storages/storage.ts'
-import { isPromise } from './awaitable.ts'
 import { type ClassRegistry, GenericObject } from './class-registry.ts'
 import type { ObjectOwner, Persistent } from './persistent.ts'
 import { PersistentBlob } from './persistent-blob.ts'

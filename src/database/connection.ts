@@ -7,6 +7,7 @@
  * to another.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import {
   ClosedError,
   CorruptDataError,
@@ -24,7 +25,6 @@ import {
   type StorageInstance,
   type TransactionMetadata,
 } from '../storages/storage.ts'
-import { isPromise } from './awaitable.ts'
 import type { ClassRegistry } from './class-registry.ts'
 import { carryOutCommit } from './commit.ts'
 import { ObjectCache, type ObjectCacheLimits } from './object-cache.ts'

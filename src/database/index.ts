@@ -1,6 +1,6 @@
 /** The object layer, as scenarios and applications import it. */
 
-export { isPromise } from './awaitable.ts'
+export { isPromise } from '../core/awaitable.ts'
 export { BTree, type BTreeRange } from './b-tree.ts'
 export { ClassRegistry, GenericObject } from './class-registry.ts'
 export { Connection, type TransferCounts } from './connection.ts'

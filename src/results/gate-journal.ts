@@ -3,9 +3,10 @@
  * loses at most the pair that was under way.
  */
 
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ShootoutError, toPlainError, UsageError } from '../core/errors.ts'
+import { makeFolder } from '../core/make-folder.ts'
 import { type GateHeader, type GateLine, gateSchemaVersion } from './gate-schema.ts'
 
 export interface GateJournal {
@@ -21,7 +22,7 @@ export interface GateJournal {
 export function openGateJournal(path: string, options: { readonly force?: boolean } = {}): GateJournal {
   let file: number
   try {
-    mkdirSync(dirname(path), { recursive: true })
+    makeFolder(dirname(path))
     file = openSync(path, options.force === true ? 'w' : 'wx')
   } catch (cause) {
     const { code } = toPlainError(cause)

@@ -1,9 +1,9 @@
 /** `add-btree`: as `add`, but the container is a BTree, and the keys come in random order. */
 
+import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
-import { isPromise } from '../database/awaitable.ts'
 import { BTree } from '../database/b-tree.ts'
 import type { Connection } from '../database/connection.ts'
 import { type DatasetPlan, fillDataset, groupOf, openPayload } from './dataset.ts'

@@ -6,11 +6,11 @@
  * head refers to the newest: everything is reachable from the root, and each operation writes N + 2 records.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import type { Oid } from '../core/ids.ts'
 import type { Random } from '../core/random.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import { PersistentMap } from '../database/persistent-map.ts'
 import { type DatasetPlan, fillDataset, groupOf, loadedMap, openPayload } from './dataset.ts'

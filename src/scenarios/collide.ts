@@ -3,9 +3,9 @@
  * changes, untimed; all meet; then everybody commits, on the clock, and repeats the whole transaction until it succeeds.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import { isTransient, ShootoutError } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import { withRetries } from '../database/retry.ts'
 import type { Awaitable } from '../storages/storage.ts'

@@ -3,9 +3,9 @@
  * that nobody has to try again.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import { PersistentCounter } from '../database/persistent-counter.ts'
 import { auditRetries, collide } from './collide.ts'

@@ -5,8 +5,8 @@
  * then all meet at the barrier; then all commit. So each of them has read what all but one of them will find changed.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
-import { isPromise } from '../database/awaitable.ts'
 import { auditRetries, type Contested, collide, openContested } from './collide.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
 import { type DatasetPlan, fillDataset } from './dataset.ts'

@@ -1,6 +1,6 @@
 /** `connect`: opens a new connection, reads the root object, and closes it. */
 
-import { isPromise } from '../database/awaitable.ts'
+import { isPromise } from '../core/awaitable.ts'
 import { Database } from '../database/database.ts'
 import { PersistentMap } from '../database/persistent-map.ts'
 import { mustEqual } from './prove.ts'

@@ -1,6 +1,6 @@
 /** `empty-commit`: a transaction of the object layer that reads and changes nothing. */
 
-import { isPromise } from '../database/awaitable.ts'
+import { isPromise } from '../core/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import { mustEqual } from './prove.ts'
 import { defineScenario } from './scenario.ts'

@@ -3,9 +3,9 @@
  * operation wants. One *pass* goes over all groups once; a batch is as many passes as it takes.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import { recordBytesMax, recordBytesMean } from '../core/record-sizes.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import type { Awaitable } from '../storages/storage.ts'
 import { type DatasetPlan, openPayload, ownItems } from './dataset.ts'

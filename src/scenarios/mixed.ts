@@ -3,8 +3,8 @@
  * others, and now and then change one; caches as they are.
  */
 
+import { isPromise } from '../core/awaitable.ts'
 import type { Random } from '../core/random.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { Connection } from '../database/connection.ts'
 import { withRetries } from '../database/retry.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'

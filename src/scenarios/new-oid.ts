@@ -1,8 +1,8 @@
 /** `new-oid`: asks the storage for object ids. */
 
+import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import type { Oid } from '../core/ids.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { StorageInstance } from '../storages/storage.ts'
 import { mustEqual } from './prove.ts'
 import { defineScenario, type ScenarioContext } from './scenario.ts'

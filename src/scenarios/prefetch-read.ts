@@ -1,6 +1,6 @@
 /** `prefetch-read`: as `cold-read`, but the objects are asked for in one request before they are read one by one. */
 
-import { isPromise } from '../database/awaitable.ts'
+import { isPromise } from '../core/awaitable.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustBeAtMost, mustEqual } from './prove.ts'

@@ -1,7 +1,7 @@
 /** The storage's two-phase commit, for scenarios that work below the object layer. Waits only where it has to. */
 
+import { isPromise } from '../core/awaitable.ts'
 import type { Tid } from '../core/ids.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { Awaitable, Transaction } from '../storages/storage.ts'
 
 export function finishTransaction(transaction: Transaction): Awaitable<Tid> {

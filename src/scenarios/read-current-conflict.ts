@@ -3,7 +3,7 @@
  * is just changing. The workers form a ring, so in each round not all can be right.
  */
 
-import { isPromise } from '../database/awaitable.ts'
+import { isPromise } from '../core/awaitable.ts'
 import { auditRetries, type Contested, collide, openContested } from './collide.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
 import { type DatasetPlan, fillDataset } from './dataset.ts'

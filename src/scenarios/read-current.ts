@@ -1,7 +1,7 @@
 /** `read-current`: a transaction that relies on N objects being current when it commits. Nobody changes them. */
 
+import { isPromise } from '../core/awaitable.ts'
 import { ShootoutError, VerificationError } from '../core/errors.ts'
-import { isPromise } from '../database/awaitable.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { Item } from './payload.ts'

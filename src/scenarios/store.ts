@@ -1,8 +1,8 @@
 /** `store`: new records straight into the storage, without the object layer. */
 
+import { isPromise } from '../core/awaitable.ts'
 import { noTid, type Oid } from '../core/ids.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
-import { isPromise } from '../database/awaitable.ts'
 import { encodeRecord } from '../database/record-encoder.ts'
 import type { StorageInstance } from '../storages/storage.ts'
 import { type DatasetPlan, fillDataset } from './dataset.ts'

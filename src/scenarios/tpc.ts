@@ -1,7 +1,7 @@
 /** `tpc`: the storage's two-phase commit with nothing in it. */
 
+import { isPromise } from '../core/awaitable.ts'
 import { noTid, type Tid } from '../core/ids.ts'
-import { isPromise } from '../database/awaitable.ts'
 import type { StorageInstance } from '../storages/storage.ts'
 import { mustBeAtLeast, mustEqual } from './prove.ts'
 import { finishTransaction } from './raw-transaction.ts'

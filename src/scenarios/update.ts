@@ -1,7 +1,7 @@
 /** `update`: a transaction that changes existing objects which are already live in the connection. */
 
+import { isPromise } from '../core/awaitable.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
-import { isPromise } from '../database/awaitable.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustBeAtLeast, mustEqual } from './prove.ts'

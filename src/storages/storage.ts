@@ -23,12 +23,12 @@
  *   aborts and repeats the whole transaction.
  */
 
+import type { Awaitable } from '../core/awaitable.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Oid, Tid } from '../core/ids.ts'
 import type { OptionsOf, OptionsSpec } from '../core/options.ts'
 
-/** A value, or a promise of it. */
-export type Awaitable<T> = T | Promise<T>
+export type { Awaitable }
 
 // --- What a storage can do ------------------------------------------------------------------------------------------
 

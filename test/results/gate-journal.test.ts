@@ -38,6 +38,8 @@ test('an existing journal is not overwritten, unless it is asked for', () => {
 test('a folder that cannot be made is named', () => {
   const path = join(folder, 'two.jsonl', 'three.jsonl')
   expect(() => openGateJournal(path)).toThrow(path)
+  // Node 20's own recursive mkdir would never return from this one.
+  expect(() => openGateJournal('/proc/nowhere/at/all.jsonl')).toThrow(/ENOENT/)
 })
 
 test('a last line that was cut off is left out; any other fault is named by its line', () => {

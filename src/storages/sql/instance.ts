@@ -3,6 +3,7 @@
  * application's transaction, and at most one transaction.
  */
 
+import { attempt, chain, isPromise } from '../../core/awaitable.ts'
 import {
   ClosedError,
   DisconnectedError,
@@ -25,7 +26,6 @@ import {
   type TransactionMetadata,
 } from '../storage.ts'
 import type { Committed, Poll, Reader, Row } from './adapter.ts'
-import { attempt, chain } from './awaitable.ts'
 import { openBlobReader, type SqlBlobReader } from './blob-reader.ts'
 import type { SqlStore } from './sql-storage.ts'
 import { SqlTransaction } from './transaction.ts'
@@ -188,7 +188,7 @@ export class SqlInstance implements StorageInstance {
     }
     const snapshot = this.#view?.snapshot
     const row = reader.load(oid)
-    if (row instanceof Promise) return row.then((found) => this.#handOut(oid, this.#fetched(found, snapshot)))
+    if (isPromise(row)) return row.then((found) => this.#handOut(oid, this.#fetched(found, snapshot)))
     return this.#handOut(oid, this.#fetched(row, snapshot))
   }
 

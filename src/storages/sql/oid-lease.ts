@@ -3,9 +3,9 @@
  * when the storage closes is never used; there are 2⁵³ of them.
  */
 
+import { chain, isPromise } from '../../core/awaitable.ts'
 import type { Oid } from '../../core/ids.ts'
 import type { Awaitable } from '../storage.ts'
-import { chain } from './awaitable.ts'
 
 /** Ids leased at once. At one durable write per lease this makes an id cost about a thousandth of a commit. */
 export const leaseSize = 1024
@@ -34,7 +34,7 @@ export class OidLease {
     if (this.#end - this.#next >= count) return this.#cut(count)
     const wanted = Math.max(leaseSize, count)
     const first = this.#lease(wanted)
-    if (first instanceof Promise) {
+    if (isPromise(first)) {
       const lease = first.then((oid) => this.#begin(oid, wanted))
       const settled = lease.catch(() => {})
       this.#pending = settled

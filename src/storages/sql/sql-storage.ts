@@ -3,6 +3,7 @@
  * connection sees is `instance.ts`; how it commits is `transaction.ts`.
  */
 
+import { attempt, chain } from '../../core/awaitable.ts'
 import { ClosedError, ReadOnlyError, StorageTransactionError } from '../../core/errors.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { SnapshotIndex } from '../cache/snapshot-index.ts'
@@ -26,7 +27,6 @@ import {
   type StoredTransaction,
   type Writer,
 } from './adapter.ts'
-import { attempt, chain } from './awaitable.ts'
 import { recordedBlob, type StoredBlob, uploadBlob } from './blobs.ts'
 import { CommitOrder } from './commit-order.ts'
 import { SqlInstance } from './instance.ts'

@@ -3,6 +3,7 @@
  * vote borrows a writer, takes the locks, and resolves conflicts; finish sends the data and commits.
  */
 
+import { attempt, chain, isPromise } from '../../core/awaitable.ts'
 import {
   ConflictError,
   DisconnectedError,
@@ -23,7 +24,6 @@ import {
   type Row,
   type Writer,
 } from './adapter.ts'
-import { attempt, chain } from './awaitable.ts'
 import type { SqlInstance } from './instance.ts'
 import type { SqlStore } from './sql-storage.ts'
 import { undoChanges } from './undo.ts'
@@ -280,7 +280,7 @@ export class SqlTransaction implements Transaction, VotedTransaction {
       () => writer.finish(this.#ordered, this.#start.metadata),
       (error) => this.#fail(error instanceof DisconnectedError ? this.#unknown(error) : error),
     )
-    if (!(committed instanceof Promise)) return this.#afterCommit(writer, this.#committed(committed, onTid))
+    if (!isPromise(committed)) return this.#afterCommit(writer, this.#committed(committed, onTid))
     const told = this.#store.commitOrder.follow(committed, (commit) => this.#committed(commit, onTid))
     const first = this.#ordered[0]
     if (first !== undefined) this.#announce(told, first.oid)
@@ -400,7 +400,7 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   }
 
   #work<T>(result: Awaitable<T>): Awaitable<T> {
-    if (!(result instanceof Promise)) return result
+    if (!isPromise(result)) return result
     this.#working = result
       .catch(() => {})
       .then(() => {

@@ -257,3 +257,9 @@ describe.each([{ history: false }, { history: true }])('the cache, with %o', ({ 
     optionsFor(asModule(sqlite), { path, history, durability: 'os', ...given }),
   )
 })
+
+test('where no folder for the stores can be made, a run is told why', async () => {
+  const options = parseOptions('sqlite', sqlite.options, { folder: '/proc/nowhere/at/all' })
+  const provision = await sqlite.provision!(options, { folder, log: () => {} })
+  expect(provision).toEqual({ available: false, reason: expect.stringContaining('ENOENT') })
+})

@@ -4,9 +4,10 @@
  */
 
 import { randomUUID } from 'node:crypto'
-import { mkdirSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describeError, UsageError } from '../../../core/errors.ts'
+import { makeFolder } from '../../../core/make-folder.ts'
 import { type OptionsOf, option } from '../../../core/options.ts'
 import { defineStorage, type MutableCounters, type OpenContext, zeroCounters } from '../../storage.ts'
 import { cacheOf, cacheOptions, shareCache } from '../shared-cache.ts'
@@ -66,7 +67,7 @@ export default defineStorage({
     const folder = options.folder === '' ? context.folder : options.folder
     try {
       const driver = await loadDriver()
-      mkdirSync(folder, { recursive: true })
+      makeFolder(folder)
       const connection = driver.connect(':memory:', { readOnly: false, counters: zeroCounters() })
       const version = String(connection.prepare('SELECT sqlite_version()').get()![0])
       connection.close()
@@ -109,7 +110,7 @@ async function openAdapter(
     throw new UsageError('missing-option', 'sqlite: say which file to open, with path=<file>')
   }
   const driver = await loadDriver()
-  if (context.readOnly !== true) mkdirSync(dirname(path), { recursive: true })
+  if (context.readOnly !== true) makeFolder(dirname(path))
   const settings = { path, history, durability, lockTimeoutNs: lockTimeout }
   const adapter = new SqliteAdapter(driver, settings, context, counters)
   await adapter.install()

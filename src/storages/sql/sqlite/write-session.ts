@@ -3,10 +3,10 @@
  * newest tid, and object ids leased ahead. SQLite has one writer per file, so a second connection would gain nothing.
  */
 
+import { attempt, chain } from '../../../core/awaitable.ts'
 import type { Clock } from '../../../core/clock.ts'
 import { maxTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { Awaitable, Durability, MutableCounters } from '../../storage.ts'
-import { attempt, chain } from '../awaitable.ts'
 import { leaseSize } from '../oid-lease.ts'
 import { type Patience, Wait, WriteQueue, whileBusy } from './busy.ts'
 import type { SqliteConnection, SqliteStatement } from './driver.ts'

@@ -3,6 +3,7 @@
  * and commits. The data wait in memory until then, so the lock is held for no longer than it must be.
  */
 
+import { chain } from '../../../core/awaitable.ts'
 import { nextTid, noTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { Awaitable, TransactionMetadata } from '../../storage.ts'
 import {
@@ -14,7 +15,6 @@ import {
   type StoredTransaction,
   type Writer,
 } from '../adapter.ts'
-import { chain } from '../awaitable.ts'
 import { linkBlobs, SqliteBlobWriting } from './blobs.ts'
 import { Wait } from './busy.ts'
 import type { StoreState, WriteSession } from './write-session.ts'
