@@ -5,7 +5,7 @@
  */
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process'
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
@@ -18,13 +18,64 @@ const stopTimeoutMs = 20_000
 
 export const run = promisify(execFile)
 
+export interface PrivateServer {
+  /** Opens it, for any process of this machine. */
+  readonly url: string
+  /** Of the shell that guards the server, which is below it. */
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+export interface ServerWanted {
+  /** Of this run; the server's files go below it where the server's user can reach it. */
+  readonly folder: string
+  /** Survives loss of power, or only the death of processes. */
+  readonly durability: 'full' | 'os'
+  /** Resolves when the server answers. */
+  probe(url: string): Promise<void>
+  log(message: string): void
+}
+
+/** One kind of server. */
+export interface ServerRecipe {
+  /** For messages. */
+  readonly title: string
+  /** Users that may run it where we are root, the best first. */
+  readonly users: readonly string[]
+  /** What makes the server end at once, in order. */
+  readonly signal: 'INT' | 'TERM'
+  /** Fills the folder with an empty database. @returns the command that runs the server in it */
+  prepare(folder: string, identity: Identity): Promise<readonly string[]>
+  /** Opens the server that runs in this folder. */
+  urlOf(folder: string): string
+}
+
+/** @throws ShootoutError `server-failed` */
+export async function startPrivateServer(recipe: ServerRecipe, wanted: ServerWanted): Promise<PrivateServer> {
+  const { title, signal } = recipe
+  const identity = await unprivileged(recipe.users)
+  const folder = makeServerFolder(wanted.folder, identity)
+  let command: readonly string[]
+  try {
+    wanted.log(`${title}: making an empty database`)
+    command = await recipe.prepare(folder, identity)
+  } catch (cause) {
+    rmSync(folder, { recursive: true, force: true })
+    throw serverError(title, 'making an empty database failed', cause)
+  }
+  const server = new GuardedServer(title, command, { folder, identity, signal })
+  const url = recipe.urlOf(folder)
+  await server.untilReady(() => wanted.probe(url))
+  return { url, pid: server.pid, stop: () => server.stop() }
+}
+
 export interface Identity {
   readonly uid?: number
   readonly gid?: number
 }
 
 /** Database servers refuse to run as root; then another user does it. @throws ShootoutError `server-failed` */
-export async function unprivileged(names: readonly string[]): Promise<Identity> {
+async function unprivileged(names: readonly string[]): Promise<Identity> {
   if (process.getuid?.() !== 0) return {}
   for (const name of names) {
     try {
@@ -45,7 +96,7 @@ export async function unprivileged(names: readonly string[]): Promise<Identity> 
  * A folder for the server: below that of the run where the server's user can reach it and the socket's path is short
  * enough, else elsewhere.
  */
-export function makeServerFolder(wanted: string, identity: Identity): string {
+function makeServerFolder(wanted: string, identity: Identity): string {
   const isShort = Buffer.byteLength(wanted) <= socketFolderBytesMax - 3
   const isReachable = identity.uid === undefined || isTraversable(dirname(wanted))
   let folder: string
@@ -80,7 +131,7 @@ const guard = `
   wait $server
   cd /; rm -rf "$folder"`
 
-export interface Guarded {
+interface Guarded {
   /** Everything of the server is in it. Removed when the server has ended. */
   readonly folder: string
   readonly identity: Identity
@@ -88,7 +139,7 @@ export interface Guarded {
   readonly signal: 'INT' | 'TERM'
 }
 
-export class GuardedServer {
+class GuardedServer {
   readonly #child: ChildProcess
   readonly #name: string
   #said = ''
@@ -107,7 +158,6 @@ export class GuardedServer {
     })
   }
 
-  /** Of the shell that guards the server, which is below it. */
   get pid(): number {
     return this.#child.pid!
   }
@@ -146,7 +196,7 @@ export class GuardedServer {
   }
 }
 
-export function serverError(name: string, what: string, cause: unknown): ShootoutError {
+function serverError(name: string, what: string, cause: unknown): ShootoutError {
   const reason = cause instanceof Error ? cause.message.trim() : String(cause)
   return new ShootoutError(
     'server-failed',

@@ -65,7 +65,7 @@ async function serverPlace(name: 'postgres' | 'mysql'): Promise<Place> {
       if (name === 'postgres') {
         const driver = await loadPostgres()
         const parameters = { search_path: given['schema']! }
-        const session = await driver.connect({ url: given['url']! }, { ...settings, parameters })
+        const session = await driver.connect(given['url']!, { ...settings, parameters })
         const rows = await session.rows({ text: sql })
         await session.close()
         return rows[0]?.[0]

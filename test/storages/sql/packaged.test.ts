@@ -63,23 +63,20 @@ test('a server is started from a package whose install script never ran', async 
     folder: stores,
     durability: 'os',
     log: () => {},
-    async probe({ socketFolder, port, user }) {
-      const url = `postgresql://${user}@/postgres?host=${encodeURIComponent(socketFolder)}&port=${port}`
-      const session = await driver.connect(
-        { url },
-        { title: 'test', counters: zeroCounters(), parameters: {} },
-      )
+    async probe(url) {
+      const session = await driver.connect(url, { title: 'test', counters: zeroCounters(), parameters: {} })
       rows.push(...(await session.rows({ text: 'SELECT 42::text' })))
       await session.close()
     },
   })
+  const socketFolder = new URL(server.url.replace('@/', '@socket/')).searchParams.get('host')!
   try {
     expect(rows).toEqual([['42']])
-    expect(existsSync(join(server.socketFolder, 'native/lib/libicu.so.60'))).toBe(true)
+    expect(existsSync(join(socketFolder, 'native/lib/libicu.so.60'))).toBe(true)
   } finally {
     await server.stop()
   }
   // The folder itself goes with that of the run.
-  expect(readdirSync(server.socketFolder)).toEqual([])
+  expect(readdirSync(socketFolder)).toEqual([])
   rmSync(stores, { recursive: true })
 })

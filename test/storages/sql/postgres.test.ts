@@ -24,7 +24,7 @@ describe.skipIf(server === undefined)('postgres', () => {
   beforeAll(async () => {
     const store = await server!.provision.newStore('control')
     url = store.options.url
-    control = await openControl(await loadDriver(), { url }, 'test')
+    control = await openControl(await loadDriver(), url, 'test')
   })
 
   afterAll(async () => {

@@ -2,8 +2,8 @@
 
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { MutableCounters, OpenContext, PackOptions, PackResult } from '../../storage.ts'
-import type { SqlAdapter } from '../adapter.ts'
 import { pack } from '../pack.ts'
+import type { InstallableAdapter } from '../sql-module.ts'
 import type { MyDriver, MySession } from './driver.ts'
 import { MysqlPackSession } from './pack-session.ts'
 import { MysqlReader, readerPreparation } from './reader.ts'
@@ -23,7 +23,7 @@ export interface MysqlSettings {
 /** Modes that the statements here were written for, whatever the server's are. */
 const sqlMode = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
 
-export class MysqlAdapter implements SqlAdapter {
+export class MysqlAdapter implements InstallableAdapter {
   readonly title: string
   readonly keepsHistory: boolean
   readonly oidGroup = 1
@@ -45,7 +45,6 @@ export class MysqlAdapter implements SqlAdapter {
     this.#counters = counters
   }
 
-  /** Makes the database where it is missing, and checks it elsewhere. */
   async install(): Promise<void> {
     const session = await this.#connect([], undefined)
     this.#control = Promise.resolve(session)

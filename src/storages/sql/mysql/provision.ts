@@ -1,67 +1,70 @@
-/**
- * Where the stores of a run come from: a private server, or the server that a url names. Either way each store is a
- * database `shootout_<name>` of its own. A session of the run keeps a lock by that name for as long as it lives; a
- * database that carries our mark and whose lock is free is left over from a run that died, and is removed.
- */
+/** The databases of a run on a MySQL or MariaDB server. The mark of a database is a table, its lock one by its name. */
 
-import { randomUUID } from 'node:crypto'
 import { type Durability, zeroCounters } from '../../storage.ts'
+import { type ServerControl, type ServerFacts, storePrefix } from '../server-module.ts'
 import type { MyDriver, MySession } from './driver.ts'
-import { checkDatabaseName, markTable } from './schema.ts'
+import { checkDatabaseName, dialectOf, markTable } from './schema.ts'
 
-const prefix = 'shootout_'
-
-/** Opens a session for administration: it creates and drops databases, and keeps the locks of those in use. */
 export function openControl(driver: MyDriver, url: string, title: string): Promise<MySession> {
   return driver.connect(url, { title, counters: zeroCounters(), prepare: [] })
 }
 
-/** Makes a fresh database, locked. Returns its name. The store is installed by whoever opens it first. */
-export async function createStoreDatabase(control: MySession, name: string): Promise<string> {
-  const database = `${prefix}${name}_${randomUUID().slice(0, 8)}`.slice(0, 63)
-  checkDatabaseName(database)
-  await control.query(`SELECT GET_LOCK('${database}', 0)`)
-  await control.query(`CREATE DATABASE ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
-  await control.query(`CREATE TABLE ${database}.${markTable} (made_by VARCHAR(100)) ENGINE = InnoDB`)
-  return database
-}
+export class MysqlControl implements ServerControl {
+  readonly #session: MySession
+  /** For messages. */
+  readonly #title: string
 
-export async function dropStoreDatabase(control: MySession, database: string): Promise<void> {
-  await control.query(`DROP DATABASE IF EXISTS ${database}`)
-  await control.query(`SELECT RELEASE_LOCK('${database}')`)
-}
+  constructor(session: MySession, title: string) {
+    this.#session = session
+    this.#title = title
+  }
 
-/** Removes what runs that died have left. */
-export async function dropOrphans(control: MySession, log: (message: string) => void): Promise<void> {
-  const marked = await control.rows(
-    'SELECT table_schema AS name FROM information_schema.tables WHERE table_name = ?',
-    markTable,
-  )
-  for (const { name } of marked) {
-    const database = String(name)
-    if (!database.startsWith(prefix)) continue
+  async createPlace(database: string): Promise<void> {
     checkDatabaseName(database)
-    const [row] = await control.query(`SELECT GET_LOCK('${database}', 0) AS is_ours`)
-    if (Number(row!['is_ours']) !== 1) continue
-    log(`mysql: removing ${database}, left over from a run that died`)
-    await dropStoreDatabase(control, database)
+    await this.#session.query(`SELECT GET_LOCK('${database}', 0)`)
+    await this.#session.query(`CREATE DATABASE ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
+    await this.#session.query(`CREATE TABLE ${database}.${markTable} (made_by VARCHAR(100)) ENGINE = InnoDB`)
   }
-}
 
-export interface ServerFacts {
-  readonly facts: Readonly<Record<string, string>>
-  readonly durability: Durability
-}
-
-/** What the live server says about itself. */
-export async function readFacts(control: MySession): Promise<ServerFacts> {
-  const names = ['version', 'innodb_flush_log_at_trx_commit', 'innodb_doublewrite', 'log_bin', 'sync_binlog']
-  const facts: Record<string, string> = {}
-  for (const name of names) {
-    const [row] = await control.query(`SELECT @@GLOBAL.${name} AS value`)
-    facts[name] = String(row!['value'])
+  async dropPlace(database: string): Promise<void> {
+    await this.#session.query(`DROP DATABASE IF EXISTS ${database}`)
+    await this.#session.query(`SELECT RELEASE_LOCK('${database}')`)
   }
-  return { facts, durability: durabilityOf(facts) }
+
+  async markedPlaces(): Promise<readonly string[]> {
+    const marked = await this.#session.rows(
+      'SELECT table_schema AS name FROM information_schema.tables WHERE table_name = ?',
+      markTable,
+    )
+    return marked.map(({ name }) => String(name)).filter((name) => name.startsWith(storePrefix))
+  }
+
+  async tryLock(database: string): Promise<boolean> {
+    checkDatabaseName(database)
+    const [row] = await this.#session.query(`SELECT GET_LOCK('${database}', 0) AS is_ours`)
+    return Number(row!['is_ours']) === 1
+  }
+
+  async readFacts(): Promise<ServerFacts> {
+    await dialectOf(this.#session, this.#title)
+    const names = [
+      'version',
+      'innodb_flush_log_at_trx_commit',
+      'innodb_doublewrite',
+      'log_bin',
+      'sync_binlog',
+    ]
+    const facts: Record<string, string> = {}
+    for (const name of names) {
+      const [row] = await this.#session.query(`SELECT @@GLOBAL.${name} AS value`)
+      facts[name] = String(row!['value'])
+    }
+    return { facts, durability: durabilityOf(facts) }
+  }
+
+  close(): Promise<void> {
+    return this.#session.close()
+  }
 }
 
 function durabilityOf(facts: Readonly<Record<string, string>>): Durability {

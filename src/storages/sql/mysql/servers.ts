@@ -1,25 +1,7 @@
 /** Private MariaDB or MySQL servers, from the binaries of the system. */
 
-import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { GuardedServer, isFile, makeServerFolder, run, serverError, unprivileged } from '../private-server.ts'
-
-export interface PrivateServer {
-  readonly socket: string
-  readonly user: string
-  readonly pid: number
-  stop(): Promise<void>
-}
-
-export interface ServerWanted {
-  /** Of this run; the server's files go below it where the server's user can reach it. */
-  readonly folder: string
-  /** Survives loss of power, or only the death of processes. */
-  readonly durability: 'full' | 'os'
-  /** Resolves when the server answers. */
-  probe(server: { readonly socket: string; readonly user: string }): Promise<void>
-  log(message: string): void
-}
+import { isFile, type PrivateServer, run, type ServerWanted, startPrivateServer } from '../private-server.ts'
 
 export interface Binaries {
   readonly server: string
@@ -42,27 +24,24 @@ export function findBinaries(): Binaries | undefined {
 }
 
 /** @throws ShootoutError `server-failed` */
-export async function startServer(binaries: Binaries, wanted: ServerWanted): Promise<PrivateServer> {
-  const identity = await unprivileged(['mysql', 'nobody'])
-  const folder = makeServerFolder(wanted.folder, identity)
-  const data = join(folder, 'data')
-  const socket = join(folder, 'sock')
-  try {
-    wanted.log('mysql: making a data folder')
-    const [command, ...args] = installCommand(binaries, data)
-    await run(command!, args, { ...identity, cwd: folder })
-  } catch (cause) {
-    rmSync(folder, { recursive: true, force: true })
-    throw serverError('MariaDB or MySQL', 'making its data folder failed', cause)
-  }
-  const command = [
-    binaries.server,
-    ...serverArguments({ data, socket, folder, durability: wanted.durability }),
-  ]
-  const server = new GuardedServer('MariaDB or MySQL', command, { folder, identity, signal: 'TERM' })
-  const found = { socket, user: 'root' }
-  await server.untilReady(() => wanted.probe(found))
-  return { ...found, pid: server.pid, stop: () => server.stop() }
+export function startServer(binaries: Binaries, wanted: ServerWanted): Promise<PrivateServer> {
+  const socketOf = (folder: string): string => join(folder, 'sock')
+  return startPrivateServer(
+    {
+      title: 'MariaDB or MySQL',
+      users: ['mysql', 'nobody'],
+      signal: 'TERM',
+      async prepare(folder, identity) {
+        const data = join(folder, 'data')
+        const [command, ...args] = installCommand(binaries, data)
+        await run(command!, args, { ...identity, cwd: folder })
+        const socket = socketOf(folder)
+        return [binaries.server, ...serverArguments({ data, socket, folder, durability: wanted.durability })]
+      },
+      urlOf: (folder) => `mysql://root@localhost/?socketPath=${encodeURIComponent(socketOf(folder))}`,
+    },
+    wanted,
+  )
 }
 
 function installCommand({ server, install }: Binaries, data: string): readonly string[] {

@@ -2,9 +2,9 @@
 
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { MutableCounters, OpenContext, PackOptions, PackResult } from '../../storage.ts'
-import type { SqlAdapter } from '../adapter.ts'
 import { pack } from '../pack.ts'
-import type { PgAddress, PgDriver, PgSession } from './driver.ts'
+import type { InstallableAdapter } from '../sql-module.ts'
+import type { PgDriver, PgSession } from './driver.ts'
 import { groupBits } from './functions.ts'
 import { PostgresPackSession } from './pack-session.ts'
 import { PostgresReader, readerParameters } from './reader.ts'
@@ -13,7 +13,7 @@ import { historyFree, newLife, write } from './statements.ts'
 import { PostgresWriter } from './writer.ts'
 
 export interface PostgresSettings {
-  readonly address: PgAddress
+  readonly url: string
   /** For messages; without password. */
   readonly server: string
   readonly schema: string
@@ -21,7 +21,7 @@ export interface PostgresSettings {
   readonly lockTimeoutMs: number
 }
 
-export class PostgresAdapter implements SqlAdapter {
+export class PostgresAdapter implements InstallableAdapter {
   readonly title: string
   readonly keepsHistory: boolean
   readonly oidGroup = 1 << groupBits
@@ -42,7 +42,6 @@ export class PostgresAdapter implements SqlAdapter {
     this.#counters = counters
   }
 
-  /** Makes the schema where it is missing, and checks it elsewhere. */
   async install(): Promise<void> {
     const { schema, history } = this.#settings
     const readOnly = this.#context.readOnly === true
@@ -50,7 +49,7 @@ export class PostgresAdapter implements SqlAdapter {
   }
 
   #connect(parameters: Readonly<Record<string, string>> = {}): Promise<PgSession> {
-    return this.#driver.connect(this.#settings.address, {
+    return this.#driver.connect(this.#settings.url, {
       title: this.title,
       counters: this.#counters,
       parameters: {

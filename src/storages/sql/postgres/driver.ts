@@ -29,11 +29,6 @@ export interface PgStep {
   readonly values?: readonly PgValue[]
 }
 
-/** Where to connect: `postgresql://user:password@host:port/name`; `?host=` names the folder of a unix socket. */
-export interface PgAddress {
-  readonly url: string
-}
-
 export interface PgSettings {
   /** For messages; never contains a password. */
   readonly title: string
@@ -43,20 +38,23 @@ export interface PgSettings {
 }
 
 export interface PgDriver {
-  /** @throws ShootoutError `cannot-connect` */
-  connect(address: PgAddress, settings: PgSettings): Promise<PgSession>
+  /**
+   * @param url `postgresql://user:password@host:port/name`; `?host=` names the folder of a unix socket.
+   * @throws ShootoutError `cannot-connect`
+   */
+  connect(url: string, settings: PgSettings): Promise<PgSession>
 }
 
 /** @throws ShootoutError `driver-missing` */
 export async function loadDriver(): Promise<PgDriver> {
   const pg = await importDriver(driverPackage, () => import('pg'))
   return {
-    async connect(address, settings) {
+    async connect(url, settings) {
       const options = Object.entries(settings.parameters)
         .map(([name, value]) => `-c ${name}=${value.replaceAll(/[\\ ]/g, '\\$&')}`)
         .join(' ')
       const config: ClientConfig & { readonly pipeline: boolean } = {
-        connectionString: address.url,
+        connectionString: url,
         application_name: 'shootout',
         options,
         connectionTimeoutMillis: 10_000,

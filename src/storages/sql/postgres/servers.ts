@@ -1,33 +1,12 @@
 /** Private PostgreSQL servers, from the binaries of the system, or from an npm package where there are none. */
 
-import { readdirSync, rmSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { GuardedServer, isFile, makeServerFolder, run, serverError, unprivileged } from '../private-server.ts'
+import { isFile, type PrivateServer, run, type ServerWanted, startPrivateServer } from '../private-server.ts'
 import { findPackaged, isPackaged, unpack } from './packaged.ts'
 
 const port = 5432
-
-export interface PrivateServer {
-  readonly socketFolder: string
-  readonly port: number
-  readonly user: string
-  readonly pid: number
-  stop(): Promise<void>
-}
-
-export interface ServerWanted {
-  /** Of this run; the server's files go below it where the server's user can reach it. */
-  readonly folder: string
-  /** Survives loss of power, or only the death of processes. */
-  readonly durability: 'full' | 'os'
-  /** Resolves when the server answers. */
-  probe(server: {
-    readonly socketFolder: string
-    readonly port: number
-    readonly user: string
-  }): Promise<void>
-  log(message: string): void
-}
+const user = 'shootout'
 
 /** Folder with `postgres` and `initdb` of the newest version installed, or undefined. */
 export function findBinaries(): string | undefined {
@@ -58,40 +37,25 @@ function entriesOf(folder: string): string[] {
 }
 
 /** @throws ShootoutError `server-failed` */
-export async function startServer(binaries: string, wanted: ServerWanted): Promise<PrivateServer> {
-  const identity = await unprivileged(['postgres', 'nobody'])
-  const folder = makeServerFolder(wanted.folder, identity)
-  const data = join(folder, 'data')
-  const user = 'shootout'
-  let bin = binaries
-  try {
-    if (isPackaged(binaries)) bin = await unpack(binaries, folder, identity)
-    wanted.log('postgres: making a database cluster')
-    const initdb = [
-      '--pgdata',
-      data,
-      '--username',
-      user,
-      '--auth',
-      'trust',
-      '--encoding',
-      'UTF8',
-      '--locale',
-      'C',
-    ]
-    await run(join(bin, 'initdb'), [...initdb, '--no-sync', '--no-instructions'], {
-      ...identity,
-      cwd: folder,
-    })
-  } catch (cause) {
-    rmSync(folder, { recursive: true, force: true })
-    throw serverError('PostgreSQL', 'initdb failed', cause)
-  }
-  const command = [join(bin, 'postgres'), ...serverArguments(data, folder, wanted.durability)]
-  const server = new GuardedServer('PostgreSQL', command, { folder, identity, signal: 'INT' })
-  const found = { socketFolder: folder, port, user }
-  await server.untilReady(() => wanted.probe(found))
-  return { ...found, pid: server.pid, stop: () => server.stop() }
+export function startServer(binaries: string, wanted: ServerWanted): Promise<PrivateServer> {
+  return startPrivateServer(
+    {
+      title: 'PostgreSQL',
+      users: ['postgres', 'nobody'],
+      signal: 'INT',
+      async prepare(folder, identity) {
+        const data = join(folder, 'data')
+        const bin = isPackaged(binaries) ? await unpack(binaries, folder, identity) : binaries
+        const account = ['--username', user, '--auth', 'trust', '--encoding', 'UTF8', '--locale', 'C']
+        const initdb = ['--pgdata', data, ...account, '--no-sync', '--no-instructions']
+        await run(join(bin, 'initdb'), initdb, { ...identity, cwd: folder })
+        return [join(bin, 'postgres'), ...serverArguments(data, folder, wanted.durability)]
+      },
+      // The folder of the socket.
+      urlOf: (folder) => `postgresql://${user}@/postgres?host=${encodeURIComponent(folder)}&port=${port}`,
+    },
+    wanted,
+  )
 }
 
 function serverArguments(data: string, socketFolder: string, durability: 'full' | 'os'): string[] {

@@ -3,8 +3,8 @@
 import { ShootoutError } from '../../../core/errors.ts'
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { Awaitable, MutableCounters, OpenContext, PackOptions, PackResult } from '../../storage.ts'
-import type { SqlAdapter } from '../adapter.ts'
 import { pack } from '../pack.ts'
+import type { InstallableAdapter } from '../sql-module.ts'
 import { type Patience, whileBusy } from './busy.ts'
 import { Checkpointer } from './checkpoint.ts'
 import type { SqliteConnection, SqliteDriver } from './driver.ts'
@@ -22,7 +22,7 @@ export interface SqliteSettings {
   readonly lockTimeoutNs: number
 }
 
-export class SqliteAdapter implements SqlAdapter {
+export class SqliteAdapter implements InstallableAdapter {
   readonly title: string
   readonly keepsHistory: boolean
   readonly oidGroup = 1
@@ -51,7 +51,6 @@ export class SqliteAdapter implements SqlAdapter {
     this.#checkpointer = new Checkpointer(this.#connect, counters)
   }
 
-  /** Checks the file, and makes the schema in an empty one. */
   async install(): Promise<void> {
     const connection = this.#connect()
     const wanted = { path: this.#settings.path, history: this.#settings.history }

@@ -9,9 +9,9 @@ import { dirname, join } from 'node:path'
 import { describeError, UsageError } from '../../../core/errors.ts'
 import { makeFolder } from '../../../core/make-folder.ts'
 import { type OptionsOf, option } from '../../../core/options.ts'
-import { defineStorage, type MutableCounters, type OpenContext, zeroCounters } from '../../storage.ts'
-import { cacheOf, cacheOptions, shareCache } from '../shared-cache.ts'
-import { openSqlStorage } from '../sql-storage.ts'
+import { defineStorage, zeroCounters } from '../../storage.ts'
+import { cacheOptions } from '../shared-cache.ts'
+import { capabilitiesOf, historyOption, openingWith } from '../sql-module.ts'
 import { SqliteAdapter } from './adapter.ts'
 import { loadDriver } from './driver.ts'
 
@@ -21,7 +21,7 @@ const options = {
     default: '',
     summary: 'where a run makes its stores (default: a temporary folder)',
   }),
-  history: option.boolean({ default: false, summary: 'keep every revision: undo, history, iteration' }),
+  history: historyOption,
   durability: option.choice({
     choices: ['full', 'os'],
     default: 'full',
@@ -34,28 +34,13 @@ const options = {
   ...cacheOptions,
 }
 
-type Options = OptionsOf<typeof options>
-
 export default defineStorage({
   name: 'sqlite',
   summary: 'one SQLite file in WAL mode, shared by threads and processes of one machine',
 
   options,
 
-  capabilities: ({ history, durability }) => ({
-    reach: 'host',
-    durability,
-    persistent: true,
-    blocking: true,
-    history,
-    conflictResolution: true,
-    deletion: true,
-    undo: history,
-    iteration: history,
-    pack: true,
-    prefetch: true,
-    blobs: true,
-  }),
+  capabilities: (given) => capabilitiesOf(given, { reach: 'host', blocking: true }),
 
   async provision(options, context) {
     if (options.path !== '') {
@@ -91,31 +76,18 @@ export default defineStorage({
     }
   },
 
-  share: (given, context) => shareCache(given, context, () => openAdapter(given, context, zeroCounters())),
-
-  async open(given, context, shared) {
-    const counters = zeroCounters()
-    const adapter = await openAdapter(given, context, counters)
-    return openSqlStorage(adapter, { context, counters, cache: cacheOf(given.cacheBytesLimit, shared) })
-  },
+  ...openingWith<OptionsOf<typeof options>>(
+    async ({ path, history, durability, lockTimeout }, context, counters) => {
+      if (path === '') {
+        throw new UsageError('missing-option', 'sqlite: say which file to open, with path=<file>')
+      }
+      const driver = await loadDriver()
+      if (context.readOnly !== true) makeFolder(dirname(path))
+      const settings = { path, history, durability, lockTimeoutNs: lockTimeout }
+      return new SqliteAdapter(driver, settings, context, counters)
+    },
+  ),
 })
-
-/** The store, with its schema in place. */
-async function openAdapter(
-  { path, history, durability, lockTimeout }: Options,
-  context: OpenContext,
-  counters: MutableCounters,
-): Promise<SqliteAdapter> {
-  if (path === '') {
-    throw new UsageError('missing-option', 'sqlite: say which file to open, with path=<file>')
-  }
-  const driver = await loadDriver()
-  if (context.readOnly !== true) makeFolder(dirname(path))
-  const settings = { path, history, durability, lockTimeoutNs: lockTimeout }
-  const adapter = new SqliteAdapter(driver, settings, context, counters)
-  await adapter.install()
-  return adapter
-}
 
 /** Only files that this module names are ever removed. */
 function removeStore(path: string): void {
