@@ -4,10 +4,15 @@
  */
 
 import type { Connection, ConnectionOptions } from 'mysql2/promise'
-import { CommitLockTimeoutError, DisconnectedError, ShootoutError } from '../../../core/errors.ts'
-import type { MutableCounters } from '../../storage.ts'
-import { cancelledError } from '../adapter.ts'
-import { importDriver } from '../driver.ts'
+import {
+  type ConnectionSettings,
+  ConnectionState,
+  connectError,
+  type ErrorDialect,
+  type Fault,
+  importDriver,
+  lostCodes,
+} from '../driver.ts'
 
 const driverPackage = { name: 'mysql2', install: 'npm install mysql2@3' }
 
@@ -15,10 +20,7 @@ const driverPackage = { name: 'mysql2', install: 'npm install mysql2@3' }
 export type MyValue = number | string | Uint8Array | null
 export type MyRow = Readonly<Record<string, MyValue>>
 
-export interface MySettings {
-  /** For messages; never contains a password. */
-  readonly title: string
-  readonly counters: MutableCounters
+export interface MySettings extends ConnectionSettings {
   /** The database to use; undefined for none. */
   readonly database?: string
   /** Statements that set the session up. */
@@ -48,7 +50,7 @@ export async function loadDriver(): Promise<MyDriver> {
       try {
         connection = await driver.createConnection(options)
       } catch (error) {
-        throw connectError(error, settings.title)
+        throw connectError(errors, error, settings.title)
       }
       // A part of connecting, and like it not counted as work.
       for (const statement of settings.prepare) await connection.query(statement)
@@ -65,25 +67,17 @@ interface Wire {
 export class MySession {
   readonly #connection: Connection
   readonly #settings: MySettings
-  #isBroken = false
-  #bytesRead = 0
-  #bytesWritten = 0
+  readonly #state: ConnectionState
 
   constructor(connection: Connection, settings: MySettings) {
     this.#connection = connection
     this.#settings = settings
-    // Said when an idle connection is lost. Whoever uses it next is told; without a listener the process would end.
-    connection.on('error', () => {
-      this.#isBroken = true
-    })
-    connection.on('end', () => {
-      this.#isBroken = true
-    })
+    this.#state = new ConnectionState(connection, settings, errors)
   }
 
   /** The connection is lost; only `close` is of use. */
   get isBroken(): boolean {
-    return this.#isBroken
+    return this.#state.isBroken
   }
 
   /** The server's number for this session. */
@@ -93,7 +87,7 @@ export class MySession {
 
   /** This session will not be used again. */
   condemn(): void {
-    this.#isBroken = true
+    this.#state.condemn()
   }
 
   /** A prepared statement. @returns the rows of its first result */
@@ -126,109 +120,58 @@ export class MySession {
   /** Sends without waiting; what is asked next is answered after it. A failure breaks the session. */
   post(statement: string): void {
     this.#settings.counters.statements++
-    this.#connection.query(statement).catch(() => {
-      this.#isBroken = true
-    })
+    this.#connection.query(statement).catch(() => this.#state.condemn())
   }
 
   async #guard(run: () => Promise<readonly [unknown, unknown]>): Promise<unknown> {
-    const { counters, title } = this.#settings
+    const { counters } = this.#settings
     counters.roundTrips++
     counters.statements++
     try {
       const [answer] = await run()
       return answer
     } catch (error) {
-      const coded = queryError(error, title)
-      if (coded instanceof DisconnectedError) this.#isBroken = true
-      throw coded
+      throw this.#state.coded(error)
     } finally {
-      const { stream } = (this.#connection as unknown as Wire).connection
-      counters.bytesRead += stream.bytesRead - this.#bytesRead
-      counters.bytesWritten += stream.bytesWritten - this.#bytesWritten
-      this.#bytesRead = stream.bytesRead
-      this.#bytesWritten = stream.bytesWritten
+      this.#state.countBytes((this.#connection as unknown as Wire).connection.stream)
     }
   }
 
   async close(): Promise<void> {
-    const wasBroken = this.#isBroken
-    this.#isBroken = true
+    const wasBroken = this.#state.isBroken
+    this.#state.condemn()
     if (wasBroken) this.#connection.destroy()
     // A connection that is lost meanwhile cannot say goodbye.
     else await this.#connection.end().catch(() => this.#connection.destroy())
   }
 }
 
-function codeOf(error: unknown): string {
-  const code = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined
-  return typeof code === 'string' ? code : ''
-}
-
-function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  // Node says nothing itself when every address of a host refused.
-  return message === '' ? codeOf(error) : message
-}
-
-function connectError(cause: unknown, title: string): ShootoutError {
-  const code = codeOf(cause)
-  const advice: Readonly<Record<string, string>> = {
-    ECONNREFUSED: 'start the server, or check host and port',
-    ENOENT: 'start the server, or check the path of its socket',
-    ENOTFOUND: 'check the host name',
+const errors: ErrorDialect = {
+  name: 'mysql',
+  codeName: 'mysqlCode',
+  connectAdvice: {
     ER_ACCESS_DENIED_ERROR: 'check user and password',
     ER_BAD_DB_ERROR: 'create the database, or name another one',
     ER_CON_COUNT_ERROR: 'raise max_connections of the server',
-  }
-  return new ShootoutError(
-    'cannot-connect',
-    `${title}: cannot connect (${messageOf(cause)}); ${advice[code] ?? 'check the url'}`,
-    { cause, details: { mysqlCode: code }, transient: code === 'ER_CON_COUNT_ERROR' },
-  )
+  },
+  transientCodes: new Set(['ER_CON_COUNT_ERROR']),
+  faultOf: (code, message) =>
+    /closed state|Connection lost|connection was killed/i.test(message) ? 'lost' : faults.get(code),
 }
 
-const lostCodes = new Set([
-  'PROTOCOL_CONNECTION_LOST',
-  'ECONNRESET',
-  'EPIPE',
-  'ETIMEDOUT',
-  'ER_SERVER_SHUTDOWN',
-  'ER_CONNECTION_KILLED',
-  'ER_NET_READ_INTERRUPTED',
+const faults: ReadonlyMap<string, Fault> = new Map<string, Fault>([
+  ...lostCodes.map((code) => [code, 'lost'] as const),
+  ['PROTOCOL_CONNECTION_LOST', 'lost'],
+  ['ER_SERVER_SHUTDOWN', 'lost'],
+  ['ER_CONNECTION_KILLED', 'lost'],
+  ['ER_NET_READ_INTERRUPTED', 'lost'],
+  ['ER_QUERY_INTERRUPTED', 'cancelled'],
+  ['ER_LOCK_WAIT_TIMEOUT', 'lock-timeout'],
+  ['ER_LOCK_DEADLOCK', 'deadlock'],
+  ['ER_CHECKREAD', 'serialization-failure'],
+  ['ER_DISK_FULL', 'disk-full'],
+  ['ER_RECORD_FILE_FULL', 'disk-full'],
+  ['ER_NET_PACKET_TOO_LARGE', 'too-large'],
+  ['ER_TABLEACCESS_DENIED_ERROR', 'cannot-write'],
+  ['ER_DBACCESS_DENIED_ERROR', 'cannot-write'],
 ])
-
-function queryError(cause: unknown, title: string): Error {
-  const code = codeOf(cause)
-  const message = `${title}: ${messageOf(cause)}`
-  const options = { cause, details: { mysqlCode: code } }
-  const isLost =
-    lostCodes.has(code) || /closed state|Connection lost|connection was killed/i.test(messageOf(cause))
-  if (isLost) return new DisconnectedError(`${message}; repeat the transaction`, options)
-  if (code === 'ER_QUERY_INTERRUPTED') return cancelledError()
-  if (code === 'ER_LOCK_WAIT_TIMEOUT') {
-    return new CommitLockTimeoutError(`${message}; repeat the transaction`, options)
-  }
-  if (code === 'ER_LOCK_DEADLOCK') {
-    return new ShootoutError('deadlock', `${message}; repeat the transaction`, {
-      ...options,
-      transient: true,
-    })
-  }
-  if (code === 'ER_CHECKREAD') {
-    return new ShootoutError('serialization-failure', `${message}; repeat the transaction`, {
-      ...options,
-      transient: true,
-    })
-  }
-  if (code === 'ER_DISK_FULL' || code === 'ER_RECORD_FILE_FULL') {
-    return new ShootoutError('disk-full', `${message}; make room and repeat`, options)
-  }
-  if (code === 'ER_NET_PACKET_TOO_LARGE') {
-    return new ShootoutError('too-large', `${message}; raise max_allowed_packet of the server`, options)
-  }
-  if (code === 'ER_TABLEACCESS_DENIED_ERROR' || code === 'ER_DBACCESS_DENIED_ERROR') {
-    return new ShootoutError('cannot-write', `${message}; grant the right to the user`, options)
-  }
-  return new ShootoutError('mysql', code === '' ? message : `${message} (${code})`, options)
-}

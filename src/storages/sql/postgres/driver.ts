@@ -7,10 +7,15 @@
  */
 
 import type { Client, ClientConfig } from 'pg'
-import { CommitLockTimeoutError, DisconnectedError, ShootoutError } from '../../../core/errors.ts'
-import type { MutableCounters } from '../../storage.ts'
-import { cancelledError } from '../adapter.ts'
-import { importDriver } from '../driver.ts'
+import {
+  type ConnectionSettings,
+  ConnectionState,
+  connectError,
+  type ErrorDialect,
+  type Fault,
+  importDriver,
+  lostCodes,
+} from '../driver.ts'
 
 const driverPackage = { name: 'pg', install: 'npm install pg@8' }
 
@@ -29,10 +34,7 @@ export interface PgStep {
   readonly values?: readonly PgValue[]
 }
 
-export interface PgSettings {
-  /** For messages; never contains a password. */
-  readonly title: string
-  readonly counters: MutableCounters
+export interface PgSettings extends ConnectionSettings {
   /** Settings of the session, by name. */
   readonly parameters: Readonly<Record<string, string>>
 }
@@ -66,7 +68,7 @@ export async function loadDriver(): Promise<PgDriver> {
       try {
         await client.connect()
       } catch (error) {
-        throw connectError(error, settings.title)
+        throw connectError(errors, error, settings.title)
       }
       return session
     },
@@ -98,25 +100,17 @@ interface Wire {
 export class PgSession {
   readonly #client: Client
   readonly #settings: PgSettings
-  #isBroken = false
-  #bytesRead = 0
-  #bytesWritten = 0
+  readonly #state: ConnectionState
 
   constructor(client: Client, settings: PgSettings) {
     this.#client = client
     this.#settings = settings
-    // Said when an idle connection is lost. Whoever uses it next is told; without a listener the process would end.
-    client.on('error', () => {
-      this.#isBroken = true
-    })
-    client.on('end', () => {
-      this.#isBroken = true
-    })
+    this.#state = new ConnectionState(client, settings, errors)
   }
 
   /** The connection is lost; only `close` is of use. */
   get isBroken(): boolean {
-    return this.#isBroken
+    return this.#state.isBroken
   }
 
   /** The server's process for this session. */
@@ -126,7 +120,7 @@ export class PgSession {
 
   /** This session will not be used again. */
   condemn(): void {
-    this.#isBroken = true
+    this.#state.condemn()
   }
 
   /**
@@ -155,9 +149,7 @@ export class PgSession {
   /** Sends without waiting; what is requested later is answered later. A failure breaks the session. */
   post(statement: PgStatement): void {
     const [sent] = this.#send([{ statement }])
-    sent!.catch(() => {
-      this.#isBroken = true
-    })
+    sent!.catch(() => this.#state.condemn())
   }
 
   #send(steps: readonly PgStep[]): readonly Promise<readonly PgRow[]>[] {
@@ -181,84 +173,48 @@ export class PgSession {
       })
       return result.rows
     } catch (error) {
-      const coded = queryError(error, this.#settings.title)
-      if (coded instanceof DisconnectedError) this.#isBroken = true
-      throw coded
+      throw this.#state.coded(error)
     }
   }
 
   #countBytes(): void {
-    const { stream } = (this.#client as unknown as Wire).connection
-    this.#settings.counters.bytesRead += stream.bytesRead - this.#bytesRead
-    this.#settings.counters.bytesWritten += stream.bytesWritten - this.#bytesWritten
-    this.#bytesRead = stream.bytesRead
-    this.#bytesWritten = stream.bytesWritten
+    this.#state.countBytes((this.#client as unknown as Wire).connection.stream)
   }
 
   async close(): Promise<void> {
-    this.#isBroken = true
+    this.#state.condemn()
     // A connection that is lost already cannot say goodbye.
     await this.#client.end().catch(() => {})
   }
 }
 
-function codeOf(error: unknown): string {
-  const code = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined
-  return typeof code === 'string' ? code : ''
-}
-
-function messageOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error)
-  // Node says nothing itself when every address of a host refused.
-  return message === '' ? codeOf(error) : message
-}
-
-function connectError(cause: unknown, title: string): ShootoutError {
-  const code = codeOf(cause)
-  const advice: Readonly<Record<string, string>> = {
-    ECONNREFUSED: 'start the server, or check host and port',
-    ENOENT: 'start the server, or check the path of its socket',
-    ENOTFOUND: 'check the host name',
+const errors: ErrorDialect = {
+  name: 'postgres',
+  codeName: 'sqlState',
+  connectAdvice: {
     '28P01': 'check user and password',
     '28000': 'check user and password',
     '3D000': 'create the database, or name another one',
     '53300': 'raise max_connections of the server',
-  }
-  return new ShootoutError(
-    'cannot-connect',
-    `${title}: cannot connect (${messageOf(cause)}); ${advice[code] ?? 'check the url'}`,
-    { cause, details: { sqlState: code }, transient: code === '53300' || code === '57P03' },
-  )
+  },
+  transientCodes: new Set(['53300', '57P03']),
+  faultOf(code, message) {
+    const isLost =
+      code.startsWith('08') ||
+      /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(message)
+    return isLost ? 'lost' : faults.get(code)
+  },
 }
 
-const lostCodes = new Set(['57P01', '57P02', '57P03', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT'])
-
-function queryError(cause: unknown, title: string): Error {
-  const code = codeOf(cause)
-  const message = `${title}: ${messageOf(cause)}`
-  const options = { cause, details: { sqlState: code } }
-  const isLost =
-    lostCodes.has(code) ||
-    code.startsWith('08') ||
-    /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(
-      messageOf(cause),
-    )
-  if (isLost) return new DisconnectedError(`${message}; repeat the transaction`, options)
-  if (code === '57014') return cancelledError()
-  if (code === '55P03') return new CommitLockTimeoutError(`${message}; repeat the transaction`, options)
-  if (code === '40P01')
-    return new ShootoutError('deadlock', `${message}; repeat the transaction`, {
-      ...options,
-      transient: true,
-    })
-  if (code === '40001') {
-    return new ShootoutError('serialization-failure', `${message}; repeat the transaction`, {
-      ...options,
-      transient: true,
-    })
-  }
-  if (code === '53100') return new ShootoutError('disk-full', `${message}; make room and repeat`, options)
-  if (code === '42501')
-    return new ShootoutError('cannot-write', `${message}; grant the right to the user`, options)
-  return new ShootoutError('postgres', code === '' ? message : `${message} (${code})`, options)
-}
+const faults: ReadonlyMap<string, Fault> = new Map<string, Fault>([
+  ...lostCodes.map((code) => [code, 'lost'] as const),
+  ['57P01', 'lost'],
+  ['57P02', 'lost'],
+  ['57P03', 'lost'],
+  ['57014', 'cancelled'],
+  ['55P03', 'lock-timeout'],
+  ['40P01', 'deadlock'],
+  ['40001', 'serialization-failure'],
+  ['53100', 'disk-full'],
+  ['42501', 'cannot-write'],
+])
