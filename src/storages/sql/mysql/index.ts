@@ -5,12 +5,12 @@
 
 import { type OptionsOf, option } from '../../../core/options.ts'
 import { defineStorage } from '../../storage.ts'
+import { checkIdentifier } from '../schema-check.ts'
 import { provisionServer, type ServerDialect, serverOf, serverOptions } from '../server-module.ts'
 import { capabilitiesOf, openingWith } from '../sql-module.ts'
 import { MysqlAdapter } from './adapter.ts'
 import { loadDriver } from './driver.ts'
 import { MysqlControl, openControl } from './provision.ts'
-import { checkDatabaseName } from './schema.ts'
 import { findBinaries, startServer } from './servers.ts'
 
 const options = {
@@ -47,7 +47,7 @@ export default defineStorage({
 
   ...openingWith<OptionsOf<typeof options>>(
     async ({ url, database, history, lockTimeout }, context, counters) => {
-      checkDatabaseName(database)
+      checkIdentifier('database', database)
       // The server counts in seconds.
       const lockTimeoutSeconds = Math.max(1, Math.ceil(lockTimeout / 1e9))
       const settings = { url, server: serverOf(url, dialect), database, history, lockTimeoutSeconds }

@@ -1,9 +1,10 @@
 /** The databases of a run on a MySQL or MariaDB server. The mark of a database is a table, its lock one by its name. */
 
 import { type Durability, zeroCounters } from '../../storage.ts'
+import { checkIdentifier } from '../schema-check.ts'
 import { type ServerControl, type ServerFacts, storePrefix } from '../server-module.ts'
 import type { MyDriver, MySession } from './driver.ts'
-import { checkDatabaseName, dialectOf, markTable } from './schema.ts'
+import { dialectOf, markTable } from './schema.ts'
 
 export function openControl(driver: MyDriver, url: string, title: string): Promise<MySession> {
   return driver.connect(url, { title, counters: zeroCounters(), prepare: [] })
@@ -20,7 +21,7 @@ export class MysqlControl implements ServerControl {
   }
 
   async createPlace(database: string): Promise<void> {
-    checkDatabaseName(database)
+    checkIdentifier('database', database)
     await this.#session.query(`SELECT GET_LOCK('${database}', 0)`)
     await this.#session.query(`CREATE DATABASE ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
     await this.#session.query(`CREATE TABLE ${database}.${markTable} (made_by VARCHAR(100)) ENGINE = InnoDB`)
@@ -40,7 +41,7 @@ export class MysqlControl implements ServerControl {
   }
 
   async tryLock(database: string): Promise<boolean> {
-    checkDatabaseName(database)
+    checkIdentifier('database', database)
     const [row] = await this.#session.query(`SELECT GET_LOCK('${database}', 0) AS is_ours`)
     return Number(row!['is_ours']) === 1
   }

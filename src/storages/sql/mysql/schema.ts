@@ -4,6 +4,7 @@
  */
 
 import { ShootoutError } from '../../../core/errors.ts'
+import { checkStoreVersion, noStoreError } from '../schema-check.ts'
 import type { MySession } from './driver.ts'
 import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
 import { newLife } from './statements.ts'
@@ -67,15 +68,6 @@ export interface SchemaWanted {
   readonly readOnly: boolean
 }
 
-/** Identifiers cannot be bound; ours need no quotes. @throws ShootoutError `bad-schema-name` */
-export function checkDatabaseName(database: string): void {
-  if (/^[a-z_][a-z0-9_]{0,62}$/.test(database)) return
-  throw new ShootoutError(
-    'bad-schema-name',
-    `"${database}" cannot be the database of a store: lower-case letters, digits and underscores, at most 63`,
-  )
-}
-
 /** Which of the two servers this is. @throws ShootoutError `server-too-old` */
 export async function dialectOf(session: MySession, title: string): Promise<Dialect> {
   const [row] = await session.query('SELECT VERSION() AS version')
@@ -96,9 +88,7 @@ export async function installSchema(session: MySession, wanted: SchemaWanted): P
   const { title, database } = wanted
   const dialect = await dialectOf(session, title)
   if ((await stateOf(session, wanted)) !== 'whole') {
-    if (wanted.readOnly) {
-      throw new ShootoutError('no-store', `${title}: there is no store; open it for writing to make one`)
-    }
+    if (wanted.readOnly) throw noStoreError(title)
     // Whoever opens a fresh store at the same moment waits here, and then finds it made. Tables without a state are
     // somebody else's only if nobody is making them now, so that is judged here too.
     await session.query(`SELECT GET_LOCK('shootout install ${database}', ${installSeconds})`)
@@ -141,21 +131,7 @@ async function stateOf(
   if (tables.length === 0) return 'missing'
   if (!tables.some(({ name }) => name === 'store_state')) return 'partial'
   const [row] = await session.query(`SELECT version, history FROM ${database}.store_state`)
-  const version = Number(row!['version'])
-  if (version !== schemaVersion) {
-    throw new ShootoutError(
-      'schema-version',
-      `${title} has schema version ${version}, this program knows version ${schemaVersion}; copy the store with the program that made it`,
-      { details: { version } },
-    )
-  }
-  const isHistory = Number(row!['history']) === 1
-  if (isHistory !== history) {
-    throw new ShootoutError(
-      'schema-history',
-      `${title} was made with history=${isHistory}; open it with the same, or copy it into a new store`,
-      { details: { history: isHistory } },
-    )
-  }
+  const found = { version: Number(row!['version']), history: Number(row!['history']) === 1 }
+  checkStoreVersion(title, found, { version: schemaVersion, history })
   return 'whole'
 }

@@ -5,13 +5,13 @@
 
 import { type OptionsOf, option } from '../../../core/options.ts'
 import { defineStorage } from '../../storage.ts'
+import { checkIdentifier } from '../schema-check.ts'
 import { provisionServer, type ServerDialect, serverOf, serverOptions } from '../server-module.ts'
 import { capabilitiesOf, openingWith } from '../sql-module.ts'
 import { PostgresAdapter } from './adapter.ts'
 import { loadDriver } from './driver.ts'
 import { packageName } from './packaged.ts'
 import { openControl, PostgresControl } from './provision.ts'
-import { checkSchemaName } from './schema.ts'
 import { findBinaries, startServer } from './servers.ts'
 
 const options = {
@@ -47,7 +47,7 @@ export default defineStorage({
 
   ...openingWith<OptionsOf<typeof options>>(
     async ({ url, schema, history, lockTimeout }, context, counters) => {
-      checkSchemaName(schema)
+      checkIdentifier('schema', schema)
       const lockTimeoutMs = Math.max(1, Math.round(lockTimeout / 1e6))
       const settings = { url, server: serverOf(url, dialect), schema, history, lockTimeoutMs }
       return new PostgresAdapter(await loadDriver(), settings, context, counters)

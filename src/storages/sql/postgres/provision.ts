@@ -1,9 +1,9 @@
 /** The schemas of a run on a PostgreSQL server. The mark of a schema is its comment, its lock an advisory one. */
 
 import { type Durability, zeroCounters } from '../../storage.ts'
+import { checkIdentifier } from '../schema-check.ts'
 import { type ServerControl, type ServerFacts, storePrefix } from '../server-module.ts'
 import type { PgDriver, PgSession } from './driver.ts'
-import { checkSchemaName } from './schema.ts'
 
 const mark = 'made by a run of shootout; removed when it ends'
 
@@ -19,7 +19,7 @@ export class PostgresControl implements ServerControl {
   }
 
   async createPlace(schema: string): Promise<void> {
-    checkSchemaName(schema)
+    checkIdentifier('schema', schema)
     await this.#session.rows({ text: `SELECT pg_advisory_lock(hashtext('${schema}')::bigint)` })
     await this.#session.rows({ text: `CREATE SCHEMA ${schema}; COMMENT ON SCHEMA ${schema} IS '${mark}'` })
   }
@@ -43,7 +43,7 @@ export class PostgresControl implements ServerControl {
   }
 
   async tryLock(schema: string): Promise<boolean> {
-    checkSchemaName(schema)
+    checkIdentifier('schema', schema)
     const [row] = await this.#session.rows({
       text: `SELECT pg_try_advisory_lock(hashtext('${schema}')::bigint)::text`,
     })

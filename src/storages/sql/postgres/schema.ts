@@ -4,6 +4,7 @@
  */
 
 import { ShootoutError } from '../../../core/errors.ts'
+import { checkStoreVersion, noStoreError } from '../schema-check.ts'
 import type { PgSession } from './driver.ts'
 import { functionsFree, functionsHistory } from './functions.ts'
 import { newLife } from './statements.ts'
@@ -61,21 +62,10 @@ export interface SchemaWanted {
   readonly readOnly: boolean
 }
 
-/** Identifiers cannot be bound; ours need no quotes. @throws ShootoutError `bad-schema-name` */
-export function checkSchemaName(schema: string): void {
-  if (/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) return
-  throw new ShootoutError(
-    'bad-schema-name',
-    `"${schema}" cannot be the schema of a store: lower-case letters, digits and underscores, at most 63`,
-  )
-}
-
 /** @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`, `no-store` */
 export async function installSchema(session: PgSession, wanted: SchemaWanted): Promise<void> {
   if (await isInstalled(session, wanted)) return
-  if (wanted.readOnly) {
-    throw new ShootoutError('no-store', `${wanted.title}: there is no store; open it for writing to make one`)
-  }
+  if (wanted.readOnly) throw noStoreError(wanted.title)
   await session.rows({ text: 'BEGIN' })
   try {
     // Whoever opens a fresh store at the same moment waits here, and then finds it made.
@@ -109,19 +99,6 @@ async function isInstalled(session: PgSession, { title, schema, history }: Schem
   }
   const [row] = await session.rows({ text: 'SELECT version::bigint, history::text FROM store_state' })
   const [version, isHistory] = row!
-  if (version !== schemaVersion) {
-    throw new ShootoutError(
-      'schema-version',
-      `${title} has schema version ${version}, this program knows version ${schemaVersion}; copy the store with the program that made it`,
-      { details: { version } },
-    )
-  }
-  if (isHistory !== String(history)) {
-    throw new ShootoutError(
-      'schema-history',
-      `${title} was made with history=${isHistory}; open it with the same, or copy it into a new store`,
-      { details: { history: isHistory } },
-    )
-  }
+  checkStoreVersion(title, { version, history: isHistory === 'true' }, { version: schemaVersion, history })
   return true
 }

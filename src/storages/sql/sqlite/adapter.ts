@@ -1,9 +1,9 @@
 /** SQLite as the shared storage sees it: one file in WAL mode, many readers, one writer at a time. */
 
-import { ShootoutError } from '../../../core/errors.ts'
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { Awaitable, MutableCounters, OpenContext, PackOptions, PackResult } from '../../storage.ts'
 import { pack } from '../pack.ts'
+import { noStoreError } from '../schema-check.ts'
 import type { InstallableAdapter } from '../sql-module.ts'
 import { type Patience, whileBusy } from './busy.ts'
 import { Checkpointer } from './checkpoint.ts'
@@ -56,12 +56,7 @@ export class SqliteAdapter implements InstallableAdapter {
     const wanted = { path: this.#settings.path, history: this.#settings.history }
     try {
       const isEmpty = await whileBusy(this.#patience, () => readSchema(connection, wanted))
-      if (isEmpty && this.#context.readOnly === true) {
-        throw new ShootoutError(
-          'no-store',
-          `${this.title}: there is no store; open it for writing to make one`,
-        )
-      }
+      if (isEmpty && this.#context.readOnly === true) throw noStoreError(this.title)
       if (this.#context.readOnly === true) return
       await whileBusy(this.#patience, () => connection.pragma('journal_mode = WAL'))
       if (isEmpty) await whileBusy(this.#patience, () => createSchema(connection, wanted))

@@ -4,6 +4,7 @@
  */
 
 import { ShootoutError } from '../../../core/errors.ts'
+import { checkStoreVersion } from '../schema-check.ts'
 import type { SqliteConnection } from './driver.ts'
 import { newLife } from './statements.ts'
 
@@ -85,22 +86,11 @@ function checkSchema(connection: SqliteConnection, { path, history }: SchemaWant
       { details: { path } },
     )
   }
-  const version = connection.pragma('user_version')
-  if (version !== schemaVersion) {
-    throw new ShootoutError(
-      'schema-version',
-      `${path} has schema version ${version}, this program knows version ${schemaVersion}; copy the store with the program that made it`,
-      { details: { path, version } },
-    )
+  const found = {
+    version: connection.pragma('user_version'),
+    history: connection.prepare('SELECT history FROM store_state').get()![0] === 1,
   }
-  const isHistory = connection.prepare('SELECT history FROM store_state').get()![0] === 1
-  if (isHistory !== history) {
-    throw new ShootoutError(
-      'schema-history',
-      `${path} was made with history=${isHistory}; open it with the same, or copy it into a new store`,
-      { details: { path, history: isHistory } },
-    )
-  }
+  checkStoreVersion(path, found, { version: schemaVersion, history })
   return false
 }
 
