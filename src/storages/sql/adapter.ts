@@ -14,7 +14,7 @@
  *   So a snapshot that shows tid T shows every tid below T.
  */
 
-import { ShootoutError, StorageTransactionError } from '../../core/errors.ts'
+import { ReadConflictError, ShootoutError, StorageTransactionError } from '../../core/errors.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
 import type {
   Awaitable,
@@ -181,4 +181,12 @@ export function restoreOrderError(tid: Tid, last: Tid): StorageTransactionError 
 /** For a vote that was given up. */
 export function cancelledError(): StorageTransactionError {
   return new StorageTransactionError('the transaction was aborted while it waited for its vote')
+}
+
+/** An object that was only read is locked: whether it will be current is not known, and nobody waits to hear. */
+export function lockedError(oid: Oid, serial: Tid): ReadConflictError {
+  return new ReadConflictError(oid, serial, serial, {
+    cause: new Error(`another transaction that changes object ${oid} has voted`),
+    details: { isLocked: true },
+  })
 }

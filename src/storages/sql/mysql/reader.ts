@@ -3,22 +3,13 @@
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { HistoryEntry, TransactionRecord } from '../../storage.ts'
 import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
+import { changesLimit, pastRowOf, pollOf, recordsOf, type StateRow } from '../answers.ts'
 import { LoadBatch } from '../load-batch.ts'
 import { MysqlBlobReading } from './blobs.ts'
 import type { MyRow, MySession, MyValue } from './driver.ts'
 import { calls, historyFree, historyPreserving } from './statements.ts'
 
-/** Changes that a poll reports one by one. Beyond it, dropping every cached object is cheaper than a list. */
-const changesLimit = 100_000
-
 export const readerPreparation = ['SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ'] as const
-
-/** The row of `store_state`. */
-interface State {
-  readonly tid: Tid
-  readonly horizon: Tid
-  readonly life: number
-}
 
 export class MysqlReader implements Reader {
   readonly blobs: MysqlBlobReading
@@ -46,12 +37,9 @@ export class MysqlReader implements Reader {
     const [states, changes = []] =
       seen === undefined
         ? await this.#session.results(calls.first)
-        : await this.#session.results(calls.poll, seen, changesLimit + 1)
-    const { tid, horizon, life } = states![0] as unknown as State
-    const newest = Math.max(tid, horizon) as Tid
-    const isUnknown = seen === undefined || seen < horizon || changes.length > changesLimit
-    const changed = changes as unknown as readonly { readonly oid: Oid; readonly tid: Tid }[]
-    return { tid, seen: newest, life, changed: isUnknown ? 'all' : changed }
+        : await this.#session.results(calls.poll, seen, changesLimit)
+    const state = states![0] as unknown as StateRow
+    return pollOf(state, seen, changes as unknown as readonly { readonly oid: Oid; readonly tid: Tid }[])
   }
 
   load(oid: Oid): Promise<Row | undefined> {
@@ -77,14 +65,8 @@ export class MysqlReader implements Reader {
 
   async loadBefore(oid: Oid, before: Tid): Promise<PastRow | undefined> {
     const [row] = await this.#session.rows(this.#sql.loadBefore, oid, before)
-    const serial = row?.['tid'] ?? undefined
-    const nextSerial = row?.['next_tid'] ?? undefined
-    if (serial === undefined && nextSerial === undefined) return undefined
-    return {
-      serial: serial as Tid | undefined,
-      data: bytesOf(row!['data']),
-      nextSerial: nextSerial as Tid | undefined,
-    }
+    const { tid = null, data = null, next_tid: nextTid = null } = row ?? {}
+    return pastRowOf(tid as Tid | null, bytesOf(data), nextTid as Tid | null)
   }
 
   async history(oid: Oid, count: number): Promise<readonly HistoryEntry[]> {
@@ -104,22 +86,14 @@ export class MysqlReader implements Reader {
 
   async transactions(from: Tid, to: Tid, count: number): Promise<readonly TransactionRecord[]> {
     const rows = await this.#session.rows(historyPreserving.transactions, from, to, count)
-    const transactions = rows.map((row) => ({
-      tid: row['tid'] as Tid,
-      metadata: metadataOf(row),
-      records: [] as { oid: Oid; data: Uint8Array | null }[],
-    }))
-    const last = transactions.at(-1)
+    const log = rows.map((row) => ({ tid: row['tid'] as Tid, metadata: metadataOf(row) }))
+    const last = log.at(-1)
     if (last === undefined) return []
-    const byTid = new Map(transactions.map((one) => [one.tid, one]))
-    for (const { tid, oid, data } of await this.#session.rows(
-      historyPreserving.records,
-      transactions[0]!.tid,
-      last.tid,
-    )) {
-      byTid.get(tid as Tid)!.records.push({ oid: oid as Oid, data: bytesOf(data) })
-    }
-    return transactions
+    const revisions = await this.#session.rows(historyPreserving.records, log[0]!.tid, last.tid)
+    return recordsOf(
+      log,
+      revisions.map(({ tid, oid, data }) => ({ tid: tid as Tid, oid: oid as Oid, data: bytesOf(data) })),
+    )
   }
 
   close(): Promise<void> {

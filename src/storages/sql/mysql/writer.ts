@@ -4,13 +4,14 @@
  */
 
 import type { Clock } from '../../../core/clock.ts'
-import { ReadConflictError, ShootoutError } from '../../../core/errors.ts'
+import { ShootoutError } from '../../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { TransactionMetadata } from '../../storage.ts'
 import {
   type Change,
   type Committed,
   type Expectation,
+  lockedError,
   type Row,
   restoreOrderError,
   type StoredTransaction,
@@ -195,11 +196,4 @@ function committedOf(row: MyRow): Committed {
 
 function metadataValues({ user, description, extension }: TransactionMetadata): readonly MyValue[] {
   return [user, description, Buffer.from(extension)]
-}
-
-function lockedError(oid: Oid, serial: Tid): ReadConflictError {
-  return new ReadConflictError(oid, serial, serial, {
-    cause: new Error(`another transaction that changes object ${oid} has voted`),
-    details: { isLocked: true },
-  })
 }

@@ -3,13 +3,11 @@
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { HistoryEntry, TransactionRecord } from '../../storage.ts'
 import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
+import { changesLimit, pastRowOf, pollOf, recordsOf } from '../answers.ts'
 import { LoadBatch } from '../load-batch.ts'
 import { PostgresBlobReading } from './blobs.ts'
 import type { PgRow, PgSession, PgStep, PgValue } from './driver.ts'
 import { historyFree, historyPreserving, transaction } from './statements.ts'
-
-/** Changes that a poll reports one by one. Beyond it, dropping every cached object is cheaper than a list. */
-const changesLimit = 100_000
 
 /** Session settings of a reader: each transaction is a snapshot. */
 export const readerParameters = {
@@ -45,13 +43,11 @@ export class PostgresReader implements Reader {
     const asked =
       seen === undefined
         ? { statement: this.#sql.state }
-        : { statement: this.#sql.poll, values: [seen, changesLimit + 1] }
+        : { statement: this.#sql.poll, values: [seen, changesLimit] }
     const answers = await this.#session.request(...steps, { statement: transaction.begin }, asked)
     const rows = answers.at(-1)!
     const [tid, horizon, life] = rows[0] as readonly [Tid, Tid, number]
-    const newest = Math.max(tid, horizon) as Tid
-    const isUnknown = seen === undefined || seen < horizon || rows.length > changesLimit
-    return { tid, seen: newest, life, changed: isUnknown ? 'all' : changesOf(rows) }
+    return pollOf({ tid, horizon, life }, seen, seen === undefined ? [] : changesOf(rows))
   }
 
   load(oid: Oid): Promise<Row | undefined> {
@@ -82,12 +78,7 @@ export class PostgresReader implements Reader {
   async loadBefore(oid: Oid, before: Tid): Promise<PastRow | undefined> {
     const [row] = await this.#session.rows(this.#sql.loadBefore, oid, before)
     const [serial = null, data = null, nextSerial = null] = row ?? []
-    if (serial === null && nextSerial === null) return undefined
-    return {
-      serial: (serial as Tid | null) ?? undefined,
-      data: data as Uint8Array | null,
-      nextSerial: (nextSerial as Tid | null) ?? undefined,
-    }
+    return pastRowOf(serial as Tid | null, data as Uint8Array | null, nextSerial as Tid | null)
   }
 
   async history(oid: Oid, count: number): Promise<readonly HistoryEntry[]> {
@@ -105,19 +96,18 @@ export class PostgresReader implements Reader {
 
   async transactions(from: Tid, to: Tid, count: number): Promise<readonly TransactionRecord[]> {
     const rows = await this.#session.rows(historyPreserving.transactions, from, to, count)
-    const transactions = rows.map((row) => ({
-      tid: row[0] as Tid,
-      metadata: metadataOf(row),
-      records: [] as { oid: Oid; data: Uint8Array | null }[],
-    }))
-    const last = transactions.at(-1)
+    const log = rows.map((row) => ({ tid: row[0] as Tid, metadata: metadataOf(row) }))
+    const last = log.at(-1)
     if (last === undefined) return []
-    const byTid = new Map(transactions.map((one) => [one.tid, one]))
-    const records = await this.#session.rows(historyPreserving.records, transactions[0]!.tid, last.tid)
-    for (const [tid, oid, data] of records) {
-      byTid.get(tid as Tid)!.records.push({ oid: oid as Oid, data: data as Uint8Array | null })
-    }
-    return transactions
+    const revisions = await this.#session.rows(historyPreserving.records, log[0]!.tid, last.tid)
+    return recordsOf(
+      log,
+      revisions.map(([tid, oid, data]) => ({
+        tid: tid as Tid,
+        oid: oid as Oid,
+        data: data as Uint8Array | null,
+      })),
+    )
   }
 
   close(): Promise<void> {

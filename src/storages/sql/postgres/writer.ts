@@ -4,13 +4,13 @@
  */
 
 import type { Clock } from '../../../core/clock.ts'
-import { ReadConflictError } from '../../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { TransactionMetadata } from '../../storage.ts'
 import {
   type Change,
   type Committed,
   type Expectation,
+  lockedError,
   type Row,
   restoreOrderError,
   type StoredTransaction,
@@ -144,11 +144,4 @@ function metadataValues({ user, description, extension }: TransactionMetadata): 
 /** `pg` sends Buffers in binary, and other byte arrays as text. */
 function bytesOf(data: Uint8Array): Buffer {
   return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
-}
-
-function lockedError(oid: Oid, serial: Tid): ReadConflictError {
-  return new ReadConflictError(oid, serial, serial, {
-    cause: new Error(`another transaction that changes object ${oid} has voted`),
-    details: { isLocked: true },
-  })
 }

@@ -3,13 +3,11 @@
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { Awaitable, HistoryEntry, MutableCounters, TransactionRecord } from '../../storage.ts'
 import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
+import { changesLimit, newestOf, pastRowOf, pollOf, recordsOf } from '../answers.ts'
 import { SqliteBlobReading } from './blobs.ts'
 import { type Patience, whileBusy } from './busy.ts'
 import type { SqliteConnection, SqliteStatement, SqlValue } from './driver.ts'
 import { historyFree, historyPreserving } from './statements.ts'
-
-/** Changes that a poll reports one by one. Beyond it, dropping every cached object is cheaper than a list. */
-const changesLimit = 100_000
 
 export interface ReaderSettings {
   readonly history: boolean
@@ -53,13 +51,14 @@ export class SqliteReader implements Reader {
     this.#inSnapshot = true
     try {
       const [tid, horizon, life] = this.#state.get() as readonly [Tid, Tid, number]
-      const newest = Math.max(tid, horizon) as Tid
-      if (seen === undefined || seen < horizon) return { tid, seen: newest, life, changed: 'all' }
-      if (seen === newest) return { tid, seen: newest, life, changed: [] }
-      const rows = this.#statements.changedSince.all(seen, changesLimit + 1)
-      if (rows.length > changesLimit) return { tid, seen: newest, life, changed: 'all' }
-      const changed = rows.map((row) => ({ oid: row[0] as Oid, tid: row[1] as Tid }))
-      return { tid, seen: newest, life, changed }
+      const state = { tid, horizon, life }
+      const isAsked = seen !== undefined && seen !== newestOf(state)
+      const rows = isAsked ? this.#statements.changedSince.all(seen, changesLimit) : []
+      return pollOf(
+        state,
+        seen,
+        rows.map((row) => ({ oid: row[0] as Oid, tid: row[1] as Tid })),
+      )
     } catch (error) {
       this.#end()
       throw error
@@ -101,12 +100,7 @@ export class SqliteReader implements Reader {
     return whileBusy(this.#settings.patience, () => {
       const row = this.#statements.loadBefore.get(oid, before)
       const [serial = null, data = null, nextSerial = null] = row ?? []
-      if (serial === null && nextSerial === null) return undefined
-      return {
-        serial: (serial as Tid | null) ?? undefined,
-        data: this.#read(data),
-        nextSerial: (nextSerial as Tid | null) ?? undefined,
-      }
+      return pastRowOf(serial as Tid | null, this.#read(data), nextSerial as Tid | null)
     })
   }
 
@@ -130,18 +124,17 @@ export class SqliteReader implements Reader {
   }
 
   transactions(from: Tid, to: Tid, count: number): readonly TransactionRecord[] {
-    const transactions = this.#statements.transactions!.all(from, to, count).map((row) => ({
+    const log = this.#statements.transactions!.all(from, to, count).map((row) => ({
       tid: row[0] as Tid,
       metadata: metadataOf(row),
-      records: [] as { oid: Oid; data: Uint8Array | null }[],
     }))
-    const last = transactions.at(-1)
+    const last = log.at(-1)
     if (last === undefined) return []
-    const byTid = new Map(transactions.map((transaction) => [transaction.tid, transaction]))
-    for (const [tid, oid, data] of this.#statements.records!.all(transactions[0]!.tid, last.tid)) {
-      byTid.get(tid as Tid)!.records.push({ oid: oid as Oid, data: this.#read(data) })
-    }
-    return transactions
+    const revisions = this.#statements.records!.all(log[0]!.tid, last.tid)
+    return recordsOf(
+      log,
+      revisions.map(([tid, oid, data]) => ({ tid: tid as Tid, oid: oid as Oid, data: this.#read(data) })),
+    )
   }
 
   close(): void {
