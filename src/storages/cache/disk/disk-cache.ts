@@ -23,7 +23,9 @@ import type { Change } from '../change-log.ts'
 import type { PolicyDefinition } from '../policy.ts'
 import { oidLimit } from '../shard-layout.ts'
 import { DiskEntries } from './entries.ts'
-import { type FoundSegment, kinds, originBytes, recordBytes, Segment } from './segment.ts'
+import { replay } from './replay.ts'
+import { type FoundSegment, kinds, originBytes } from './segment.ts'
+import { SegmentLog } from './segment-log.ts'
 
 export interface DiskCacheOptions {
   readonly files: FileSystem
@@ -39,13 +41,10 @@ export interface DiskCacheOptions {
   onEnd?(): void
 }
 
-const slotCount = 32
 /** Live entries fill so much of the files at most; the rest is what is not needed any more, and not yet removed. */
 const liveShare = 0.6
 const bytesPerEntryMin = 192
 const objectBytesMaxDefault = 1024 ** 2
-/** Bytes that are written at once, roughly. */
-const gatheredMax = 256 * 1024
 const flushMs = 500
 
 export class DiskCache {
@@ -54,17 +53,10 @@ export class DiskCache {
   /** States that turned out not to be what was written. */
   damaged = 0
   readonly #options: DiskCacheOptions
-  readonly #segmentBytes: number
+  readonly #log: SegmentLog
   #entries: DiskEntries
   #horizon: Tid = noTid
   #origin: Uint8Array = new Uint8Array(originBytes)
-  /** By slot. */
-  readonly #segments = new Map<number, Segment>()
-  #active: Segment | undefined
-  #records: Uint8Array<ArrayBuffer>
-  #recordsBytes = 0
-  #data: Uint8Array<ArrayBuffer>
-  #dataBytes = 0
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -73,12 +65,9 @@ export class DiskCache {
     const { bytesLimit } = options
     this.#options = options
     this.bytesLimit = bytesLimit
-    this.#segmentBytes = Math.floor(bytesLimit / slotCount)
-    this.objectBytesMax = Math.min(options.objectBytesMax ?? objectBytesMaxDefault, this.#segmentBytes >> 2)
-    this.#records = new Uint8Array(
-      Math.ceil(Math.min(gatheredMax, this.#segmentBytes) / 4 / recordBytes) * recordBytes,
-    )
-    this.#data = new Uint8Array(Math.min(gatheredMax, this.#segmentBytes >> 1))
+    this.#log = new SegmentLog(options)
+    const stateBytesMax = this.#log.segmentBytes >> 2
+    this.objectBytesMax = Math.min(options.objectBytesMax ?? objectBytesMaxDefault, stateBytesMax)
     this.#entries = this.#newEntries()
     this.#guard(() => this.#load())
   }
@@ -94,9 +83,7 @@ export class DiskCache {
 
   /** Of all files, with what is still to be written. */
   get bytes(): number {
-    let bytes = this.#recordsBytes + this.#dataBytes
-    for (const segment of this.#segments.values()) bytes += segment.dataBytes + segment.indexBytes
-    return bytes
+    return this.#log.bytes
   }
 
   // --- Which store ---
@@ -211,15 +198,9 @@ export class DiskCache {
   clear(): void {
     if (this.#isClosed) return
     this.#guard(() => {
-      const sequence = this.#active?.sequence ?? 0
-      for (const segment of this.#segments.values()) segment.remove()
-      this.#segments.clear()
-      this.#active = undefined
-      this.#recordsBytes = 0
-      this.#dataBytes = 0
       this.#entries = this.#newEntries()
       this.#horizon = noTid
-      this.#begin(sequence + 1, 0)
+      this.#log.clear(this.#saying)
     })
   }
 
@@ -227,9 +208,8 @@ export class DiskCache {
   flush(): void {
     if (this.#isClosed) return
     this.#guard(() => {
-      this.#flush()
-      const { dataBytes, indexBytes } = this.#active!
-      if (dataBytes + indexBytes > this.#segmentBytes) this.#roll()
+      this.#log.flush()
+      if (this.#log.isActiveFull()) this.#roll()
     })
   }
 
@@ -253,118 +233,51 @@ export class DiskCache {
     return new DiskEntries(capacity, Math.ceil(this.bytesLimit / bytesPerEntryMin), this.#options.policy)
   }
 
+  get #saying() {
+    return { horizon: this.#horizon, origin: this.#origin }
+  }
+
   #load(): void {
-    const { files, folder } = this.#options
-    const found: FoundSegment[] = []
-    for (let slot = 0; slot < slotCount; slot++) {
-      const one = Segment.find(files, folder, slot)
-      if (one === undefined) Segment.remove(files, folder, slot)
-      else found.push(one)
-    }
-    found.sort((a, b) => b.header.sequence - a.header.sequence)
-    // The newest, and those before it as long as each is there to its end.
-    let whole = 0
-    while (whole < found.length && (whole === 0 || follows(found[whole - 1]!, found[whole]!))) whole++
-    for (const { segment } of found.splice(whole)) segment.remove()
-    for (const one of found.reverse()) {
-      this.#segments.set(one.segment.slot, one.segment)
-      this.#replay(one)
-    }
-    const last = found.at(-1)?.segment
-    this.#begin((last?.sequence ?? 0) + 1, last?.chain ?? 0)
+    for (const found of this.#log.load()) this.#replay(found)
+    this.#log.begin(this.#saying)
     this.#reclaimEnough()
   }
 
   #replay({ segment, header, batches }: FoundSegment): void {
-    const entries = this.#entries
-    if (Buffer.compare(header.origin, this.#origin) !== 0) entries.doubt()
+    if (Buffer.compare(header.origin, this.#origin) !== 0) this.#entries.doubt()
     this.#origin = header.origin
-    this.#horizon = header.horizon
-    const recordGone = (other: number) => this.#recordGone(other)
-    for (const { doubles, words } of batches) {
-      for (let record = 0; record < words.length / 8; record++) {
-        const oid = doubles[record * 4] as Oid
-        const tid = doubles[record * 4 + 1] as Tid
-        const kind = words[record * 8 + 7]
-        if (kind === kinds.horizon) {
-          this.#horizon = tid
-          continue
-        }
-        if (kind === kinds.doubt) {
-          entries.doubt()
-          continue
-        }
-        const node = entries.find(oid)
-        if (kind === kinds.confirmed) {
-          if (node !== 0 && entries.tidOf(node) === tid) entries.setProven(node)
-          continue
-        }
-        if (node !== 0) entries.remove(node)
-        if (kind === kinds.gone) continue
-        const length = words[record * 8 + 5]!
-        const added = entries.add(oid, tid, length, false, recordGone)
-        if (added === 0) {
-          this.#record(oid, tid, kinds.gone)
-          continue
-        }
-        entries.setPlace(added, segment.slot, words[record * 8 + 4]!, words[record * 8 + 6]!)
-        if (kind === kinds.state) entries.setProven(added)
-      }
-    }
-  }
-
-  /** A new segment in a free slot. */
-  #begin(sequence: number, chain: number): void {
-    const { files, folder } = this.#options
-    let slot = 0
-    while (this.#segments.has(slot)) slot++
-    const header = { sequence, chain, horizon: this.#horizon, origin: this.#origin }
-    this.#active = Segment.create(files, folder, slot, header)
-    this.#segments.set(slot, this.#active)
+    const recordGone = (oid: Oid, tid: Tid) => this.#record(oid, tid, kinds.gone)
+    this.#horizon = replay(batches, segment.slot, header.horizon, this.#entries, recordGone)
   }
 
   /** The active segment is full. One slot is always free: when the last is taken, the oldest segment goes. */
   #roll(): void {
-    this.#flush()
-    this.#begin(this.#active!.sequence + 1, this.#active!.chain)
+    this.#log.roll(this.#saying)
     this.#reclaimEnough()
   }
 
-  /** Room for one more segment. The limit may also be lower than when the segments were written. */
   #reclaimEnough(): void {
-    // Two segments: what is no state, and what has been gathered, may go beyond the end of one.
-    const bytesMax = this.bytesLimit - 2 * this.#segmentBytes
-    const isFull = () => this.#segments.size >= slotCount || this.bytes > bytesMax
-    while (this.#segments.size > 1 && isFull()) this.#reclaim()
+    while (this.#log.isFull) this.#reclaim()
   }
 
   #reclaim(): void {
-    let oldest = this.#active!
-    for (const segment of this.#segments.values()) if (segment.sequence < oldest.sequence) oldest = segment
+    const oldest = this.#log.oldest!
     for (const node of [...this.#entries.all(oldest.slot)]) {
       const state = this.#read(node)
       if (state !== undefined) this.#append(node, state, this.#entries.placeOf(node).checksum)
     }
     // First the copies, then the removal: the other way round, entries would be lost; this way at worst one is twice.
-    this.#flush()
-    this.#segments.delete(oldest.slot)
-    oldest.remove()
+    this.#log.flush()
+    this.#log.remove(oldest)
   }
 
   #makeRoom(length: number): void {
-    const { dataBytes, indexBytes } = this.#active!
-    const gathered = this.#dataBytes + this.#recordsBytes
-    if (dataBytes + indexBytes + gathered + length + 2 * recordBytes > this.#segmentBytes) this.#roll()
+    if (this.#log.isActiveFull(length)) this.#roll()
   }
 
   #append(node: number, data: Uint8Array, checksum: number): void {
-    if (this.#dataBytes + data.length > this.#data.length) this.#flush()
-    if (data.length > this.#data.length) this.#data = new Uint8Array(data.length)
-    const active = this.#active!
-    const offset = active.dataBytes + this.#dataBytes
-    this.#data.set(data, this.#dataBytes)
-    this.#dataBytes += data.length
-    this.#entries.setPlace(node, active.slot, offset, checksum)
+    const { slot, offset } = this.#log.append(data)
+    this.#entries.setPlace(node, slot, offset, checksum)
     const kind = this.#entries.isProven(node) ? kinds.state : kinds.doubtful
     this.#record(this.#entries.oidOf(node), this.#entries.tidOf(node), kind, offset, data.length, checksum)
   }
@@ -379,32 +292,8 @@ export class DiskCache {
   }
 
   #record(oid: Oid, tid: Tid, kind: number, offset = 0, length = 0, checksum = 0): void {
-    const at = this.#recordsBytes
-    if (at === this.#records.length) {
-      // While opening there is no segment to write to yet.
-      if (this.#active !== undefined) this.#flush()
-      else this.#growRecords()
-    }
-    const from = this.#recordsBytes
-    new Float64Array(this.#records.buffer, from, 2).set([oid, tid])
-    new Uint32Array(this.#records.buffer, from + 16, 4).set([offset, length, checksum, kind])
-    this.#recordsBytes = from + recordBytes
+    this.#log.record(oid, tid, kind, offset, length, checksum)
     this.#schedule()
-  }
-
-  #growRecords(): void {
-    const grown = new Uint8Array(2 * this.#records.length)
-    grown.set(this.#records)
-    this.#records = grown
-  }
-
-  #flush(): void {
-    if (this.#recordsBytes === 0) return
-    const data = this.#data.subarray(0, this.#dataBytes)
-    const records = this.#records.subarray(0, this.#recordsBytes)
-    this.#active!.append(data, records)
-    this.#dataBytes = 0
-    this.#recordsBytes = 0
   }
 
   #schedule(): void {
@@ -418,13 +307,10 @@ export class DiskCache {
   }
 
   #read(node: number): Uint8Array | undefined {
-    const { slot, offset, length, checksum } = this.#entries.placeOf(node)
-    const segment = this.#segments.get(slot)!
-    const isBuffered = segment === this.#active && offset >= segment.dataBytes
-    const buffered = offset - segment.dataBytes
-    const state = isBuffered ? this.#data.slice(buffered, buffered + length) : segment.read(offset, length)
+    const place = this.#entries.placeOf(node)
+    const state = this.#log.read(place)
     const [oid, tid] = [this.#entries.oidOf(node), this.#entries.tidOf(node)]
-    if (state.length === length && checksumOf(oid, tid, state) === checksum) return state
+    if (state.length === place.length && checksumOf(oid, tid, state) === place.checksum) return state
     this.damaged++
     this.#drop(node)
     return undefined
@@ -448,15 +334,9 @@ export class DiskCache {
     this.#isClosed = true
     clearTimeout(this.#timer)
     this.#timer = undefined
-    for (const segment of this.#segments.values()) segment.close()
-    this.#segments.clear()
+    this.#log.close()
     this.#options.onEnd?.()
   }
-}
-
-/** Whether `earlier` is there to its end, and `later` begins behind it. */
-function follows(later: FoundSegment, earlier: FoundSegment): boolean {
-  return later.header.sequence === earlier.header.sequence + 1 && later.header.chain === earlier.segment.chain
 }
 
 const ids = new Uint8Array(2 * idBytes)
