@@ -89,6 +89,7 @@ class MemoryStore implements BaseStorage {
   lastTid: Tid = noTid
   readonly history?: (oid: Oid, count: number) => readonly HistoryEntry[]
   readonly changedBy?: (tid: Tid) => readonly Oid[] | undefined
+  readonly wholeSince?: () => Tid
   readonly #keepsHistory: boolean
   /** Revisions of each object, oldest first. Never empty. */
   readonly #objects = new Map<Oid, KeptRevision[]>()
@@ -102,6 +103,7 @@ class MemoryStore implements BaseStorage {
     if (!keepsHistory) return
     this.history = (oid, count) => this.#history(oid, count)
     this.changedBy = (tid) => this.#changedBy(tid)
+    this.wholeSince = () => this.#packedTid
   }
 
   newOids(count: number): Oid[] {

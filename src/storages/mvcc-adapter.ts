@@ -14,6 +14,7 @@ import type { BaseBlob, BaseRecord, BaseStorage, BaseTransaction } from './mvcc/
 import { Committer } from './mvcc/committer.ts'
 import { MvccInstance } from './mvcc/instance.ts'
 import {
+  type Awaitable,
   combineCounters,
   type OpenContext,
   type PackOptions,
@@ -44,6 +45,7 @@ class MvccStorage implements Storage {
   readonly pack?: (options: PackOptions) => Promise<PackResult>
   readonly iterate?: (from?: Tid, to?: Tid) => AsyncIterable<TransactionRecord>
   readonly restore?: (transaction: TransactionRecord) => Promise<void>
+  readonly wholeSince?: () => Awaitable<Tid>
   readonly #base: BaseStorage
   readonly #committer: Committer
   /** The end of the last pack. Packs go one after the other, and closing waits for them. */
@@ -54,6 +56,7 @@ class MvccStorage implements Storage {
     this.#base = base
     this.#committer = new Committer(base, context)
     if (base.pack !== undefined) this.pack = (options) => this.#pack(options)
+    if (base.wholeSince !== undefined) this.wholeSince = () => base.wholeSince!()
     if (base.iterate !== undefined) {
       this.iterate = (from = noTid, to = maxTid) => this.#iterate(from, to)
       this.restore = (transaction) => this.#restore(transaction)

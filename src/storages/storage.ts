@@ -199,6 +199,12 @@ export interface Storage {
    */
   iterate?(from?: Tid, to?: Tid): AsyncIterable<TransactionRecord>
   /**
+   * `iterate` yields every transaction after this one whole, as it was committed: of earlier ones something may have been
+   * packed away. `noTid` where nothing ever was. An optional help for those who want to know what changed since a tid;
+   * left out by storages that drop replaced revisions by themselves.
+   */
+  wholeSince?(): Awaitable<Tid>
+  /**
    * Appends a transaction that was iterated from another storage, with its tid, without checking conflicts.
    * Its tid must be newer than `lastTid`.
    */

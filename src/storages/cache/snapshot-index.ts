@@ -126,6 +126,13 @@ export class SnapshotIndex {
     return known.tid === noTid ? through >= known.unchangedSince : known.tid === tid
   }
 
+  /** Whether the horizon is known to show another revision than this one. */
+  contradicts(oid: Oid, tid: Tid): boolean {
+    if (this.#log === undefined || tid > this.#log.horizon) return false
+    const known = this.#log.lookup(oid, this.#log.horizon)
+    return known.tid === noTid ? tid > known.unchangedSince : known.tid !== tid
+  }
+
   // --- For the views ---
 
   sinceFor(view: SnapshotView): Tid | undefined {

@@ -23,6 +23,7 @@ import {
 import { buryDead, doubtMs } from './bury.ts'
 import { writeCheckpoint } from './checkpoint.ts'
 import { writeFailed } from './file-errors.ts'
+import { readFileHeader } from './file-header.ts'
 import { encodeMetadata } from './format.ts'
 import { GroupCommit } from './group-commit.ts'
 import { FileInstance } from './instance.ts'
@@ -173,6 +174,13 @@ export class FileStorage implements Storage {
   iterate(from: Tid = noTid, to: Tid = maxTid): AsyncIterable<TransactionRecord> {
     this.assertOpen()
     return transactions(this.log, from, Math.min(to, this.lastTid) as Tid)
+  }
+
+  /** A pack writes its time into the header of the log that it makes. */
+  wholeSince(): Tid {
+    this.assertOpen()
+    const { log } = this
+    return log.undisturbed(() => readFileHeader(log.files, log.file, log.path).lastTid)
   }
 
   async restore(transaction: TransactionRecord): Promise<void> {

@@ -100,6 +100,9 @@ export interface BaseStorage {
    */
   iterate?(from: Tid, to: Tid): Iterable<TransactionRecord> | AsyncIterable<TransactionRecord>
 
+  /** As `Storage.wholeSince`. */
+  wholeSince?(): Awaitable<Tid>
+
   /** As `Storage.pack`. No open snapshot is older than `options.before`. Commits may happen meanwhile. */
   pack?(options: PackOptions): Awaitable<PackResult>
 

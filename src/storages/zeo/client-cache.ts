@@ -2,20 +2,22 @@
  * What a client keeps in memory of what it has read and written: the state cache, shared by the threads of a process,
  * and an index of what changed when, fed by the answers to polls.
  *
- * Which revision a snapshot shows is only ever believed of what the present run of the server has said. When another
- * run is found behind the address, nothing that was learnt before is used until the first poll there has been answered.
+ * Which revision a snapshot shows is only ever believed of what the server has said of this store. When another run of
+ * a server is found behind the address, nothing that was learnt before is used until the first poll there has been
+ * answered: it names a revision, the *witness*, and where the history of what is served now has it, all is believed as
+ * before, and the answer tells what was missed. Otherwise everything that is kept has to be verified, one by one.
  */
 
-import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type { Change } from '../cache/change-log.ts'
-import type { DiskCache } from '../cache/disk/disk-cache.ts'
+import { checksumOf, type DiskCache } from '../cache/disk/disk-cache.ts'
 import { defaultPolicy } from '../cache/policies/index.ts'
 import { SnapshotIndex, type SnapshotMark, type SnapshotView } from '../cache/snapshot-index.ts'
 import { createStateCache, StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
-import type { Revision, StorageCache } from '../storage.ts'
+import type { Invalidations, Revision, StorageCache } from '../storage.ts'
 import { sameBytes } from './client-session.ts'
 import type { Link } from './link.ts'
-import type { ChangedState, PollQuestion, SnapshotWithChanges, Welcome } from './messages.ts'
+import type { ChangedState, Kept, PollQuestion, SnapshotWithChanges, Welcome } from './messages.ts'
 import { nonceBytes } from './protocol.ts'
 
 /** What the threads of a process have in common. */
@@ -54,8 +56,10 @@ export class ClientCache implements StorageCache {
   onDoubt: () => void = () => {}
   readonly #origin: Uint8Array
   readonly #underWay = new Map<Oid, UnderWay>()
-  /** Snapshots before this one are not of the present run. `maxTid`: none is known to be. */
+  /** Snapshots before this one may be of another store: nothing is asked since. */
   #floor: Tid = noTid
+  /** The server runs anew, and whether its store is the one that we know is not known yet. */
+  #undecided: Welcome | undefined
 
   constructor(shared: SharedClientCache, options: ClientCacheOptions = {}) {
     this.states = new StateCache(shared.memory)
@@ -73,19 +77,25 @@ export class ClientCache implements StorageCache {
       this.#origin.set(origin)
       if (!isNew) this.states.startNewStore()
     }
-    if (this.disk === undefined) return
+    const { disk } = this
+    if (disk === undefined) return
     // Of the same run, and the first to be here: then the changes since are all there is to ask for.
-    if (this.disk.begin(origin, welcome.lastTid)) this.states.proposeOrigin(this.disk.horizon)
+    const isSame = disk.isOf(origin)
+    if (isSame || disk.horizon === noTid || welcome.lastTid < disk.horizon)
+      disk.begin(origin, welcome.lastTid)
+    else this.#undecided = welcome
+    if (disk.horizon !== noTid) this.states.proposeOrigin(disk.horizon)
   }
 
-  /** Another run of the server is behind the address. */
+  /** Another run of a server is behind the address. */
   doubt(welcome: Welcome): void {
-    const origin = originOf(welcome)
-    this.#origin.set(origin)
-    this.disk?.begin(origin, welcome.lastTid)
-    this.#floor = maxTid
-    this.index.forget()
+    this.#origin.set(originOf(welcome))
+    this.#undecided = welcome
     this.#underWay.clear()
+    const known = this.index.horizon ?? noTid
+    // What is newer than all that has been told, by whoever, cannot be proven to be of this store; a load brings it back.
+    for (const { oid, tid, through } of this.#keys())
+      if (tid > known || through > welcome.lastTid) this.states.delete(oid, tid)
   }
 
   /** The store was emptied. */
@@ -122,7 +132,6 @@ export class ClientCache implements StorageCache {
 
   /** A snapshot, and every change since another one. */
   heard(snapshot: Tid, since: Tid, changes: readonly Change[] | 'all'): void {
-    this.#answered(snapshot)
     this.disk?.advance(snapshot, since, changes)
     if (changes === 'all') {
       if (this.entries > 0 || (this.disk?.entries ?? 0) > 0) this.onDoubt()
@@ -142,16 +151,61 @@ export class ClientCache implements StorageCache {
     if (this.index.isCurrent(oid, tid, through)) this.disk.put(oid, tid, data)
   }
 
-  /** From when on changes may be asked for. */
-  usable(since: Tid | undefined): Tid {
-    return since === undefined || since < this.#floor ? noTid : since
+  /** @param since the newest snapshot of which all is known */
+  question(since: Tid | undefined): PollQuestion {
+    const { withStates } = this
+    if (since === undefined || since < this.#floor) return { since: noTid, withStates }
+    if (this.#undecided === undefined) return { since, withStates }
+    const witness = this.#newest(since)
+    return witness === undefined ? { since: noTid, withStates } : { since, withStates, witness }
   }
 
-  /** A poll of the present run has been answered. */
-  #answered(snapshot: Tid): void {
-    if (this.#floor !== maxTid) return
+  /** What is to be believed of an answer. */
+  judge(
+    { since, witness }: PollQuestion,
+    { tid, changes }: SnapshotWithChanges,
+  ): SnapshotWithChanges['changes'] {
+    // Asked before it was decided otherwise.
+    const isForgotten = since !== noTid && since < this.#floor
+    const believed = isForgotten || since === noTid || this.#contradicts(since, changes) ? 'all' : changes
+    if (this.#undecided !== undefined && (witness !== undefined || since === noTid))
+      this.#decide(this.#undecided, believed !== 'all', tid)
+    return believed
+  }
+
+  /** What is told of the time before `since` is known; where it is told otherwise, another store is there. */
+  #contradicts(since: Tid, changes: SnapshotWithChanges['changes']): boolean {
+    if (changes === 'all') return false
+    return changes.some(
+      ({ oid, serial }) => serial !== noTid && serial <= since && this.index.contradicts(oid, serial),
+    )
+  }
+
+  /** The first poll of a run has been answered. */
+  #decide(welcome: Welcome, isSame: boolean, snapshot: Tid): void {
+    this.#undecided = undefined
+    if (isSame) {
+      this.disk?.adopt(originOf(welcome))
+      return
+    }
     this.#floor = snapshot
+    this.index.forget()
     this.states.raiseOrigin(snapshot)
+    this.disk?.begin(originOf(welcome), welcome.lastTid)
+  }
+
+  /** The newest revision up to `since`, in memory or on the disk. */
+  #newest(since: Tid): Kept | undefined {
+    let [oid, tid]: [Oid | undefined, Tid] = [undefined, noTid]
+    for (const key of this.#keys()) if (key.tid > tid && key.tid <= since) ({ oid, tid } = key)
+    const kept = this.disk?.newest()
+    if (kept !== undefined && kept.tid > tid && kept.tid <= since) return kept
+    const data = oid === undefined ? undefined : this.states.peek(oid, tid)
+    return data === undefined ? undefined : { oid: oid!, tid, checksum: checksumOf(oid!, tid, data) }
+  }
+
+  *#keys() {
+    for (const keys of this.states.keys()) yield* keys
   }
 
   // --- StorageCache ---
@@ -192,19 +246,23 @@ export class CachedView {
 
   /** To be called before the server is asked for a new snapshot. */
   ask(): PollQuestion {
-    return { since: this.#cache.usable(this.#view.beginPoll()), withStates: this.#cache.withStates }
+    return this.#cache.question(this.#view.beginPoll())
   }
 
-  /** The answer, at the moment it arrives. */
-  arrived({ since }: PollQuestion, { tid, changes }: SnapshotWithChanges): void {
-    const list = since === noTid || changes === 'all' ? 'all' : changes.map((change) => changeAt(change, tid))
-    this.#view.polled(tid, list === 'all' ? undefined : since, list)
+  /** The answer, at the moment it arrives. Returns what has changed since the previous snapshot of this view. */
+  arrived(question: PollQuestion, snapshot: SnapshotWithChanges): Invalidations {
+    const { since } = question
+    const { tid } = snapshot
+    const changes = this.#cache.judge(question, snapshot)
+    const list = changes === 'all' ? 'all' : changes.map((change) => changeAt(change, tid))
+    const changed = this.#view.polled(tid, list === 'all' ? undefined : since, list)
     this.#cache.heard(tid, since, list)
-    if (changes === 'all') return
     const mark = this.mark
-    if (mark === undefined) return
-    for (const { oid, serial, data } of changes)
-      if (data !== undefined) this.keep(oid, { serial, data }, mark)
+    if (changes !== 'all' && mark !== undefined) {
+      for (const { oid, serial, data } of changes)
+        if (data !== undefined) this.keep(oid, { serial, data }, mark)
+    }
+    return changed === 'all' ? 'all' : new Set(changed.map(({ oid }) => oid))
   }
 
   /** The snapshot of the last answer, for `keep`. */

@@ -121,8 +121,11 @@ export class ClientInstance implements StorageInstance {
   #readSnapshot(body: BodyReader, question: PollQuestion | undefined): Snapshot {
     if (question === undefined) return readSnapshot(body)
     const snapshot = readSnapshotWithChanges(body)
-    this.#reads.cached!.arrived(question, snapshot)
-    return snapshot
+    const changed = this.#reads.cached!.arrived(question, snapshot)
+    // The view in the server is new, and knows nothing of our earlier snapshots; the cache may.
+    if (!this.#hasLostTrack || changed === 'all') return snapshot
+    this.#hasLostTrack = false
+    return { tid: snapshot.tid, invalidations: changed }
   }
 
   /** The instance is in this snapshot now. Returns what the poll reports. */
@@ -190,6 +193,7 @@ export class ClientInstance implements StorageInstance {
   /** The server's view is gone with its connection. */
   loseLink(): void {
     this.#link = undefined
+    if (this.#ahead !== undefined) this.#missed = union(this.#missed, this.#ahead.invalidations)
     this.#ahead = undefined
     this.#arriving = undefined
     this.#storage.ahead.delete(this)

@@ -169,8 +169,10 @@ export class ClientSession {
   /** The link is the one to use from now on. */
   #adopt(link: Link): Link {
     const { welcome } = link
+    const previous = this.#welcome
     this.#link = link
     this.#welcome = welcome
+    if (previous !== undefined && !sameBytes(previous.run, welcome.run)) this.#events.restarted(welcome)
     if (welcome.isReadOnly && !this.#settings.readOnly) this.#seekWritable(link)
     return link
   }
@@ -205,7 +207,6 @@ export class ClientSession {
     if (previous !== undefined && sameBytes(previous.run, welcome.run) && previous.zaps !== welcome.zaps) {
       this.#events.zapped()
     }
-    if (previous !== undefined && !sameBytes(previous.run, welcome.run)) this.#events.restarted(welcome)
     if (welcome.lastTid >= this.#lastTid) return
     throw new ShootoutError(
       'server-changed',

@@ -126,20 +126,32 @@ export interface PollQuestion {
   readonly since: Tid
   /** Send the new states of small objects along. */
   readonly withStates: boolean
+  /**
+   * `since` is from before this run of the server: a revision that the client has. Where it is in the history of what is
+   * served, and the transaction `since` is, what the client knows is of this store, and changes since both can be told.
+   */
+  readonly witness?: Kept
 }
 
-export function writePollQuestion(fields: BodyWriter, { since, withStates }: PollQuestion): Uint8Array {
-  return fields
-    .id(since)
-    .u8(withStates ? 1 : 0)
-    .take()
+const questionStates = 1
+const questionWitness = 2
+
+export function writePollQuestion(
+  fields: BodyWriter,
+  { since, withStates, witness }: PollQuestion,
+): Uint8Array {
+  fields.id(since).u8((withStates ? questionStates : 0) + (witness === undefined ? 0 : questionWitness))
+  return witness === undefined ? fields.take() : writeKept(fields, [witness])
 }
 
 /** Undefined where the client keeps no cache. */
 export function readPollQuestion(body: BodyReader): PollQuestion | undefined {
   if (body.left === 0) return undefined
   const since = body.tid()
-  return { since, withStates: (body.u8() & 1) !== 0 }
+  const flags = body.u8()
+  const question = { since, withStates: (flags & questionStates) !== 0 }
+  if ((flags & questionWitness) === 0) return question
+  return { ...question, witness: { oid: body.oid(), tid: body.tid(), checksum: body.u32() } }
 }
 
 /** What a snapshot shows of an object that changed. */

@@ -4,13 +4,16 @@
  *
  * A *watcher* is an instance of the served storage that never commits anything. Its polls name every change, whoever
  * made it, other users of the served storage included. They are kept as a queue of ranges; who asks for a snapshot
- * before its beginning is told that it cannot be told, and verifies what it has (`verify`).
+ * before its beginning is told that it cannot be told, and verifies what it has (`verify`). Unless it comes from an
+ * earlier run of the server, and the served storage has a history: then the queue is extended backwards from there.
  *
  * The watcher polls only after the asker's own snapshot was taken, so the ranges reach beyond it. That is made exact by
  * loading the objects in that snapshot: their serials say whether they changed up to there.
  */
 
-import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { describeError, ObjectNotFoundError } from '../../core/errors.ts'
+import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { checksumOf } from '../cache/disk/disk-cache.ts'
 import type { Awaitable, Invalidations, Storage, StorageInstance } from '../storage.ts'
 import type { Kept } from './messages.ts'
@@ -24,20 +27,30 @@ interface Range {
 const queuedMax = 200_000
 /** More changes than this are not worth being told one by one. */
 const answeredMax = 20_000
+/** Nor is reading more history than this, where it has to be read: states that nobody asks for are in between. */
+const historyBytesMax = 64 * 1024 ** 2
+/** Transactions of the history between two turns of the event loop. */
+const transactionsPerTurn = 64
 
 export class ServedChanges {
   readonly #storage: Storage
+  readonly #report: (message: string) => void
   #watcher: StorageInstance | undefined
   #polling: Promise<void> | undefined
   #ranges: Range[] = []
   #queued = 0
   /** The ranges cover what came after this; undefined before the first poll. */
   #start: Tid | undefined
+  /** The history does not reach back to here. */
+  #unreachable: Tid = noTid
+  #recalling: Promise<void> | undefined
   /** Counts how often the store was emptied: what a poll of before finds is of no use. */
   #life = 0
 
-  constructor(storage: Storage) {
+  /** @param report for whoever operates the server */
+  constructor(storage: Storage, report: (message: string) => void) {
     this.#storage = storage
+    this.#report = report
   }
 
   /** Objects that changed in (since, upTo], and perhaps some that changed later; `'all'` where that is not known. */
@@ -48,12 +61,76 @@ export class ServedChanges {
     return this.#watchUpTo(since, upTo)
   }
 
+  /**
+   * As `since`, for a client that knows the store from an earlier run of the server, if it was this store: its newest
+   * revision has to be in the history, and its snapshot one of the transactions after it. Two databases that have one
+   * past in common are told apart by what each has done since.
+   */
+  async sinceBefore(instance: StorageInstance, since: Tid, upTo: Tid, witness: Kept): Promise<Invalidations> {
+    const { wholeSince, iterate } = this.#storage
+    if (wholeSince === undefined || iterate === undefined) return await this.since(noTid, upTo)
+    const from = Math.min(since, witness.tid) as Tid
+    // So that there is a queue.
+    await this.since(upTo, upTo)
+    try {
+      await this.#recall(from)
+      const isKnown = (await isInHistory(instance, witness)) && (await this.#hasTransaction(since))
+      return isKnown ? this.#collect(from) : 'all'
+    } catch (error) {
+      // Clients can do without; whoever operates the server should know.
+      this.#report(`the history since ${from} cannot be read: ${describeError(error)}`)
+      return 'all'
+    }
+  }
+
+  /** Extends the queue backwards to `from`, where the storage has that history, and it is not too much. */
+  async #recall(from: Tid): Promise<void> {
+    while (this.#recalling !== undefined) await this.#recalling
+    if (this.#start === undefined || from >= this.#start || from <= this.#unreachable) return
+    this.#recalling = this.#extendBack(from, this.#start).finally(() => {
+      this.#recalling = undefined
+    })
+    await this.#recalling
+  }
+
+  async #extendBack(from: Tid, upTo: Tid): Promise<void> {
+    const life = this.#life
+    const ranges: Range[] = []
+    let changes = 0
+    let bytes = 0
+    let isWhole = (await this.#storage.wholeSince!()) <= from
+    for await (const { tid, records } of isWhole ? this.#storage.iterate!(after(from), upTo) : []) {
+      ranges.push({ to: tid, oids: new Set(records.map(({ oid }) => oid)) })
+      changes += records.length
+      for (const { data } of records) bytes += data?.length ?? 0
+      isWhole = changes <= answeredMax && bytes <= historyBytesMax
+      if (!isWhole) break
+      if (ranges.length % transactionsPerTurn === 0) await nextTurn()
+    }
+    // A pack may have begun to remove what was to be read.
+    isWhole &&= (await this.#storage.wholeSince!()) <= from
+    if (life !== this.#life || this.#start !== upTo) return
+    if (!isWhole) {
+      this.#unreachable = from
+      return
+    }
+    this.#ranges.unshift(...ranges)
+    this.#queued += changes
+    this.#start = from
+  }
+
+  async #hasTransaction(tid: Tid): Promise<boolean> {
+    for await (const found of this.#storage.iterate!(tid, tid)) return found.tid === tid
+    return false
+  }
+
   /** The store was emptied: tids begin anew. */
   forget(): void {
     const watcher = this.#watcher
     this.#life++
     this.#watcher = undefined
     this.#polling = undefined
+    this.#unreachable = noTid
     this.#clear(undefined)
     void watcher?.release()
   }
@@ -119,6 +196,16 @@ export class ServedChanges {
       if (found.size > answeredMax) return 'all'
     }
     return found
+  }
+}
+
+async function isInHistory(instance: StorageInstance, { oid, tid, checksum }: Kept): Promise<boolean> {
+  try {
+    const found = await instance.loadBefore(oid, after(tid))
+    return found?.serial === tid && checksumOf(oid, tid, found.data) === checksum
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return false
+    throw error
   }
 }
 

@@ -55,7 +55,7 @@ export class ServedReads {
     instance: StorageInstance,
     request: number,
     invalidations: Invalidations,
-    { since, withStates }: PollQuestion,
+    { since, withStates, witness }: PollQuestion,
   ): Awaitable<void> {
     const tid = instance.snapshotTid
     const answer = (changes: readonly ChangedObject[] | 'all'): void => {
@@ -67,14 +67,18 @@ export class ServedReads {
       const fields = writeSnapshotWithChanges(channel.fields, { tid, invalidations, changes: sent })
       channel.send(types.reply, request, 0, fields, pieces)
     }
-    if (since === tid) return answer([])
+    const from = Math.min(since, witness?.tid ?? since) as Tid
+    if (since === tid && witness === undefined) return answer([])
     const describe = (oids: Invalidations): Awaitable<void> => {
       if (oids === 'all' || since === noTid) return answer('all')
-      const changes = changesIn(instance, oids, since)
+      const changes = changesIn(instance, oids, from)
       return changes instanceof Promise ? changes.then(answer) : answer(changes)
     }
     // Also where nothing is asked yet: from here on it can be told.
-    const changed = this.#host.changesSince(since, tid)
+    const changed =
+      witness === undefined
+        ? this.#host.changesSince(since, tid)
+        : this.#host.changesBefore(instance, since, tid, witness)
     return changed instanceof Promise ? changed.then(describe) : describe(changed)
   }
 

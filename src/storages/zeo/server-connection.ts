@@ -8,11 +8,12 @@
 
 import { DisconnectedError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import { noTid, type Tid } from '../../core/ids.ts'
-import type { Awaitable, Invalidations } from '../storage.ts'
+import type { Awaitable, Invalidations, StorageInstance } from '../storage.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
 import { writeError } from './error-codec.ts'
 import { greet, welcome } from './greeting.ts'
+import type { Kept } from './messages.ts'
 import { greetingBytesMax, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 import { ServedBlobs } from './served-blobs.ts'
@@ -241,6 +242,10 @@ export class ServerConnection implements ViewHost, StoreHost {
 
   changesSince(since: Tid, upTo: Tid): Awaitable<Invalidations> {
     return this.#server.changes.since(since, upTo)
+  }
+
+  changesBefore(instance: StorageInstance, since: Tid, upTo: Tid, witness: Kept): Promise<Invalidations> {
+    return this.#server.changes.sinceBefore(instance, since, upTo, witness)
   }
 
   loaded(count: number): void {

@@ -103,7 +103,9 @@ export class ZeoServer {
     const { limits, timers = systemTimers, slowMs = slowMsDefault, readOnly = false } = settings
     this.settings = { ...settings, readOnly, timers, slowMs, limits: { ...defaultLimits, ...limits } }
     this.outcomes = new Outcomes(timers)
-    this.changes = new ServedChanges(settings.storage)
+    this.changes = new ServedChanges(settings.storage, (reason) =>
+      settings.log({ level: 'warn', event: 'storage', facts: { reason } }),
+    )
     this.#startedAt = timers.now()
     if (settings.token !== undefined) this.#tokenHash = hash(new TextEncoder().encode(settings.token))
   }

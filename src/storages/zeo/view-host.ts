@@ -2,9 +2,10 @@
 
 import { ShootoutError } from '../../core/errors.ts'
 import type { Tid } from '../../core/ids.ts'
-import type { Awaitable, Invalidations, Storage } from '../storage.ts'
+import type { Awaitable, Invalidations, Storage, StorageInstance } from '../storage.ts'
 import type { Channel } from './channel.ts'
 import type { ServerLimits } from './limits.ts'
+import type { Kept } from './messages.ts'
 import type { ServedBlobs } from './served-blobs.ts'
 import type { Commits } from './served-transaction.ts'
 import type { ServedView } from './served-view.ts'
@@ -18,6 +19,8 @@ export interface ViewHost {
   showing(tid: Tid): void
   /** Objects that changed after `since`, at least up to `upTo`. */
   changesSince(since: Tid, upTo: Tid): Awaitable<Invalidations>
+  /** As `changesSince`, where `since` is from before this run of the server. */
+  changesBefore(instance: StorageInstance, since: Tid, upTo: Tid, witness: Kept): Promise<Invalidations>
   /** A snapshot is opened ahead of its use; the client wants to hear when it becomes old. */
   watch(): void
   /** A transaction holds locks and waits for its client; returns how to say that it no longer does. */

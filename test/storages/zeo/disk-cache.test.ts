@@ -82,8 +82,8 @@ test('behind another run of the server, entries are verified and then used', asy
   await served.listen()
   const second = await client()
   const { disk } = second.cache!
-  expect(disk!.find(oid(1))).toBe(undefined)
   await second.newInstance().pollInvalidations()
+  expect(disk!.find(oid(1))).toBe(undefined)
   await eventually(() => [...disk!.doubtful()].length === 0, 'everything is verified')
   expect(disk!.entries).toBe(49)
   expect(await readAll(second, (id) => (id === 7 ? 'changed meanwhile' : `${id}`))).toBe(1)

@@ -95,6 +95,16 @@ const vectors: Readonly<Record<string, Message>> = {
     1,
     writePollQuestion(fields(), { since: serial, withStates: true }),
   ),
+  'poll with a witness': message(
+    types.poll,
+    7,
+    1,
+    writePollQuestion(fields(), {
+      since: serial,
+      withStates: false,
+      witness: { oid, tid: serial, checksum: 0x12345678 },
+    }),
+  ),
   'answer to poll with a question': message(
     types.reply,
     7,

@@ -112,6 +112,38 @@ export class DiskCache {
     return isSame && this.#horizon !== noTid
   }
 
+  /** Whether `begin` with that origin would find the entries proven. */
+  isOf(origin: Uint8Array): boolean {
+    return this.#horizon !== noTid && Buffer.compare(origin, this.#origin) === 0
+  }
+
+  /** It has been proven by other means that this is another life of the same store: what was proven stays so. */
+  adopt(origin: Uint8Array): void {
+    if (this.#isClosed) return
+    this.#guard(() => {
+      const proven = [...this.#entries.all()].filter((node) => this.#entries.isProven(node))
+      this.#origin = origin.slice()
+      // Whoever reads the new origin doubts what stands before it, and then reads that it is confirmed.
+      this.#roll()
+      for (const node of proven) {
+        if (this.#entries.isProven(node))
+          this.#record(this.#entries.oidOf(node), this.#entries.tidOf(node), kinds.confirmed)
+      }
+    })
+  }
+
+  /** The newest revision that is proven. */
+  newest(): { readonly oid: Oid; readonly tid: Tid; readonly checksum: number } | undefined {
+    let newest = 0
+    for (const node of this.#isClosed ? [] : this.#entries.all()) {
+      if (!this.#entries.isProven(node)) continue
+      if (newest === 0 || this.#entries.tidOf(node) > this.#entries.tidOf(newest)) newest = node
+    }
+    if (newest === 0) return undefined
+    const { checksum } = this.#entries.placeOf(newest)
+    return { oid: this.#entries.oidOf(newest), tid: this.#entries.tidOf(newest), checksum }
+  }
+
   /**
    * The newest snapshot is `horizon`.
    * @param changes every object that changed in (since, horizon]; `'all'` when that is not known
