@@ -52,6 +52,7 @@ const metrics: readonly (readonly [keyof ServerStatus, string, 'counter' | 'gaug
   ['views', 'views', 'gauge', 'Instances of clients.'],
   ['blobsOpen', 'blobs_open', 'gauge', 'Blobs that clients have open.'],
   ['voted', 'voted', 'gauge', 'Transactions that have voted and wait for their client.'],
+  ['waiting', 'waiting', 'gauge', 'Transactions whose vote waits for that of another one.'],
   ['bytesRead', 'read_bytes_total', 'counter', 'Bytes received from clients.'],
   ['bytesWritten', 'written_bytes_total', 'counter', 'Bytes sent to clients.'],
   ['queuedBytes', 'queued_bytes', 'gauge', 'Bytes that wait for slow clients.'],

@@ -14,9 +14,11 @@ import type {
   TransactionMetadata,
   VotedTransaction,
 } from '../storage.ts'
+import type { CommitQueue } from './commit-queue.ts'
 
 /** What a served transaction asks of the connection it came by. */
 export interface Commits {
+  readonly queue: CommitQueue
   /** False when the client has been told that this transaction will never be. */
   finishing(number: number): boolean
   /** Durable, and about to be seen by others: synchronously inside the served storage's `finish`. */
@@ -24,6 +26,18 @@ export interface Commits {
   committed(number: number, request: number, tid: Tid): void
   lost(number: number): void
 }
+
+/** One object of a transaction. */
+export interface ObjectChange {
+  readonly oid: Oid
+  /** It is relied upon, not changed. */
+  readonly isRead?: boolean
+  /** Of its data. */
+  readonly bytes: number
+}
+
+/** What a change takes in memory beside its data, roughly: many small ones are a large transaction too. */
+const changeBytes = 64
 
 export class ServedTransaction {
   readonly number: number
@@ -35,6 +49,8 @@ export class ServedTransaction {
   #isEnded = false
   #error: unknown
   #bytes = 0
+  readonly #wanted = { writes: new Set<Oid>(), reads: new Set<Oid>() }
+  #leaveQueue: (() => void) | undefined
 
   constructor(number: number, commits: Commits) {
     this.number = number
@@ -65,12 +81,12 @@ export class ServedTransaction {
 
   /** One of the one-way calls. @param bytes counted against `bytesMax` */
   change(
-    bytes: number,
+    { oid, isRead = false, bytes }: ObjectChange,
     bytesMax: number,
     call: (transaction: Transaction) => Awaitable<void>,
   ): void | Promise<void> {
     if (this.#transaction === undefined || this.#error !== undefined || this.#isEnded) return
-    this.#bytes += bytes
+    this.#bytes += bytes + changeBytes
     if (this.#bytes > bytesMax) {
       this.fail(
         new ShootoutError(
@@ -81,6 +97,7 @@ export class ServedTransaction {
       )
       return
     }
+    this.#wanted[isRead ? 'reads' : 'writes'].add(oid)
     try {
       const called = call(this.#transaction)
       if (called instanceof Promise) return called.catch((error: unknown) => this.fail(error))
@@ -91,11 +108,11 @@ export class ServedTransaction {
 
   /** Unlike `store`, somebody waits for it. @throws the first error of the transaction */
   async storeBlob(
-    bytes: number,
+    change: ObjectChange,
     bytesMax: number,
     call: (transaction: Transaction) => Promise<void>,
   ): Promise<void> {
-    await this.change(bytes, bytesMax, call)
+    await this.change(change, bytesMax, call)
     if (this.#error !== undefined) throw this.#error
     if (this.#isEnded) throw gone()
   }
@@ -106,15 +123,34 @@ export class ServedTransaction {
       throw new ShootoutError('unsupported', 'undo: the served storage keeps no history')
     }
     try {
-      return await transaction.undo(tid)
+      const oids = await transaction.undo(tid)
+      for (const oid of oids) this.#wanted.writes.add(oid)
+      return oids
     } catch (error) {
       this.fail(error)
       throw error
     }
   }
 
-  /** The resolved oids. @throws the first error of the transaction; it is aborted then */
+  /** The resolved oids, when its turn has come. @throws the first error of the transaction; it is aborted then */
   vote(): Awaitable<readonly Oid[]> {
+    try {
+      this.#open('vote')
+    } catch (error) {
+      return this.#refuse(error)
+    }
+    const { turn, leave } = this.#commits.queue.enter(this.#wanted)
+    this.#leaveQueue = leave
+    if (turn === undefined) return this.#vote()
+    this.#isVoting = true
+    return turn.then(() => {
+      this.#isVoting = false
+      // Given up while it waited.
+      return this.#isEnded ? this.#refuse(gone()) : this.#vote()
+    })
+  }
+
+  #vote(): Awaitable<readonly Oid[]> {
     let voting: Awaitable<VotedTransaction>
     try {
       voting = this.#open('vote').vote()
@@ -178,6 +214,8 @@ export class ServedTransaction {
       done(finishing)
     } catch (error) {
       failed(error)
+    } finally {
+      this.#leaveQueue?.()
     }
   }
 
@@ -186,7 +224,13 @@ export class ServedTransaction {
     if (this.#isEnded || this.#isFinishing) return
     this.#isEnded = true
     this.#commits.lost(this.number)
-    await (this.#voted ?? this.#transaction)?.abort()
+    let aborting: Awaitable<void>
+    try {
+      aborting = (this.#voted ?? this.#transaction)?.abort()
+    } finally {
+      this.#leaveQueue?.()
+    }
+    await aborting
   }
 
   #open(call: string): Transaction {

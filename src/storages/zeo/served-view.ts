@@ -13,7 +13,7 @@ import { BodyReader } from './body.ts'
 import { readKept, readMetadata, readPollQuestion } from './messages.ts'
 import { types } from './protocol.ts'
 import { ServedReads } from './served-reads.ts'
-import { ServedTransaction } from './served-transaction.ts'
+import { type ObjectChange, ServedTransaction } from './served-transaction.ts'
 import { Turns } from './turns.ts'
 import { unsupported, type ViewHost } from './view-host.ts'
 
@@ -122,12 +122,14 @@ export class ServedView {
         const oid = body.oid()
         const serial = body.tid()
         const data = body.rest()
-        return this.#change(data.length, (transaction) => transaction.store(oid, serial, data))
+        return this.#change({ oid, bytes: data.length }, (transaction) =>
+          transaction.store(oid, serial, data),
+        )
       }
       case types.delete: {
         const oid = body.oid()
         const serial = body.tid()
-        return this.#change(0, (transaction) => {
+        return this.#change({ oid, bytes: 0 }, (transaction) => {
           if (transaction.delete === undefined) throw unsupported('delete')
           return transaction.delete(oid, serial)
         })
@@ -135,7 +137,9 @@ export class ServedView {
       case types.readCurrent: {
         const oid = body.oid()
         const serial = body.tid()
-        return this.#change(0, (transaction) => transaction.readCurrent(oid, serial))
+        return this.#change({ oid, isRead: true, bytes: 0 }, (transaction) =>
+          transaction.readCurrent(oid, serial),
+        )
       }
       case types.undo:
         return this.#undo(request, body.tid())
@@ -179,8 +183,8 @@ export class ServedView {
     return this.#endTransaction().then(begin)
   }
 
-  #change(bytes: number, call: (transaction: Transaction) => Awaitable<void>): Awaitable<void> {
-    return this.#transaction?.change(bytes, this.#host.limits.transactionBytesMax, call)
+  #change(change: ObjectChange, call: (transaction: Transaction) => Awaitable<void>): Awaitable<void> {
+    return this.#transaction?.change(change, this.#host.limits.transactionBytesMax, call)
   }
 
   async #storeBlob(request: number, body: BodyReader): Promise<void> {
@@ -189,10 +193,14 @@ export class ServedView {
     const serial = body.tid()
     const data = body.rest()
     try {
-      await this.#current('storeBlob').storeBlob(data.length, limits.transactionBytesMax, (transaction) => {
-        if (transaction.storeBlob === undefined) throw unsupported('storeBlob')
-        return transaction.storeBlob(oid, serial, data, blobs.arriving(request).chunks())
-      })
+      await this.#current('storeBlob').storeBlob(
+        { oid, bytes: data.length },
+        limits.transactionBytesMax,
+        (transaction) => {
+          if (transaction.storeBlob === undefined) throw unsupported('storeBlob')
+          return transaction.storeBlob(oid, serial, data, blobs.arriving(request).chunks())
+        },
+      )
       channel.send(types.reply, request, 0)
     } finally {
       blobs.arrived(request)

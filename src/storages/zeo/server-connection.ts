@@ -272,6 +272,7 @@ export class ServerConnection implements ViewHost, StoreHost {
     const { outcomes } = this.#server
     const session = this.#session!
     return {
+      queue: this.#server.commitQueue,
       finishing: (number) => outcomes.finishing(session, view.number, number),
       announce: (request, tid) => {
         this.#announced.push({ request, tid })

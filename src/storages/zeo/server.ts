@@ -6,6 +6,7 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { describeError, ShootoutError } from '../../core/errors.ts'
 import type { Tid } from '../../core/ids.ts'
 import type { Capabilities, Storage } from '../storage.ts'
+import { CommitQueue } from './commit-queue.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
 import { Outcomes } from './outcomes.ts'
 import { nonceBytes, protocolVersion } from './protocol.ts'
@@ -53,6 +54,8 @@ export interface ServerStatus {
   readonly blobsOpen: number
   /** Transactions that have voted and wait for their client. */
   readonly voted: number
+  /** Transactions whose vote waits for that of another one. */
+  readonly waiting: number
   readonly loads: number
   readonly commits: number
   readonly conflicts: number
@@ -80,6 +83,7 @@ export class ZeoServer {
   readonly run = new Uint8Array(randomBytes(nonceBytes))
   readonly outcomes: Outcomes
   readonly changes: ServedChanges
+  readonly commitQueue = new CommitQueue()
   readonly counts = {
     connections: 0,
     refused: 0,
@@ -208,6 +212,7 @@ export class ZeoServer {
       views: sum(({ viewCount }) => viewCount),
       blobsOpen: sum(({ blobs }) => blobs.openCount),
       voted: sum(({ holdingCount }) => holdingCount),
+      waiting: this.commitQueue.waiting,
       bytesRead: counted.bytesRead + sum(({ channel }) => channel.bytesRead),
       bytesWritten: counted.bytesWritten + sum(({ channel }) => channel.bytesWritten),
       queuedBytes: sum(({ channel }) => channel.queuedBytes),
