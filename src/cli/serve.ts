@@ -18,6 +18,7 @@ export interface ServeFlags {
   readonly tokenFile?: string
   readonly tlsCert?: string
   readonly tlsKey?: string
+  readonly tlsClientCa?: string
   readonly readOnly?: boolean
   /** File for the log; standard error without it. */
   readonly log?: string
@@ -35,6 +36,7 @@ export function registerServe(program: Command): void {
     .option('--token-file <file>', 'what clients must know; the first line of this file')
     .option('--tls-cert <file>', 'certificate, PEM')
     .option('--tls-key <file>', 'its key, PEM')
+    .option('--tls-client-ca <file>', 'clients must show a certificate that one of these has signed, PEM')
     .option('--read-only', 'refuse all writing')
     .option('--log <file>', 'append the log to this file (default: standard error); JSON lines')
     .addOption(new Option('--log-level <level>', 'what is logged').choices(logLevels).default('info'))
@@ -108,12 +110,13 @@ export function readToken(file: string | undefined): string {
   return token
 }
 
-function tlsOf({ tlsCert, tlsKey }: ServeFlags) {
-  if (tlsCert === undefined && tlsKey === undefined) return {}
+function tlsOf({ tlsCert, tlsKey, tlsClientCa }: ServeFlags) {
+  if (tlsCert === undefined && tlsKey === undefined && tlsClientCa === undefined) return {}
   if (tlsCert === undefined || tlsKey === undefined) {
     throw new UsageError('tls-files', 'TLS needs both --tls-cert and --tls-key')
   }
-  return { tls: { certificate: tlsCert, key: tlsKey } }
+  const clientCa = tlsClientCa === undefined ? {} : { clientCa: tlsClientCa }
+  return { tls: { certificate: tlsCert, key: tlsKey, ...clientCa } }
 }
 
 function untilToldToStop(): Promise<void> {

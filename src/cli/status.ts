@@ -10,6 +10,8 @@ export interface StatusFlags {
   readonly format: 'json' | 'prometheus'
   readonly tokenFile?: string
   readonly caFile?: string
+  readonly certFile?: string
+  readonly keyFile?: string
 }
 
 export function registerStatus(program: Command): void {
@@ -22,6 +24,8 @@ export function registerStatus(program: Command): void {
     )
     .option('--token-file <file>', 'the token of the server, where it wants one')
     .option('--ca-file <file>', 'certificates to trust, PEM')
+    .option('--cert-file <file>', 'our own certificate, PEM, where the server wants one')
+    .option('--key-file <file>', 'its key, PEM')
     .action(async (address: string, flags: StatusFlags) => {
       process.stdout.write(await status(address, flags))
     })
@@ -32,6 +36,8 @@ export async function status(address: string, flags: StatusFlags): Promise<strin
   const found = await requestStatus(address, {
     token: readToken(flags.tokenFile),
     caFile: flags.caFile ?? '',
+    certFile: flags.certFile ?? '',
+    keyFile: flags.keyFile ?? '',
   })
   return flags.format === 'json' ? `${JSON.stringify(found, null, 2)}\n` : prometheus(found)
 }

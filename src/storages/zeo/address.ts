@@ -2,7 +2,7 @@
  * Where a server listens, as people write it: `unix:/path`, `host:port`, `tls:host:port`, `[::1]:port`.
  *
  * A unix socket is guarded by the permissions of its file, and loopback by being on this machine. Anything else is
- * reached by strangers, and demands TLS and a token.
+ * reached by strangers, and demands TLS, and a token or certificates of the clients.
  */
 
 import { UsageError } from '../../core/errors.ts'
@@ -49,14 +49,15 @@ export function isLocal(address: Address): boolean {
 }
 
 /**
- * Refuses addresses that strangers reach without TLS and a token.
+ * Refuses addresses that strangers reach without TLS, or without proof of who they are.
+ * @param isProven clients show a token or a certificate
  * @throws UsageError `insecure-address`
  */
-export function checkSecurity(address: Address, token: string): void {
+export function checkSecurity(address: Address, isProven: boolean): void {
   if (isLocal(address)) return
   const missing: string[] = []
   if (address.kind === 'tcp' && !address.tls) missing.push('TLS (write tls:host:port)')
-  if (token === '') missing.push('a token')
+  if (!isProven) missing.push('a token or a certificate of the client')
   if (missing.length === 0) return
   throw new UsageError(
     'insecure-address',

@@ -77,7 +77,8 @@ function checkToken(server: ZeoServer, channel: Channel, token: Uint8Array): boo
   return false
 }
 
-function turnAway(server: ZeoServer, channel: Channel, error: ShootoutError): void {
+/** The peer hears why, and is gone. */
+export function turnAway(server: ZeoServer, channel: Channel, error: ShootoutError): void {
   server.refused(channel.peer, error.code, error.message)
   channel.send(types.failed, 0, 0, writeError(channel.fields, error))
   channel.end()

@@ -44,6 +44,11 @@ const options = {
     default: '',
     summary: 'certificates to trust, PEM (default: those of the system); for addresses with tls:',
   }),
+  certFile: option.path({
+    default: '',
+    summary: 'our own certificate, PEM, for servers that want one; with keyFile',
+  }),
+  keyFile: option.path({ default: '', summary: 'the key of certFile, PEM' }),
   wait: option.duration({ default: 30e9, summary: 'how long a call waits for a connection; 0s: not at all' }),
   readOnlyFallback: option.boolean({
     default: false,
@@ -171,10 +176,16 @@ export default defineStorage({
         'zeo: say where the server is, with address=unix:/path or host:port',
       )
     }
-    const { token, caFile, alwaysAsk, readOnlyFallback } = given
+    const { token, caFile, certFile, keyFile, alwaysAsk, readOnlyFallback } = given
+    if ((certFile === '') !== (keyFile === '')) {
+      throw new UsageError('bad-options', 'zeo: certFile and keyFile belong together; give both')
+    }
     const servers = given.address.split(',').map((text) => {
       const address = parseAddress(text.trim())
-      return { address: formatAddress(address), dial: () => dial(address, { token, caFile }) }
+      return {
+        address: formatAddress(address),
+        dial: () => dial(address, { token, caFile, certFile, keyFile }),
+      }
     })
     const cache = openCache(given, shared, (message) => context.log(message))
     const settings = { servers, readOnlyFallback, token, waitMs: given.wait / 1e6, alwaysAsk }

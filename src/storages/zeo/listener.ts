@@ -1,20 +1,16 @@
 /** Listens at an address and brings a server its wires. */
 
-import { chmodSync, existsSync, lstatSync, readFileSync, unlinkSync } from 'node:fs'
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { X509Certificate } from 'node:crypto'
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
+import { connect, createServer, type Server } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { isMainThread } from 'node:worker_threads'
 import { type ShootoutError, UsageError } from '../../core/errors.ts'
 import { systemErrorCode } from '../../core/file-system.ts'
 import { type Address, checkSecurity, formatAddress } from './address.ts'
 import type { ZeoServer } from './server.ts'
+import { clientCertificateError, handshakeProblem, readTlsFiles, type TlsFiles } from './tls.ts'
 import { SocketWire } from './wire.ts'
-
-export interface TlsFiles {
-  /** PEM files. */
-  readonly certificate: string
-  readonly key: string
-}
 
 export interface Listener {
   /** With the port that was chosen, where it was 0. */
@@ -27,9 +23,17 @@ export interface Listener {
  * @throws UsageError `insecure-address`, `tls-files`, `address-in-use`, `address-unusable`
  */
 export async function listen(server: ZeoServer, address: Address, tls?: TlsFiles): Promise<Listener> {
-  checkSecurity(address, server.settings.token ?? '')
-  const accept = (socket: Socket) => server.accept(new SocketWire(socket))
-  const listening = address.kind === 'tcp' && address.tls ? secure(server, tls, accept) : createServer(accept)
+  checkSecurity(address, server.settings.token !== undefined || tls?.clientCa !== undefined)
+  if (tls !== undefined && !(address.kind === 'tcp' && address.tls)) {
+    throw new UsageError(
+      'tls-files',
+      `${formatAddress(address)} is no address with TLS; write tls:host:port, or leave the certificates out`,
+    )
+  }
+  const listening =
+    address.kind === 'tcp' && address.tls
+      ? secure(server, tls)
+      : createServer((socket) => server.accept(new SocketWire(socket)))
   if (address.kind === 'unix') await removeStale(address.path)
   await new Promise<void>((resolve, reject) => {
     listening.once('error', (cause) => reject(unusable(address, cause)))
@@ -69,22 +73,42 @@ async function removeStale(path: string): Promise<void> {
   if (code === 'ECONNREFUSED') unlinkSync(path)
 }
 
-function secure(server: ZeoServer, tls: TlsFiles | undefined, accept: (socket: Socket) => void): Server {
+function secure(server: ZeoServer, tls: TlsFiles | undefined): Server {
   if (tls === undefined) {
     throw new UsageError('tls-files', 'an address with TLS needs a certificate and its key')
   }
-  let files: { readonly cert: Buffer; readonly key: Buffer }
-  try {
-    files = { cert: readFileSync(tls.certificate), key: readFileSync(tls.key) }
-  } catch (cause) {
-    throw new UsageError('tls-files', `the TLS files cannot be read: ${(cause as Error).message}`, { cause })
+  const { certificate, key, clientCa } = tls
+  const files = readTlsFiles({ certificate, key, ...(clientCa === undefined ? {} : { ca: clientCa }) })
+  warnOfExpiry(server, certificate, files.cert as Buffer)
+  const wantsCertificate = clientCa !== undefined
+  const options = {
+    ...files,
+    handshakeTimeout: server.settings.limits.greetingMs,
+    requestCert: wantsCertificate,
+    // Who is not authorized hears why, and nothing else: `clientCertificateError`.
+    rejectUnauthorized: false,
   }
-  const listening = createTlsServer({ ...files, handshakeTimeout: server.settings.limits.greetingMs }, accept)
+  const listening = createTlsServer(options, (socket) => {
+    const refusal = wantsCertificate ? clientCertificateError(socket) : undefined
+    server.accept(new SocketWire(socket), { refusal })
+  })
   listening.on('tlsClientError', (error, socket) => {
-    const peer = `${socket.remoteAddress}:${socket.remotePort}`
-    server.refused(peer, systemErrorCode(error) ?? 'tls', `TLS handshake failed: ${error.message}`)
+    const { code, reason } = handshakeProblem(error)
+    server.refused(`${socket.remoteAddress}:${socket.remotePort}`, code, reason)
   })
   return listening
+}
+
+/** It still listens: the clock may be wrong, and the clients say what they think of it. */
+function warnOfExpiry(server: ZeoServer, file: string, pem: Buffer): void {
+  const { validTo } = new X509Certificate(pem)
+  if (Date.parse(validTo) > Date.now()) return
+  const reason = `the certificate ${file} has expired on ${validTo}: no client will accept it; renew it and restart`
+  server.settings.log({
+    level: 'error',
+    event: 'certificate',
+    facts: { code: 'server-certificate-expired', reason },
+  })
 }
 
 function withPort(address: Address, listening: Server): Address {

@@ -16,9 +16,10 @@ import {
 } from '../storage.ts'
 import { type Address, checkSecurity, formatAddress } from './address.ts'
 import type { ServerLimits } from './limits.ts'
-import { type Listener, listen, type TlsFiles } from './listener.ts'
+import { type Listener, listen } from './listener.ts'
 import { ZeoServer } from './server.ts'
 import type { ServerLog } from './server-log.ts'
+import type { TlsFiles } from './tls.ts'
 
 export interface ServeRequest {
   /** URL of the storage module. */
@@ -52,7 +53,7 @@ export async function serveStore(request: ServeRequest, log: ServerLog): Promise
   const say = (reason: string) => log({ level: 'warn', event: 'storage', facts: { reason } })
   const { address, token, tls, moduleUrl } = request
   // Before anything is opened: a refusal must not leave a trace.
-  checkSecurity(address, token)
+  checkSecurity(address, token !== '' || tls?.clientCa !== undefined)
   const closers: (() => unknown)[] = []
   const { socketFolder } = request
   if (socketFolder !== undefined) closers.push(() => rmSync(socketFolder, { recursive: true, force: true }))

@@ -12,7 +12,7 @@ import type { Awaitable, Invalidations, StorageInstance } from '../storage.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
 import { writeError } from './error-codec.ts'
-import { greet, welcome } from './greeting.ts'
+import { greet, turnAway, welcome } from './greeting.ts'
 import type { Kept } from './messages.ts'
 import { greetingBytesMax, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
@@ -51,9 +51,13 @@ export class ServerConnection implements ViewHost, StoreHost {
   /** Transactions that have voted and hold locks. */
   holdingCount = 0
   readonly connectedAt: number
+  readonly isSecure: boolean
+  readonly #refusal: ShootoutError | undefined
 
-  constructor(server: ZeoServer, wire: Wire) {
+  constructor(server: ZeoServer, wire: Wire, tls?: { readonly refusal: ShootoutError | undefined }) {
     this.#server = server
+    this.isSecure = tls !== undefined
+    this.#refusal = tls?.refusal
     this.blobs = new ServedBlobs(this)
     this.#store = new StoreRequests(this)
     const { limits, timers } = server.settings
@@ -146,6 +150,10 @@ export class ServerConnection implements ViewHost, StoreHost {
 
   #greet(type: number, body: BodyReader): void {
     const { settings, outcomes } = this.#server
+    if (this.#refusal !== undefined) {
+      turnAway(this.#server, this.channel, this.#refusal)
+      return
+    }
     const greeted = greet(this.#server, this.channel, type, body)
     if (greeted === undefined) return
     this.#cancelGreeting()

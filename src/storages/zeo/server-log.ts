@@ -18,6 +18,8 @@ export type LogEvent =
   | 'disconnected'
   /** Warn: `code`, `reason`. It never became a client. */
   | 'refused'
+  /** Error: `code`, `reason`. The certificate of this server is of no use. */
+  | 'certificate'
   /** Warn: `request`, `ms`, `view`. */
   | 'slow'
   /** Error: `reason`. A request failed in a way that is not the client's doing. */

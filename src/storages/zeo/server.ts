@@ -14,6 +14,7 @@ import { ServedChanges } from './served-changes.ts'
 import { ServerConnection } from './server-connection.ts'
 import type { ServerLog } from './server-log.ts'
 import { systemTimers, type Timers } from './timers.ts'
+import { seeThePeer } from './tls.ts'
 import type { Wire } from './wire.ts'
 
 export interface ServerSettings {
@@ -114,8 +115,8 @@ export class ZeoServer {
     if (settings.token !== undefined) this.#tokenHash = hash(new TextEncoder().encode(settings.token))
   }
 
-  /** A peer has connected. */
-  accept(wire: Wire): void {
+  /** A peer has connected. @param tls that is the case over TLS; with a refusal it hears that and nothing else */
+  accept(wire: Wire, tls?: { readonly refusal: ShootoutError | undefined }): void {
     const { limits } = this.settings
     const isFull = this.#connections.size >= limits.connectionsMax
     if (this.isClosing || isFull) {
@@ -126,7 +127,7 @@ export class ZeoServer {
       return
     }
     this.counts.connections++
-    this.#connections.add(new ServerConnection(this, wire))
+    this.#connections.add(new ServerConnection(this, wire, tls))
   }
 
   /** A peer was turned away. */
@@ -140,6 +141,10 @@ export class ZeoServer {
     const { channel, client, connectedAt } = connection
     this.counts.bytesRead += channel.bytesRead
     this.counts.bytesWritten += channel.bytesWritten
+    if (connection.isSecure && channel.bytesRead === 0 && !this.isClosing) {
+      this.refused(channel.peer, 'tls-left', `it left after the TLS handshake without a word; ${seeThePeer}`)
+      return
+    }
     const hasFailed = error !== undefined && !this.isClosing
     if (hasFailed) this.counts.dropped++
     // A status request or a refusal: it was no client, and what there is to say has been said.

@@ -1,6 +1,6 @@
 /** Asks a server for its status, without becoming a client of its store. */
 
-import { DisconnectedError, describeError } from '../../core/errors.ts'
+import { DisconnectedError, describeError, ShootoutError } from '../../core/errors.ts'
 import { parseAddress } from './address.ts'
 import { BodyReader, BodyWriter } from './body.ts'
 import { Channel } from './channel.ts'
@@ -28,7 +28,7 @@ export async function requestStatus(address: string, options: DialOptions): Prom
   try {
     wire = await dial(parsed, options)
   } catch (error) {
-    throw cannot(error)
+    throw error instanceof ShootoutError ? error : cannot(error)
   }
   return await new Promise((resolve, reject) => {
     const channel = new Channel(
