@@ -15,18 +15,27 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
+  futimesSync,
   linkSync,
   mkdirSync,
   openSync,
   readdirSync,
   readSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
 
 /** `read`: must exist. `write`: for reading and writing, must exist. `create`: the same, must not exist. */
 export type OpenMode = 'read' | 'write' | 'create'
+
+/** What is known of a file by its name. */
+export interface FileFacts {
+  readonly bytes: number
+  /** When it was last written or touched, ms since 1970. */
+  readonly touchedMs: number
+}
 
 export interface FileSystem {
   /** @returns a descriptor, valid in every thread of the process */
@@ -38,6 +47,8 @@ export interface FileSystem {
   write(file: number, source: Uint8Array, offset: number, length: number, position: number): number
   truncate(file: number, bytes: number): void
   size(file: number): number
+  /** Says that the file was written or used at this moment. */
+  touch(file: number, timeMs: number): void
   /** When it returns, the contents of the file, and its size, survive loss of power (fdatasync). */
   sync(file: number): void
   /** As `sync`, without blocking the event loop. */
@@ -45,6 +56,8 @@ export interface FileSystem {
   /** When it returns, creations, renames and removals in the folder survive loss of power. */
   syncFolder(path: string): void
   exists(path: string): boolean
+  /** Undefined where there is no such file. */
+  look(path: string): FileFacts | undefined
   /** Nothing happens where it exists already. */
   makeFolder(path: string): void
   /** Names in a folder, in no order; none where there is no such folder. */
@@ -69,6 +82,7 @@ export const realFileSystem: FileSystem = {
   write: writeSync,
   truncate: ftruncateSync,
   size: (file) => fstatSync(file).size,
+  touch: (file, timeMs) => futimesSync(file, timeMs / 1000, timeMs / 1000),
   sync: fdatasyncSync,
   syncLater: (file) =>
     new Promise((resolve, reject) => {
@@ -85,6 +99,10 @@ export const realFileSystem: FileSystem = {
     }
   },
   exists: existsSync,
+  look(path) {
+    const found = statSync(path, { throwIfNoEntry: false })
+    return found && { bytes: found.size, touchedMs: found.mtimeMs }
+  },
   makeFolder(path) {
     mkdirSync(path, { recursive: true })
   },

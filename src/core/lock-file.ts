@@ -8,12 +8,9 @@ import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'n
 import { hostname } from 'node:os'
 import { ShootoutError } from './errors.ts'
 import { systemErrorCode } from './file-system.ts'
+import { isAlive, type ProcessIdentity, thisProcess } from './process-mark.ts'
 
-interface Owner {
-  readonly pid: number
-  readonly host: string
-  /** Which boot, and when in it the process began: a process id alone is soon used again, above all in containers. */
-  readonly started: string
+interface Owner extends ProcessIdentity {
   readonly since: string
   /** Tells this lock from any other. */
   readonly token: string
@@ -31,9 +28,7 @@ export function acquireLock(path: string, log: (message: string) => void): LockF
   const lockPath = `${path}.lock`
   const token = randomUUID()
   const owner: Owner = {
-    pid: process.pid,
-    host: hostname(),
-    started: startOf(process.pid) ?? 'unknown',
+    ...thisProcess(),
     since: new Date().toISOString(),
     token,
   }
@@ -49,6 +44,7 @@ export function acquireLock(path: string, log: (message: string) => void): LockF
       }
       const holder = readOwner(lockPath)
       if (holder === undefined) continue
+      // Unknown counts as alive: two writers would destroy each other's work, a lock too many is only a nuisance.
       if (holder === 'unreadable' || isAlive(holder)) throw lockedError(path, lockPath, holder)
       if (setAside(lockPath, holder)) {
         log(
@@ -87,31 +83,6 @@ function readOwner(lockPath: string): Owner | 'unreadable' | undefined {
     if (!(error instanceof SyntaxError)) throw error
   }
   return 'unreadable'
-}
-
-/** Unknown counts as alive: two writers would destroy each other's work, a lock too many is only a nuisance. */
-function isAlive(owner: Owner): boolean {
-  if (owner.host !== hostname()) return true
-  try {
-    process.kill(owner.pid, 0)
-  } catch (error) {
-    return systemErrorCode(error) !== 'ESRCH'
-  }
-  const started = startOf(owner.pid)
-  return started === undefined || owner.started === 'unknown' || started === owner.started
-}
-
-/** Boot and start time of a process; undefined where the system does not tell. */
-function startOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-    // The second field is the command in parentheses, and may hold anything; start time is the 22nd.
-    return `${boot}/${stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]}`
-  } catch (error) {
-    if (systemErrorCode(error) === undefined) throw error
-    return undefined
-  }
 }
 
 /** Removes a dead owner's lock. False when it was no longer there, or somebody else's by now. */

@@ -186,6 +186,8 @@ export interface Storage {
   counters(): StorageCounters
   /** The cache this storage keeps above its backend, where it has one. */
   readonly cache?: StorageCache
+  /** What the cache of blobs in a folder did for this storage, where it has one. */
+  blobCacheCounters?(): BlobCacheCounters
   /** Destroys all data. The store is then as new. No instance may be in use. */
   zap(): Awaitable<void>
   /**
@@ -229,6 +231,22 @@ export interface StorageCache {
   /** Bytes in use, overhead included; never above `bytesLimit`. */
   readonly bytes: number
   readonly bytesLimit: number
+}
+
+/** Counts since `open`, in this isolate. */
+export interface BlobCacheCounters {
+  /** Blobs that were opened and found in the cache. */
+  readonly hits: number
+  /** Blobs that were opened where the storage keeps them. */
+  readonly misses: number
+  /** Content read from the cache. */
+  readonly bytesRead: number
+  /** Content of blobs that this storage has put into the cache. */
+  readonly bytesWritten: number
+  /** Blobs that this storage has removed to make room. */
+  readonly evictions: number
+  /** Files that were not what had been written. They were removed. */
+  readonly damaged: number
 }
 
 /** What `pack` is asked to do. */

@@ -15,7 +15,7 @@
  */
 
 import { basename, dirname } from 'node:path'
-import type { FileSystem, OpenMode } from '../../src/core/file-system.ts'
+import type { FileFacts, FileSystem, OpenMode } from '../../src/core/file-system.ts'
 import type { Random } from '../../src/core/random.ts'
 
 const sectorBytes = 512
@@ -32,6 +32,8 @@ interface File {
   /** What the system still has to write. */
   pending: Change[]
   readonly isFolder?: boolean
+  /** As the last `touch` said. Survives everything. */
+  touchedMs?: number
 }
 
 /** The machine stopped. */
@@ -172,6 +174,11 @@ export class SimulatedFileSystem implements FileSystem {
     return this.#file(descriptor).content.length
   }
 
+  touch(descriptor: number, timeMs: number): void {
+    this.#check()
+    this.#file(descriptor).touchedMs = timeMs
+  }
+
   sync(descriptor: number): void {
     const file = this.#file(descriptor)
     this.#change()
@@ -202,6 +209,12 @@ export class SimulatedFileSystem implements FileSystem {
   exists(path: string): boolean {
     this.#check()
     return this.#names.has(path)
+  }
+
+  look(path: string): FileFacts | undefined {
+    this.#check()
+    const file = this.#names.get(path)
+    return file && { bytes: file.content.length, touchedMs: file.touchedMs ?? 0 }
   }
 
   makeFolder(path: string): void {

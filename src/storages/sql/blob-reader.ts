@@ -1,48 +1,48 @@
 /**
  * Reading a blob. It must go on after the revision was replaced and packed away, so whoever reads more than one chunk
- * has a session of his own, whose snapshot shows the blob for as long as that takes.
+ * has a session of his own, whose snapshot shows the blob for as long as that takes; unless the cache has it, or has got
+ * all of it meanwhile.
  */
 
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { ClosedError } from '../../core/errors.ts'
-import type { Oid, Tid } from '../../core/ids.ts'
-import type { Awaitable, BlobReader } from '../storage.ts'
+import { CorruptDataError } from '../../core/errors.ts'
+import type { BlobKey } from '../cache/blobs/blob-file.ts'
+import { PieceReader } from '../cache/blobs/piece-reader.ts'
+import type { BlobPieces } from '../cache/blobs/pieces.ts'
 import type { Reader } from './adapter.ts'
 import { readChunk, type StoredBlob } from './blobs.ts'
 import type { SessionPool } from './session-pool.ts'
+import type { SqlStore } from './sql-storage.ts'
 
 const empty = new Uint8Array(0)
 
-/** Where the chunks of one blob come from. */
-interface Chunks {
-  get(number: number): Awaitable<Uint8Array | undefined>
-  close(): Awaitable<void>
-}
-
-/** A revision's blob, found in the snapshot of `reader`. */
-export interface FoundBlob {
-  readonly oid: Oid
-  readonly serial: Tid
-  readonly blob: StoredBlob
-  readonly reader: Reader
-}
-
+/**
+ * The blob of the revision that `key` names, which the snapshot of `reader` shows; undefined when it has none.
+ * @throws CorruptDataError when a chunk is missing or has another length than it must have
+ */
 export async function openBlobReader(
-  sessions: SessionPool<Reader>,
-  found: FoundBlob,
-  onClose: (reader: SqlBlobReader) => void,
-): Promise<SqlBlobReader> {
-  const { blob, reader } = found
-  const chunks =
+  { readers, blobCache }: SqlStore,
+  key: BlobKey,
+  reader: Reader,
+  onClose: (reader: PieceReader) => void,
+): Promise<PieceReader | undefined> {
+  const openSource = () => openAgain(readers, key)
+  const found = blobCache?.find(key, openSource)
+  if (found !== undefined) return new PieceReader(key.tid, found, found.pieces, onClose)
+  const blob = await reader.blobs.find(key.oid, key.tid)
+  if (blob === undefined) return undefined
+  const shape = { bytes: blob.bytes, pieceBytes: blob.chunkBytes }
+  const source =
     blob.bytes <= blob.chunkBytes
       ? await wholeChunk(reader, blob)
-      : ((await sessionChunks(sessions, found)) ?? (await fileChunks(reader, blob)))
-  return new SqlBlobReader(found, chunks, onClose)
+      : ((await sessionChunks(readers, key)) ?? (await fileChunks(reader, blob)))
+  const pieces = blobCache?.fill(key, shape, source, openSource) ?? source
+  return new PieceReader(key.tid, shape, pieces, onClose)
 }
 
-async function wholeChunk(reader: Reader, blob: StoredBlob): Promise<Chunks> {
+async function wholeChunk(reader: Reader, blob: StoredBlob): Promise<BlobPieces> {
   const data =
     blob.bytes === 0 ? empty : await readChunk((number) => reader.blobs.chunk(blob.id, number), blob, 0)
   return { get: () => data, close: () => {} }
@@ -51,12 +51,14 @@ async function wholeChunk(reader: Reader, blob: StoredBlob): Promise<Chunks> {
 /** Undefined when the blob is no longer shown by a snapshot of this moment. */
 async function sessionChunks(
   sessions: SessionPool<Reader>,
-  { oid, serial, blob }: FoundBlob,
-): Promise<Chunks | undefined> {
+  { oid, tid }: BlobKey,
+): Promise<BlobPieces | undefined> {
   const session = await sessions.take()
+  let blob: StoredBlob | undefined
   try {
     await session.poll(undefined)
-    if ((await session.blobs.find(oid, serial)) === undefined) {
+    blob = await session.blobs.find(oid, tid)
+    if (blob === undefined) {
       await session.endSnapshot()
       await sessions.giveBack(session)
       return undefined
@@ -65,8 +67,9 @@ async function sessionChunks(
     await session.close()
     throw error
   }
+  const found = blob
   return {
-    get: (number) => session.blobs.chunk(blob.id, number),
+    get: (number) => readChunk((wanted) => session.blobs.chunk(found.id, wanted), found, number),
     async close() {
       await session.endSnapshot()
       await sessions.giveBack(session)
@@ -74,8 +77,18 @@ async function sessionChunks(
   }
 }
 
+/** For what the cache has lost. */
+async function openAgain(sessions: SessionPool<Reader>, key: BlobKey): Promise<BlobPieces> {
+  const source = await sessionChunks(sessions, key)
+  if (source !== undefined) return source
+  throw new CorruptDataError(
+    `the copy of the blob of object ${key.oid} in the cache is damaged, and the database has packed the blob away; repeat the transaction`,
+    { transient: true, details: { oid: key.oid, tid: key.tid } },
+  )
+}
+
 /** Only the snapshot of the instance shows it, which may end soon: so all of it is fetched now, into a file. */
-async function fileChunks(reader: Reader, blob: StoredBlob): Promise<Chunks> {
+async function fileChunks(reader: Reader, blob: StoredBlob): Promise<BlobPieces> {
   const folder = mkdtempSync(join(tmpdir(), 'shootout_blob_'))
   const file = openSync(join(folder, 'blob'), 'w+')
   // It needs no name while it is open, so that nothing is left whatever happens.
@@ -90,79 +103,13 @@ async function fileChunks(reader: Reader, blob: StoredBlob): Promise<Chunks> {
     throw error
   }
   return {
-    get(number) {
-      const position = number * blob.chunkBytes
-      const data = Buffer.alloc(Math.min(blob.chunkBytes, blob.bytes - position))
-      return data.subarray(0, readSync(file, data, 0, data.length, position))
-    },
+    get: (number) => readChunk(() => readFrom(file, blob, number), blob, number),
     close: () => closeSync(file),
   }
 }
 
-export class SqlBlobReader implements BlobReader {
-  readonly serial: Tid
-  readonly bytes: number
-  readonly #blob: StoredBlob
-  readonly #chunks: Chunks
-  readonly #onClose: (reader: SqlBlobReader) => void
-  /** Read last: who reads on in small steps finds the rest of it here. */
-  #last: { readonly number: number; readonly data: Promise<Uint8Array> } | undefined
-  #isClosed = false
-  /** Reads that are under way; closing waits for them. */
-  readonly #reading = new Set<Promise<unknown>>()
-
-  constructor(found: FoundBlob, chunks: Chunks, onClose: (reader: SqlBlobReader) => void) {
-    this.serial = found.serial
-    this.bytes = found.blob.bytes
-    this.#blob = found.blob
-    this.#chunks = chunks
-    this.#onClose = onClose
-  }
-
-  async read(position: number, length: number): Promise<Uint8Array> {
-    if (this.#isClosed) throw new ClosedError('the blob reader')
-    const reading = this.#read(position, Math.min(position + length, this.bytes))
-    this.#reading.add(reading)
-    try {
-      return await reading
-    } finally {
-      this.#reading.delete(reading)
-    }
-  }
-
-  async #read(position: number, end: number): Promise<Uint8Array> {
-    if (position >= end) return empty
-    const { chunkBytes } = this.#blob
-    const result = new Uint8Array(end - position)
-    for (let at = position; at < end; ) {
-      const number = Math.floor(at / chunkBytes)
-      const chunk = await this.#chunk(number)
-      const start = at - number * chunkBytes
-      const part = chunk.subarray(start, Math.min(chunk.length, start + end - at))
-      result.set(part, at - position)
-      at += part.length
-    }
-    return result
-  }
-
-  #chunk(number: number): Promise<Uint8Array> {
-    if (this.#last?.number === number) return this.#last.data
-    const data = readChunk((wanted) => this.#chunks.get(wanted), this.#blob, number)
-    const last = { number, data }
-    this.#last = last
-    // What failed is asked for again.
-    data.catch(() => {
-      if (this.#last === last) this.#last = undefined
-    })
-    return data
-  }
-
-  async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
-    this.#onClose(this)
-    await Promise.allSettled(this.#reading)
-    this.#last = undefined
-    await this.#chunks.close()
-  }
+function readFrom(file: number, { bytes, chunkBytes }: StoredBlob, number: number): Uint8Array {
+  const position = number * chunkBytes
+  const data = Buffer.alloc(Math.min(chunkBytes, bytes - position))
+  return data.subarray(0, readSync(file, data, 0, data.length, position))
 }

@@ -11,6 +11,7 @@ import {
   StorageTransactionError,
 } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { PieceReader } from '../cache/blobs/piece-reader.ts'
 import type { SnapshotMark, SnapshotView } from '../cache/snapshot-index.ts'
 import { checkMetadata } from '../metadata.ts'
 import {
@@ -26,7 +27,7 @@ import {
   type TransactionMetadata,
 } from '../storage.ts'
 import type { Committed, Poll, Reader, Row } from './adapter.ts'
-import { openBlobReader, type SqlBlobReader } from './blob-reader.ts'
+import { openBlobReader } from './blob-reader.ts'
 import type { SqlStore } from './sql-storage.ts'
 import { SqlTransaction } from './transaction.ts'
 
@@ -38,6 +39,8 @@ export class SqlInstance implements StorageInstance {
   /** Present while a snapshot is open. */
   #reader: Reader | undefined
   #snapshotTid = noTid
+  /** Of the store that the snapshot shows. */
+  #life = 0
   /** What the last poll had seen; undefined before the first. */
   #seen: Tid | undefined
   /** This instance's place in what the storage knows of changes; undefined where there is no cache. */
@@ -50,7 +53,7 @@ export class SqlInstance implements StorageInstance {
   #spareOids: readonly Oid[] = []
   #transaction: SqlTransaction | undefined
   /** That are open. */
-  readonly #blobs = new Set<SqlBlobReader>()
+  readonly #blobs = new Set<PieceReader>()
   #released: Promise<void> | undefined
 
   constructor(store: SqlStore) {
@@ -62,6 +65,10 @@ export class SqlInstance implements StorageInstance {
 
   get snapshotTid(): Tid {
     return this.#snapshotTid
+  }
+
+  get life(): number {
+    return this.#life
   }
 
   // --- Snapshots ---
@@ -112,6 +119,7 @@ export class SqlInstance implements StorageInstance {
     this.#reader = reader
     this.#snapshotTid = poll.tid
     this.#seen = poll.seen
+    this.#life = poll.life
     this.#store.sawTid(poll.tid)
     this.#store.sawLife(poll.life)
     // Its place is `seen`, not `tid`: that never goes back, not even when the store is emptied.
@@ -292,16 +300,25 @@ export class SqlInstance implements StorageInstance {
 
   async openBlob(oid: Oid): Promise<BlobReader | undefined> {
     const reader = this.#snapshotReader()
-    const row = await reader.load(oid)
-    if (row === undefined || row.data === null) throw new ObjectNotFoundError(oid)
-    const { serial } = row
-    const blob = await reader.blobs.find(oid, serial)
-    if (blob === undefined) return undefined
-    const opened = await openBlobReader(this.#store.readers, { oid, serial, blob, reader }, (closed) =>
-      this.#blobs.delete(closed),
-    )
+    const key = this.#store.blobKey(this.#life, oid, await this.#serialOf(reader, oid))
+    const opened = await openBlobReader(this.#store, key, reader, (closed) => this.#blobs.delete(closed))
+    if (opened === undefined) return undefined
     this.#blobs.add(opened)
+    if (this.#released !== undefined) {
+      await opened.close()
+      this.#assertUsable()
+    }
     return opened
+  }
+
+  /** Which revision of it the snapshot shows. Nobody is handed its state, so it is not counted. */
+  #serialOf(reader: Reader, oid: Oid): Awaitable<Tid> {
+    const known = this.#prefetched.get(oid) ?? this.#view?.find(oid)
+    if (known !== undefined) return known.serial
+    return chain(reader.load(oid), (row) => {
+      if (row === undefined || row.data === null) throw new ObjectNotFoundError(oid)
+      return row.serial
+    })
   }
 
   // --- Writing ---

@@ -2,6 +2,7 @@
 
 import { UsageError } from '../../core/errors.ts'
 import { option } from '../../core/options.ts'
+import { blobCacheOptions } from '../cache/blobs/open.ts'
 import { createStateCache, StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
 import type { OpenContext, SharedState } from '../storage.ts'
 import type { SqlAdapter } from './adapter.ts'
@@ -16,6 +17,7 @@ export const cacheOptions = {
     default: '',
     summary: 'a file that keeps the cache from one process to the next (default: none)',
   }),
+  ...blobCacheOptions,
 }
 
 export interface CacheOptions {

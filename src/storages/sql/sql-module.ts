@@ -2,6 +2,7 @@
 
 import type { Awaitable } from '../../core/awaitable.ts'
 import { option } from '../../core/options.ts'
+import { type BlobCacheOptions, openBlobCache } from '../cache/blobs/open.ts'
 import {
   type Capabilities,
   type MutableCounters,
@@ -56,7 +57,7 @@ export interface Opening<O> {
 }
 
 /** @param adapterOf checks the options, and connects to nothing yet */
-export function openingWith<O extends CacheOptions>(
+export function openingWith<O extends CacheOptions & BlobCacheOptions>(
   adapterOf: (options: O, context: OpenContext, counters: MutableCounters) => Awaitable<InstallableAdapter>,
 ): Opening<O> {
   const openAdapter = async (
@@ -73,9 +74,10 @@ export function openingWith<O extends CacheOptions>(
     async open(options, context, shared) {
       const counters = zeroCounters()
       const adapter = await openAdapter(options, context, counters)
-      return closingOnFailure(adapter, () => {
+      return closingOnFailure(adapter, async () => {
         const cache = cacheOf(options.cacheBytesLimit, shared)
-        return openSqlStorage(adapter, { context, counters, cache })
+        const blobCache = openBlobCache(options, context)
+        return openSqlStorage(adapter, { context, counters, cache, blobCache })
       })
     },
   }

@@ -6,6 +6,9 @@
 import { attempt, chain } from '../../core/awaitable.ts'
 import { ClosedError, ReadOnlyError, StorageTransactionError } from '../../core/errors.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { BlobCache } from '../cache/blobs/blob-cache.ts'
+import type { BlobKey } from '../cache/blobs/blob-file.ts'
+import type { IncomingBlob } from '../cache/blobs/incoming-blob.ts'
 import { SnapshotIndex } from '../cache/snapshot-index.ts'
 import { StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
 import type {
@@ -47,6 +50,8 @@ export interface SqlStoreSetup {
   readonly counters: MutableCounters
   /** What the threads of this process share. Undefined: no cache is kept. */
   readonly cache: StateCacheMemory | undefined
+  /** Undefined: blobs are read from the database. */
+  readonly blobCache: BlobCache | undefined
 }
 
 /** What instances and transactions of one storage have in common. */
@@ -59,6 +64,7 @@ export class SqlStore {
   readonly writers: SessionPool<Writer>
   /** Which revisions the snapshots of this isolate show, over the cache that its threads share. Undefined: no cache. */
   readonly index: SnapshotIndex | undefined
+  readonly blobCache: BlobCache | undefined
   readonly instances = new Set<SqlInstance>()
   /** Transactions of this storage that are being committed, with an object that each of them changes. */
   readonly finishing = new Map<Promise<unknown>, Oid>()
@@ -70,11 +76,12 @@ export class SqlStore {
   #life: number | undefined
   closed = false
 
-  constructor(adapter: SqlAdapter, { context, counters, cache }: SqlStoreSetup) {
+  constructor(adapter: SqlAdapter, { context, counters, cache, blobCache }: SqlStoreSetup) {
     this.adapter = adapter
     this.context = context
     this.counters = counters
     this.index = cache && new SnapshotIndex(new StateCache(cache))
+    this.blobCache = blobCache
     this.oids = new OidLease((count) => adapter.leaseOids(count), adapter.oidGroup)
     const idleLimit = (): number => Math.max(2, this.instances.size)
     this.readers = new SessionPool(() => adapter.openReader(), idleLimit)
@@ -116,14 +123,32 @@ export class SqlStore {
     )
   }
 
-  /** @param assertWanted as for `uploadBlob` */
-  async uploadBlob(source: BlobSource, assertWanted: () => void = () => {}): Promise<StoredBlob> {
+  /**
+   * @param assertWanted as for `uploadBlob`
+   * @param copies gets a copy for the cache of blobs, where there is one, by the id of the blob
+   */
+  async uploadBlob(
+    source: BlobSource,
+    assertWanted: () => void = () => {},
+    copies?: Map<number, IncomingBlob>,
+  ): Promise<StoredBlob> {
     const writer = await this.writers.take()
+    const copy = copies && this.blobCache?.incoming(writer.blobs.chunkBytes)
     try {
-      return await uploadBlob(writer.blobs, source, assertWanted)
+      const blob = await uploadBlob(writer.blobs, copy?.copyOf(source) ?? source, assertWanted)
+      if (copy !== undefined) copies?.set(blob.id, copy)
+      return blob
+    } catch (error) {
+      copy?.drop()
+      throw error
     } finally {
       await this.writers.giveBack(writer)
     }
+  }
+
+  /** By which the cache of blobs knows a revision. A copy of a store has its life too, so the place counts as well. */
+  blobKey(life: number, oid: Oid, tid: Tid): BlobKey {
+    return { store: `${this.adapter.title}, life ${life}`, oid, tid }
   }
 
   /** Removes those of them that are still pending. */
@@ -144,6 +169,7 @@ export class SqlStore {
 
 class SqlStorage implements Storage {
   readonly cache?: StateCache
+  readonly blobCacheCounters?: NonNullable<Storage['blobCacheCounters']>
   readonly iterate?: NonNullable<Storage['iterate']>
   readonly restore?: NonNullable<Storage['restore']>
   readonly restoreMany?: NonNullable<Storage['restoreMany']>
@@ -155,6 +181,8 @@ class SqlStorage implements Storage {
   constructor(store: SqlStore) {
     this.#store = store
     if (store.index !== undefined) this.cache = store.index.cache
+    const { blobCache } = store
+    if (blobCache !== undefined) this.blobCacheCounters = () => blobCache.counters()
     if (store.adapter.keepsHistory) {
       this.iterate = (from = noTid, to = maxTid) => this.#iterate(from, to)
       this.restore = (transaction) => this.#restore([transaction])
@@ -212,6 +240,7 @@ class SqlStorage implements Storage {
     // Who has voted was promised success. Everything else ends here.
     await Promise.all([...store.voted, this.#packed])
     await Promise.all([...store.instances].map((instance) => instance.release()))
+    await store.blobCache?.close()
     await store.readers.close()
     await store.writers.close()
     await store.adapter.close()

@@ -13,6 +13,7 @@ import {
   StorageTransactionError,
 } from '../../core/errors.ts'
 import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { IncomingBlob } from '../cache/blobs/incoming-blob.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { Awaitable, BlobSource, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
 import {
@@ -51,6 +52,8 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   readonly undo?: NonNullable<Transaction['undo']>
   /** Blobs that were written down for this transaction. */
   readonly #newBlobs: number[] = []
+  /** What the cache of blobs has of them, by their ids. */
+  readonly #copies = new Map<number, IncomingBlob>()
   readonly #store: SqlStore
   readonly #instance: SqlInstance
   readonly #start: TransactionStart
@@ -95,8 +98,10 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     this.#state = 'storing a blob'
     this.#instance.skipOid(oid)
     try {
-      const blob = await this.#store.uploadBlob(source, () =>
-        this.#assertState('storing a blob', 'storeBlob'),
+      const blob = await this.#store.uploadBlob(
+        source,
+        () => this.#assertState('storing a blob', 'storeBlob'),
+        this.#copies,
       )
       this.#newBlobs.push(blob.id)
       // Aborted while its session was given back: abort has not heard of it.
@@ -314,6 +319,7 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     for (const { data } of this.#ordered) counters.storedBytes += data?.length ?? 0
     this.#store.index?.committed(commit.tid, this.#ordered, commit.previous)
     this.#instance.committed(commit, this.#reported())
+    this.#placeCopies(commit.tid)
     let failure: Outcome['failure']
     try {
       onTid?.(commit.tid)
@@ -322,6 +328,16 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     }
     this.#store.sawTid(commit.tid)
     return { tid: commit.tid, failure }
+  }
+
+  /** Nobody waits for it: whoever reads one of them before it is in its place asks the database. */
+  #placeCopies(tid: Tid): void {
+    for (const { oid, blob } of this.#ordered) {
+      const copy = blob && this.#copies.get(blob.id)
+      if (copy === undefined) continue
+      this.#copies.delete(blob!.id)
+      void copy.place(this.#store.blobKey(this.#instance.life, oid, tid)).then(() => copy.close())
+    }
   }
 
   #afterCommit(writer: Writer, { tid, failure }: Outcome): Awaitable<Tid> {
@@ -359,6 +375,8 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   #dropBlobs(): Awaitable<void> {
     if (this.#newBlobs.length === 0) return
     const ids = this.#newBlobs.splice(0)
+    for (const copy of this.#copies.values()) copy.drop()
+    this.#copies.clear()
     return attempt(
       () => this.#store.dropBlobs(ids),
       // They are swept by a later pack.
