@@ -24,7 +24,7 @@ import {
   type TransactionMetadata,
 } from '../storage.ts'
 import type { BodyReader } from './body.ts'
-import { ClientBlobReader } from './client-blob-reader.ts'
+import { ClientBlobs } from './client-blobs.ts'
 import { ClientReads } from './client-reads.ts'
 import type { ClientStorage } from './client-storage.ts'
 import { ClientTransaction } from './client-transaction.ts'
@@ -63,7 +63,7 @@ export class ClientInstance implements StorageInstance {
   /** The last poll reported nothing, so the next will probably report nothing either. */
   #isQuiet = false
   readonly #reads: ClientReads
-  readonly #blobReaders = new Set<ClientBlobReader>()
+  readonly #blobs: ClientBlobs
   #transaction: ClientTransaction | undefined
   #isReleased = false
 
@@ -71,6 +71,7 @@ export class ClientInstance implements StorageInstance {
     this.#storage = storage
     this.number = number
     this.#reads = new ClientReads(storage, number)
+    this.#blobs = new ClientBlobs(storage, number)
     if (storage.capabilities.blobs) this.openBlob = (oid) => this.#openBlob(oid)
     if (storage.capabilities.undo) this.history = (oid, count) => this.#history(oid, count)
   }
@@ -266,19 +267,20 @@ export class ClientInstance implements StorageInstance {
 
   async #openBlob(oid: Oid): Promise<BlobReader | undefined> {
     const link = this.#reading()
-    this.#storage.counted.roundTrips++
-    const opened = await link.call(types.openBlob, this.number, link.fields.id(oid).take(), (body) => {
-      if (body.u8() === 0) return undefined
-      return { serial: body.tid(), bytes: body.f64(), number: body.u32() }
-    })
-    if (opened === undefined) return undefined
-    const reader = new ClientBlobReader(this.#storage, link, opened, () => this.#blobReaders.delete(reader))
-    this.#blobReaders.add(reader)
+    const tid = this.#snapshotTid
+    const serial = this.#storage.blobCache && this.#reads.cached?.find(oid)?.serial
+    const isShown = () => this.#isOpen && this.#snapshotTid === tid && this.#link === link
+    const reader = await this.#blobs.open(link, { oid, serial, isShown })
     if (this.#isReleased) {
-      reader.close()
+      await reader?.close()
       this.#checkOpen()
     }
     return reader
+  }
+
+  /** Ends the readers of blobs. */
+  closeBlobs(): Promise<void> {
+    return this.#blobs.close()
   }
 
   newOids(count: number): Awaitable<readonly Oid[]> {
@@ -310,8 +312,9 @@ export class ClientInstance implements StorageInstance {
     this.#storage.forgetInstance(this)
     this.#reads.cached?.release()
     this.#transaction?.abort()
-    for (const reader of this.#blobReaders) reader.close()
+    const closed = this.#blobs.close()
     this.#link?.tell(types.release, this.number)
+    await closed
   }
 
   // --- Checks ---------------------------------------------------------------------------------------------------------

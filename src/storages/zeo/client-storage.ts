@@ -5,7 +5,9 @@
 
 import { ClosedError, ReadOnlyError } from '../../core/errors.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { BlobCache } from '../cache/blobs/blob-cache.ts'
 import {
+  type BlobCacheCounters,
   type Capabilities,
   type MutableCounters,
   type OpenContext,
@@ -42,6 +44,8 @@ export interface ClientSettings {
   readonly timers?: Timers
   /** Without it no cache is kept. */
   readonly cache?: ClientCache
+  /** Without it blobs are read from the server. */
+  readonly blobCache?: BlobCache
 }
 
 /** Connects. @throws DisconnectedError, or what the server answers: `wrong-token`, `protocol-version` … */
@@ -56,18 +60,21 @@ export class ClientStorage implements Storage {
   iterate?: (from?: Tid, to?: Tid) => AsyncIterable<TransactionRecord>
   restore?: (transaction: TransactionRecord) => Promise<void>
   pack?: (options: PackOptions) => Promise<PackResult>
+  blobCacheCounters?: () => BlobCacheCounters
   readonly context: OpenContext
   readonly session: ClientSession
   readonly counted: MutableCounters = zeroCounters()
   readonly lease: OidLease
   readonly alwaysAsk: boolean
   readonly cache?: ClientCache
+  readonly blobCache?: BlobCache
   /** Instances that hold a snapshot ahead of its use. */
   readonly ahead = new Set<ClientInstance>()
   readonly #instances = new Set<ClientInstance>()
   readonly #voted = new Set<ClientTransaction>()
   #capabilities!: Capabilities
   #lastTid: Tid = noTid
+  #wasEmptied = false
   #lastView = 0
   #lastTransaction = 0
   #closing: Promise<void> | undefined
@@ -77,6 +84,11 @@ export class ClientStorage implements Storage {
     this.context = context
     this.alwaysAsk = settings.alwaysAsk ?? false
     if (settings.cache !== undefined) this.cache = settings.cache
+    const { blobCache } = settings
+    if (blobCache !== undefined) {
+      this.blobCache = blobCache
+      this.blobCacheCounters = () => blobCache.counters()
+    }
     this.lease = new OidLease(this)
     this.session = new ClientSession(
       {
@@ -128,6 +140,15 @@ export class ClientStorage implements Storage {
 
   get isClosed(): boolean {
     return this.#closing !== undefined
+  }
+
+  /**
+   * By which the cache of blobs knows what is served there: nobody but this run of the server can say that it is the same.
+   * Undefined: revisions cannot be told from those of before a zap, so there is no caching until the storage is opened anew.
+   */
+  blobStoreAt({ welcome }: Link): string | undefined {
+    if (this.#wasEmptied) return undefined
+    return `zeo ${Buffer.from(welcome.run).toString('hex')} ${welcome.zaps}`
   }
 
   newInstance(): ClientInstance {
@@ -188,6 +209,7 @@ export class ClientStorage implements Storage {
 
   #onZapped(): void {
     this.#lastTid = noTid
+    this.#wasEmptied = true
     this.cache?.startNewStore()
     this.session.forget()
     this.lease.forget()
@@ -225,6 +247,8 @@ export class ClientStorage implements Storage {
     }
     this.session.close()
     this.cache?.close()
+    await Promise.all([...this.#instances].map((instance) => instance.closeBlobs()))
+    await this.blobCache?.close()
   }
 
   checkOpen(): void {

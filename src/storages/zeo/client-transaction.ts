@@ -17,6 +17,7 @@ import {
   StorageTransactionError,
 } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { IncomingBlob } from '../cache/blobs/incoming-blob.ts'
 import type {
   BlobSource,
   CommittedTransaction,
@@ -26,6 +27,7 @@ import type {
 } from '../storage.ts'
 import { BlobSender } from './blob-sender.ts'
 import type { BodyReader } from './body.ts'
+import { cachedPieceBytes } from './client-blobs.ts'
 import type { ClientInstance } from './client-instance.ts'
 import { mergeHere } from './client-merge.ts'
 import { askOutcome } from './client-outcome.ts'
@@ -72,6 +74,8 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   /** Merged here. */
   readonly #merged = new Set<Oid>()
   #number = 0
+  /** What the cache of blobs has of those that were stored. */
+  readonly #copies = new Map<Oid, IncomingBlob>()
   /** Of the blob that is being stored. */
   #sender: BlobSender | undefined
   #state: State = 'open'
@@ -131,17 +135,28 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     this.#sender = sender
     // A refusal ends the sending; what was sent in vain has no other effect.
     storing.catch((error: unknown) => sender.stop(error))
+    const copy = this.#storage.blobCache?.incoming(cachedPieceBytes)
     try {
-      await sender.send(source)
+      await sender.send(copy?.copyOf(source) ?? source)
       await storing
+      this.#keepCopy(oid, copy)
       this.#changes.set(oid, { oid, serial, data, hasBlob: true })
     } catch (error) {
+      copy?.drop()
       if (error instanceof ConflictError) this.#storage.counted.conflicts++
       if (this.#state === 'open') this.#state = 'failed'
       throw error
     } finally {
       this.#sender = undefined
     }
+  }
+
+  #keepCopy(oid: Oid, copy: IncomingBlob | undefined): void {
+    this.#copies.get(oid)?.drop()
+    if (copy === undefined) return
+    // Aborted while the last of it was on its way.
+    if (this.#state === 'open') this.#copies.set(oid, copy)
+    else copy.drop()
   }
 
   #change(oid: Oid, serial: Tid, data: Uint8Array | null, call: string): void {
@@ -322,7 +337,10 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     for (const { data } of this.#changes.values()) counted.storedBytes += data?.length ?? 0
     for (const oid of this.#undone) if (!this.#changes.has(oid)) counted.stores++
     for (const oid of this.resolvedOids) if (!this.#undone.has(oid)) counted.resolvedConflicts++
-    if (isKnown) this.#storage.cache?.committed(tid, this.#storedAsSent())
+    if (isKnown) {
+      this.#storage.cache?.committed(tid, this.#storedAsSent())
+      this.#placeCopies(tid)
+    }
     try {
       onTid?.(tid)
     } finally {
@@ -330,6 +348,18 @@ export class ClientTransaction implements Transaction, VotedTransaction {
       this.#end('finished')
     }
     return tid
+  }
+
+  /** Nobody waits for it: whoever reads one of them before it is in its place asks the server. */
+  #placeCopies(tid: Tid): void {
+    const store = this.#storage.blobStoreAt(this.#link)
+    if (store === undefined) return
+    for (const { oid, hasBlob } of this.#storedAsSent()) {
+      const copy = hasBlob === true ? this.#copies.get(oid) : undefined
+      if (copy === undefined) continue
+      this.#copies.delete(oid)
+      void copy.place({ store, oid, tid }).then(() => copy.close())
+    }
   }
 
   *#storedAsSent(): Generator<Change> {
@@ -384,6 +414,8 @@ export class ClientTransaction implements Transaction, VotedTransaction {
 
   #end(state: State): void {
     this.#state = state
+    for (const copy of this.#copies.values()) copy.drop()
+    this.#copies.clear()
     this.#storage.ended(this)
     this.#onEnd()
   }

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { UsageError } from '../../core/errors.ts'
 import { siblingModule } from '../../core/load-module.ts'
 import { type OptionsOf, option } from '../../core/options.ts'
+import { blobCacheOptions, openBlobCache } from '../cache/blobs/open.ts'
 import { openDiskCache } from '../cache/disk/open.ts'
 import { type Capabilities, defineStorage, type SharedState } from '../storage.ts'
 import { formatAddress, parseAddress } from './address.ts'
@@ -76,6 +77,7 @@ const options = {
     default: false,
     summary: 'the new states of small objects come with the notice of their change; needs a cache',
   }),
+  ...blobCacheOptions,
 }
 
 /** What the threads of a process have in common. */
@@ -187,10 +189,15 @@ export default defineStorage({
         dial: () => dial(address, { token, caFile, certFile, keyFile }),
       }
     })
+    const blobCache = openBlobCache(given, context)
     const cache = openCache(given, shared, (message) => context.log(message))
-    const settings = { servers, readOnlyFallback, token, waitMs: given.wait / 1e6, alwaysAsk }
+    const settings = {
+      ...{ servers, readOnlyFallback, token, waitMs: given.wait / 1e6, alwaysAsk },
+      ...(cache === undefined ? {} : { cache }),
+      ...(blobCache === undefined ? {} : { blobCache }),
+    }
     try {
-      return await openClient(cache === undefined ? settings : { ...settings, cache }, context)
+      return await openClient(settings, context)
     } catch (error) {
       cache?.close()
       throw error

@@ -5,8 +5,8 @@ import type { BlobFile, BlobKey } from './blob-file.ts'
 import type { Filling } from './filling.ts'
 import type { BlobPieces } from './pieces.ts'
 
-/** Opens the blob where it is kept, in pieces of the same length. @throws when it is not there any more */
-export type OpenSource = () => Promise<BlobPieces>
+/** Opens the blob where it is kept, in pieces of this length. @throws when it is not there any more */
+export type OpenSource = (pieceBytes: number) => Promise<BlobPieces>
 
 /** Of a blob that is in the cache. A piece that is damaged is read from the source, and so is what comes after it. */
 export class CachedPieces implements BlobPieces {
@@ -30,7 +30,7 @@ export class CachedPieces implements BlobPieces {
   }
 
   async #getFromSource(number: number): Promise<Uint8Array> {
-    this.#source ??= this.#openSource()
+    this.#source ??= this.#openSource(this.#file.pieceBytes)
     return await (await this.#source).get(number)
   }
 
@@ -66,7 +66,7 @@ export class FillingPieces implements BlobPieces {
   }
 
   async #getFromSource(number: number): Promise<Uint8Array> {
-    this.#source ??= this.#openSource()
+    this.#source ??= this.#openSource(this.#filling.shape.pieceBytes)
     this.#asking++
     try {
       return await this.#filling.get(number, await this.#source)
