@@ -165,6 +165,8 @@ export class BlobSpace {
     found.sort((a, b) => a.touchedMs - b.touchedMs)
     for (const [index, file] of found.entries()) {
       if (used + room <= bytesLimit * keptShare) break
+      // Used since it was looked at.
+      if ((files.look(file.path)?.touchedMs ?? 0) > file.touchedMs) continue
       this.remove(file.path)
       used -= file.room
       this.#onEviction()

@@ -49,9 +49,14 @@ export class Filling {
   }
 
   async get(number: number, source: BlobPieces): Promise<Uint8Array> {
-    // When the source of another reader has failed, ours need not.
-    const others = await this.#underWay.get(number)?.catch(() => undefined)
-    if (others !== undefined) return others
+    for (;;) {
+      const underWay = this.#underWay.get(number)
+      if (underWay === undefined) break
+      const piece = await underWay.catch(() => undefined)
+      if (piece !== undefined) return piece
+      // The source of another reader has failed. Ours need not.
+      if (this.#underWay.get(number) === underWay) this.#underWay.delete(number)
+    }
     const asking = Promise.resolve(source.get(number))
     this.#underWay.set(number, asking)
     try {
