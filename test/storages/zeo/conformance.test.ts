@@ -9,7 +9,7 @@ import { servedModule } from './served-module.ts'
 const served = [
   ['memory', { history: false }, {}],
   ['memory', { history: true }, { cacheBytesLimit: 64 * 1024, updateStates: true }],
-  ['file', {}, { cacheBytesLimit: 64 * 1024, onDisk: true }],
+  ['file', {}, { cacheBytesLimit: 64 * 1024, onDisk: true, blobs: true }],
   ['sqlite', {}, { cacheBytesLimit: 8 * 1024 ** 2, updateStates: true }],
 ] as const
 

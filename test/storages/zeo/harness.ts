@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
+import type { BlobCache } from '../../../src/storages/cache/blobs/blob-cache.ts'
 import memory from '../../../src/storages/memory.ts'
 import { openContext, openStorage } from '../../../src/storages/open.ts'
 import type { Capabilities, OpenContext, Storage, StorageInstance } from '../../../src/storages/storage.ts'
@@ -90,16 +91,21 @@ export class Served {
   }
 
   async client(
-    given: Partial<OpenContext> & { readonly waitMs?: number; readonly cache?: ClientCache } = {},
+    given: Partial<OpenContext> & {
+      readonly waitMs?: number
+      readonly cache?: ClientCache
+      readonly blobCache?: BlobCache
+    } = {},
   ): Promise<ClientStorage> {
     const { token = '' } = this.#given
-    const { waitMs = 5000, cache, ...context } = given
+    const { waitMs = 5000, cache, blobCache, ...context } = given
     const client = await openClient(
       {
         servers: [this.place],
         token,
         waitMs,
         ...(cache === undefined ? {} : { cache }),
+        ...(blobCache === undefined ? {} : { blobCache }),
       },
       openContext(context),
     )

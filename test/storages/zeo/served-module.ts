@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { OptionsOf, OptionsSpec } from '../../../src/core/options.ts'
 import { option } from '../../../src/core/options.ts'
+import { openBlobCache } from '../../../src/storages/cache/blobs/open.ts'
 import { openDiskCache } from '../../../src/storages/cache/disk/open.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import { defineStorage, type Storage, type StorageModule } from '../../../src/storages/storage.ts'
@@ -30,6 +31,8 @@ export interface ServedCache {
   readonly updateStates?: boolean
   /** Of the storages of a store that are open at the same time, the first has it. */
   readonly onDisk?: boolean
+  /** Blobs are cached in a folder. */
+  readonly blobs?: boolean
 }
 
 /** @param options of the served module */
@@ -46,6 +49,7 @@ export function servedModule<S extends OptionsSpec>(
       address: option.string({ default: '', summary: 'where the server listens' }),
       cacheBytesLimit: option.bytes({ default: cache.cacheBytesLimit ?? 0, summary: 'as of zeo' }),
       cacheFolder: option.path({ default: '', summary: 'as of zeo' }),
+      blobCacheFolder: option.path({ default: '', summary: 'as of zeo' }),
       updateStates: option.boolean({ default: cache.updateStates ?? false, summary: 'as of zeo' }),
     },
     capabilities: () => servedCapabilities(capabilities),
@@ -66,6 +70,7 @@ export function servedModule<S extends OptionsSpec>(
               ...given,
               address: `unix:${join(socketFolder, 's')}`,
               cacheFolder: cache.onDisk === true ? join(socketFolder, 'cache') : '',
+              blobCacheFolder: cache.blobs === true ? join(socketFolder, 'blobs') : '',
             },
             async dispose() {
               await running.listener.close()
@@ -83,9 +88,10 @@ export function servedModule<S extends OptionsSpec>(
       state: { cache: cacheBytesLimit === 0 ? undefined : shareClientCache(cacheBytesLimit) },
       close() {},
     }),
-    async open({ address, updateStates, cacheFolder: folder }, context, shared) {
+    async open({ address, updateStates, cacheFolder: folder, blobCacheFolder }, context, shared) {
       const parsed = parseAddress(address)
       const kept = shared?.cache
+      const blobCache = openBlobCache({ blobCacheFolder, blobBytesLimit: 16 * 1024 ** 2 }, context)
       const disk =
         folder === ''
           ? undefined
@@ -96,6 +102,7 @@ export function servedModule<S extends OptionsSpec>(
           ...(kept === undefined
             ? {}
             : { cache: new ClientCache(kept, { updateStates, ...(disk === undefined ? {} : { disk }) }) }),
+          ...(blobCache === undefined ? {} : { blobCache }),
         },
         context,
       )
