@@ -6,6 +6,7 @@
  * being handled leaves together at its end; what is sent at other times leaves at the end of the current task.
  */
 
+import { ShootoutError } from '../../core/errors.ts'
 import { BodyWriter } from './body.ts'
 import { FrameParser, type ParserLimits } from './frame-parser.ts'
 import { Outbox } from './outbox.ts'
@@ -60,7 +61,7 @@ export class Channel {
     this.#events = events
     this.#outbox = new Outbox(wire)
     this.parser = new FrameParser(settings.limits, (type, id, view, body) => {
-      if (type === types.ping) this.send(types.pong, 0, 0)
+      if (type === types.ping) this.#pong()
       else if (type !== types.pong) events.message(type, id, view, body)
     })
     this.#heardAt = settings.timers.now()
@@ -159,6 +160,11 @@ export class Channel {
     this.#onClosed(undefined)
   }
 
+  /** Where much waits to be read, that will do: who asks again and again and never reads must not fill our memory. */
+  #pong(): void {
+    if (this.queuedBytes < flushBytes) this.send(types.pong, 0, 0)
+  }
+
   #schedule(): void {
     if (this.#isReading || this.#isFlushScheduled) return
     this.#isFlushScheduled = true
@@ -205,6 +211,15 @@ export class Channel {
     this.#events.closed(this.#reason ?? error)
   }
 
+  #silence(ms: number): ShootoutError {
+    const { queuedBytes } = this
+    if (!this.#isPaused || queuedBytes === 0) return new ShootoutError('silent', `nothing heard for ${ms} ms`)
+    return new ShootoutError(
+      'not-reading',
+      `${queuedBytes} bytes have waited for ${ms} ms to be read; it is dropped, and may connect again`,
+    )
+  }
+
   #watch(): Cancel {
     const { timers, silenceMs, pingMs } = this.#settings
     const intervalMs = pingMs > 0 ? pingMs : silenceMs
@@ -212,7 +227,7 @@ export class Channel {
       const silentMs = timers.now() - this.#heardAt
       // A little short of a whole interval is a whole one: timers are not exact.
       if (silentMs >= silenceMs - 1) {
-        this.destroy(new Error(`nothing heard for ${Math.round(silentMs)} ms`))
+        this.destroy(this.#silence(Math.round(silentMs)))
         return
       }
       if (pingMs > 0 && silentMs >= pingMs - 1) this.send(types.ping, 0, 0)

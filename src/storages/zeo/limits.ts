@@ -8,9 +8,9 @@ export interface ServerLimits {
   readonly messageBytesMax: number
   /** Long messages under way from one client. */
   readonly streamsMax: number
-  /** Bytes of one transaction. */
+  /** Bytes of one transaction, and bytes of messages that wait for an earlier one of the same view. */
   readonly transactionBytesMax: number
-  /** Bytes queued for one client before no more of its requests are read. */
+  /** Bytes queued for one client before no more of its requests are read, or carried out. */
   readonly outputBytesMax: number
   /** Messages of one client that wait for an earlier one of the same view. */
   readonly waitingMax: number

@@ -103,25 +103,36 @@ export class ServedReads {
 
   /** In parts, so that the first objects travel while the next are read, and a slow client fills no memory here. */
   async loadMany(instance: StorageInstance, request: number, oids: readonly Oid[]): Promise<void> {
-    const { channel } = this.#host
+    const { channel, parts } = this.#host
     for (let from = 0; from < oids.length; from += objectsPerPart) {
-      if (channel.queuedBytes > bulkQueuedBytes) await channel.drained()
-      if (channel.isClosed) return
-      const loading = instance.loadMany(oids.slice(from, from + objectsPerPart))
-      const revisions = loading instanceof Promise ? await loading : loading
-      const { fields } = channel
-      fields.id(instance.snapshotTid).u32(revisions.length)
-      const pieces: Uint8Array[] = []
-      for (const revision of revisions) {
-        fields.id(revision?.serial ?? (0 as Tid)).u32(revision?.data.length ?? absentLength)
-        if (revision !== undefined) pieces.push(revision.data)
+      const turn = parts.take()
+      if (turn !== undefined) await turn
+      try {
+        // Others may have waited for the same moment.
+        while (channel.queuedBytes > bulkQueuedBytes && !channel.isClosed) await channel.drained()
+        if (channel.isClosed) return
+        const loading = instance.loadMany(oids.slice(from, from + objectsPerPart))
+        this.#sendPart(instance, request, loading instanceof Promise ? await loading : loading)
+      } finally {
+        parts.give()
       }
-      this.#host.loaded(pieces.length)
-      // A lane of their own keeps the parts and the end in order, also where a part is long.
-      channel.send(types.part, request, 0, fields.take(), pieces, request)
-      channel.flush()
     }
     channel.send(types.reply, request, 0, nothing, undefined, request)
+  }
+
+  #sendPart(instance: StorageInstance, request: number, revisions: readonly (Revision | undefined)[]): void {
+    const { channel } = this.#host
+    const { fields } = channel
+    fields.id(instance.snapshotTid).u32(revisions.length)
+    const pieces: Uint8Array[] = []
+    for (const revision of revisions) {
+      fields.id(revision?.serial ?? (0 as Tid)).u32(revision?.data.length ?? absentLength)
+      if (revision !== undefined) pieces.push(revision.data)
+    }
+    this.#host.loaded(pieces.length)
+    // A lane of their own keeps the parts and the end in order, also where a part is long.
+    channel.send(types.part, request, 0, fields.take(), pieces, request)
+    channel.flush()
   }
 
   loadBefore(instance: StorageInstance, request: number, oid: Oid, before: Tid): Awaitable<void> {

@@ -48,7 +48,8 @@ export class ServedView {
     // Its blob follows at once, while it may still wait for its turn.
     if (type === types.storeBlob) this.#host.blobs.expect(request)
     const since = this.#host.now()
-    this.#turns.run(() => this.#guard(type, request, body, since))
+    this.#host.waits(body.length)
+    this.#turns.run(() => this.#inTurn(type, request, body, since))
   }
 
   /** The client is gone, or has given the transaction up. */
@@ -58,6 +59,14 @@ export class ServedView {
 
   release(): void {
     this.handle(types.release, 0, nothing)
+  }
+
+  /** Who does not read its answers gets no more of them, also where the question has arrived already. */
+  #inTurn(type: number, request: number, body: Uint8Array, since: number): void | Promise<void> {
+    const { channel, limits } = this.#host
+    this.#host.waits(-body.length)
+    if (channel.queuedBytes <= limits.outputBytesMax) return this.#guard(type, request, body, since)
+    return channel.drained().then(() => this.#guard(type, request, body, since))
   }
 
   /** @param since when it arrived, ms: waiting for its turn is a part of what it took */

@@ -22,11 +22,15 @@ import { ServedView } from './served-view.ts'
 import type { ZeoServer } from './server.ts'
 import { type StoreHost, StoreRequests } from './store-requests.ts'
 import type { Cancel } from './timers.ts'
+import { Slots } from './turns.ts'
 import type { ViewHost } from './view-host.ts'
 import type { Wire } from './wire.ts'
 
 /** About the blobs of an iteration. */
 const storeBlobTypes: ReadonlySet<number> = new Set([types.recordedBlob, types.recordedEnd])
+
+/** Enough to keep a database busy; what they have read may all be queued at once. */
+const partsMax = 4
 
 const typeNames = new Map<number, string>(Object.entries(types).map(([name, type]) => [type, name]))
 
@@ -41,10 +45,13 @@ export class ServerConnection implements ViewHost, StoreHost {
   readonly #views = new Map<number, ServedView>()
   readonly #store: StoreRequests
   readonly blobs: ServedBlobs
+  readonly parts = new Slots(partsMax)
   /** Commits that are durable in the served storage but not answered yet, oldest first. */
   readonly #announced: Announced[] = []
   #session: string | undefined
   isReadOnly = false
+  /** Of messages that wait for an earlier one of their view. */
+  #waitingBytes = 0
   #isWatching = false
   #isPaused = false
   #cancelGreeting: Cancel
@@ -185,8 +192,9 @@ export class ServerConnection implements ViewHost, StoreHost {
       this.fail(id, new ReadOnlyError('the storage'))
       return
     }
-    if (view.waiting > this.#server.settings.limits.waitingMax)
-      throw new ProtocolError('too many messages wait')
+    const { waitingMax, transactionBytesMax } = this.#server.settings.limits
+    if (view.waiting > waitingMax || this.#waitingBytes > transactionBytesMax)
+      throw new ProtocolError(`${view.waiting} messages wait for an earlier one, ${this.#waitingBytes} bytes`)
     view.handle(type, id, body)
     if (type === types.release) {
       this.#views.delete(number)
@@ -231,6 +239,10 @@ export class ServerConnection implements ViewHost, StoreHost {
       told = new DisconnectedError('the server is shutting down')
     }
     this.channel.send(types.failed, request, 0, writeError(this.channel.fields, told))
+  }
+
+  waits(bytes: number): void {
+    this.#waitingBytes += bytes
   }
 
   now(): number {

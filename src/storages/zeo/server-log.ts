@@ -14,7 +14,7 @@ export type LogEvent =
   | 'listening'
   /** Info: `client`, the first part of its random name; `readOnly`. */
   | 'connected'
-  /** Info; warn where the server ended it. `cause`, `client`, `seconds`, `bytesRead`, `bytesWritten`. */
+  /** Info; warn where the server ended it. `code` and `cause`, `client`, `seconds`, `bytesRead`, `bytesWritten`. */
   | 'disconnected'
   /** Warn: `code`, `reason`. It never became a client. */
   | 'refused'

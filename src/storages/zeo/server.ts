@@ -150,13 +150,14 @@ export class ZeoServer {
     // A status request or a refusal: it was no client, and what there is to say has been said.
     if (client === undefined && !hasFailed) return
     // A client that dies is no oddity.
-    const isOdd = hasFailed && !vanished.has((error as NodeJS.ErrnoException).code ?? '')
+    const isOdd = hasFailed && !vanished.has(codeOf(error) ?? '')
     this.settings.log({
       level: isOdd ? 'warn' : 'info',
       event: 'disconnected',
       facts: {
         peer: channel.peer,
         client,
+        code: hasFailed ? codeOf(error) : undefined,
         cause: this.isClosing
           ? 'the server is closing'
           : error === undefined
@@ -263,6 +264,10 @@ export class ZeoServer {
     for (const connection of this.#connections) if (connection.holdingCount > 0) return true
     return false
   }
+}
+
+function codeOf(error: Error): string | undefined {
+  return (error as { readonly code?: string }).code
 }
 
 function hash(bytes: Uint8Array): Buffer {

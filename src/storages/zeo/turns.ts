@@ -1,8 +1,6 @@
-/**
- * Operations one at a time, in order, synchronously where they can be: what is idle starts at once, and only what has
- * to wait costs a promise. Operations handle their own errors.
- */
+/** Operations that wait for each other: one at a time, or not more than a few. What need not wait costs no promise. */
 
+/** One at a time, in order; what is idle starts at once, synchronously. Operations handle their own errors. */
 export class Turns {
   #isBusy = false
   readonly #waiting: (() => void | Promise<void>)[] = []
@@ -26,5 +24,32 @@ export class Turns {
     await running
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) await next()
     this.#isBusy = false
+  }
+}
+
+/** Not more than so many at a time; the others wait, in order. */
+export class Slots {
+  #free: number
+  readonly #waiting: (() => void)[] = []
+
+  constructor(count: number) {
+    this.#free = count
+  }
+
+  /** Undefined where there is room at once; else a promise of it. Whoever has taken one gives it back. */
+  take(): Promise<void> | undefined {
+    if (this.#free > 0) {
+      this.#free--
+      return undefined
+    }
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+    })
+  }
+
+  give(): void {
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#free++
+    else next()
   }
 }

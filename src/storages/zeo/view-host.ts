@@ -9,6 +9,7 @@ import type { Kept } from './messages.ts'
 import type { ServedBlobs } from './served-blobs.ts'
 import type { Commits } from './served-transaction.ts'
 import type { ServedView } from './served-view.ts'
+import type { Slots } from './turns.ts'
 
 export interface ViewHost {
   readonly storage: Storage
@@ -29,7 +30,11 @@ export interface ViewHost {
   begin(view: ServedView, number: number): boolean
   commitsOf(view: ServedView): Commits
   loaded(count: number): void
+  /** Parts of bulk answers that are being read, of all views of this client. */
+  readonly parts: Slots
   readonly blobs: ServedBlobs
+  /** So many bytes more, or fewer, wait for their turn. */
+  waits(bytes: number): void
   /** Of the server's clock, ms. */
   now(): number
   /** A message was handled that arrived at `sinceMs`. */

@@ -33,6 +33,13 @@ function frame(type: number, id: number, view: number, body: Uint8Array): Uint8A
   return wire.bytes
 }
 
+/** A header without its body. */
+const header = (length: number, type: number, view: number) =>
+  new BodyWriter().u32(length).u8(type).u8(0).u8(0).u8(0).u32(0).u32(view).take().slice()
+
+/** Announces a store of so many bytes. */
+const long = (stream: number, length: number) => frame(types.long, stream, 0, header(length, types.store, 1))
+
 const hello = (token = '') =>
   frame(
     types.hello,
@@ -72,6 +79,29 @@ test.each([
   ['an unknown message', Buffer.concat([hello(), frame(60, 1, 0, new Uint8Array(0))])],
   ['a body that ends too early', Buffer.concat([hello(), frame(types.load, 1, 1, new Uint8Array(3))])],
   ['silence after the handshake', hello()],
+  [
+    'half a message',
+    Buffer.concat([hello(), frame(types.store, 0, 1, new Uint8Array(1000)).subarray(0, 300)]),
+  ],
+  ['an absurd size after the handshake', Buffer.concat([hello(), header(0xffff_ffff, types.load, 1)])],
+  ['a frame that is a byte too long', Buffer.concat([hello(), header(256 * 1024 + 1, types.store, 1)])],
+  ['that a message will take 4 GB', Buffer.concat([hello(), long(1, 0xffff_ffff)])],
+  [
+    'that two messages will take more than there may be',
+    Buffer.concat([hello(), long(1, 1024 ** 3), long(2, 1024 ** 3)]),
+  ],
+  [
+    'that more messages are under way than may be',
+    Buffer.concat([hello(), ...Array.from({ length: 65 }, (_, index) => long(index + 1, 300_000))]),
+  ],
+  [
+    'a piece of a message that was not announced',
+    Buffer.concat([hello(), frame(types.chunk, 9, 0, bytes('x'))]),
+  ],
+  [
+    'the beginning of a long message, and no more',
+    Buffer.concat([hello(), long(1, 300_000), frame(types.chunk, 1, 0, new Uint8Array(1000))]),
+  ],
 ])('who says %s is dropped, and others are served', async (_what, say) => {
   const given = await start({ limits })
   await Promise.all([stranger(given, say), serves(given)])
@@ -192,7 +222,7 @@ test('the log says who came, who went and why, and who was turned away', async (
   await client.close()
   await eventually(() => given.logged.length === 4, 'all is logged')
   expect(
-    given.logged.map(({ level, event, facts }) => [level, event, facts['code'] ?? facts['cause']]),
+    given.logged.map(({ level, event, facts }) => [level, event, facts['cause'] ?? facts['code']]),
   ).toEqual([
     ['warn', 'refused', 'wrong-token'],
     ['warn', 'disconnected', expect.stringContaining('must be zero')],
