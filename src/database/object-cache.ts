@@ -19,8 +19,15 @@ const ghostsMin = 1000
 
 export class ObjectCache {
   limits: ObjectCacheLimits
-  readonly #loaded = new Map<Oid, Persistent>()
-  readonly #ghosts = new Map<Oid, WeakRef<Persistent>>()
+  /**
+   * An object with state, or a weak reference to a ghost. An entry changes its value and not its place: entries that
+   * come and go make the map build a new table again and again, and V8 keeps young tables alive as long as older ones,
+   * so that most of what a transaction loaded had to wait for a full collection.
+   */
+  readonly #known = new Map<Oid, Persistent | WeakRef<Persistent>>()
+  /** The hand of the clock. It lives with the map, and sees what comes in after it. */
+  #hand: Iterator<[Oid, Persistent | WeakRef<Persistent>]> | undefined
+  #loaded = 0
   #bytes = 0
   #ghostsLimit = ghostsMin
 
@@ -30,7 +37,7 @@ export class ObjectCache {
 
   /** Objects with state. */
   get size(): number {
-    return this.#loaded.size
+    return this.#loaded
   }
 
   /** Record bytes of the objects with state. */
@@ -40,26 +47,28 @@ export class ObjectCache {
 
   /** Objects known without state, those that nobody holds any more included until they are looked for. */
   get ghosts(): number {
-    return this.#ghosts.size
+    return this.#known.size - this.#loaded
   }
 
   find(oid: Oid): Persistent | undefined {
-    return this.#loaded.get(oid) ?? this.#ghosts.get(oid)?.deref()
+    const known = this.#known.get(oid)
+    return known instanceof WeakRef ? known.deref() : known
   }
 
   /** Takes in an object without state. */
   addGhost(oid: Oid, object: Persistent): void {
     object.status = 'ghost'
     object.weakReference ??= new WeakRef(object)
-    this.#ghosts.set(oid, object.weakReference)
-    if (this.#ghosts.size > this.#ghostsLimit) this.#dropDeadGhosts()
+    this.#known.set(oid, object.weakReference)
+    if (this.ghosts > this.#ghostsLimit) this.#dropDeadGhosts()
   }
 
   /** An object got its state, from a record of so many bytes. */
   hold(oid: Oid, object: Persistent, recordBytes: number): void {
-    if (object.status === 'ghost') this.#ghosts.delete(oid)
-    if (this.#loaded.get(oid) === object) this.#bytes -= object.recordBytes
-    else this.#loaded.set(oid, object)
+    const known = this.#known.get(oid)
+    if (known === undefined || known instanceof WeakRef) this.#loaded++
+    else this.#bytes -= known.recordBytes
+    if (known !== object) this.#known.set(oid, object)
     this.#bytes += recordBytes
     object.recordBytes = recordBytes
     object.recentlyUsed = true
@@ -68,9 +77,9 @@ export class ObjectCache {
 
   /** Takes the state away from an object, if it has any. */
   makeGhost(oid: Oid): void {
-    const object = this.#loaded.get(oid)
-    if (object === undefined) return
-    this.#loaded.delete(oid)
+    const object = this.#known.get(oid)
+    if (object === undefined || object instanceof WeakRef) return
+    this.#loaded--
     this.#bytes -= object.recordBytes
     object.dropState()
     this.addGhost(oid, object)
@@ -78,32 +87,37 @@ export class ObjectCache {
 
   /** Takes the state away from all objects that have not been changed. */
   makeAllGhosts(): void {
-    for (const [oid, object] of this.#loaded) if (object.status === 'saved') this.makeGhost(oid)
+    for (const [oid, known] of this.#known) {
+      if (!(known instanceof WeakRef) && known.status === 'saved') this.makeGhost(oid)
+    }
   }
 
   /** Makes the limits hold, as far as unchanged objects go. */
   collect(): void {
-    if (!this.#exceedsLimits()) return
     // Twice round at most: the first time may only take marks away.
-    for (let looks = 2 * this.#loaded.size; looks > 0 && this.#exceedsLimits(); looks--) {
-      const [oid, object] = this.#loaded.entries().next().value!
-      if (object.status === 'saved' && !object.recentlyUsed) {
-        this.makeGhost(oid)
-      } else {
-        object.recentlyUsed = false
-        // The hand of the clock: what was looked at goes to the end of the line.
-        this.#loaded.delete(oid)
-        this.#loaded.set(oid, object)
+    for (let looks = 2 * this.#known.size; looks > 0 && this.#exceedsLimits(); ) {
+      this.#hand ??= this.#known.entries()
+      const next = this.#hand.next()
+      if (next.done) {
+        this.#hand = undefined
+        continue
       }
+      looks--
+      const [oid, object] = next.value
+      if (object instanceof WeakRef) continue
+      if (object.status === 'saved' && !object.recentlyUsed) this.makeGhost(oid)
+      else object.recentlyUsed = false
     }
   }
 
   #exceedsLimits(): boolean {
-    return this.#loaded.size > this.limits.objects || this.#bytes > this.limits.bytes
+    return this.#loaded > this.limits.objects || this.#bytes > this.limits.bytes
   }
 
   #dropDeadGhosts(): void {
-    for (const [oid, reference] of this.#ghosts) if (reference.deref() === undefined) this.#ghosts.delete(oid)
-    this.#ghostsLimit = Math.max(ghostsMin, 2 * this.#ghosts.size)
+    for (const [oid, known] of this.#known) {
+      if (known instanceof WeakRef && known.deref() === undefined) this.#known.delete(oid)
+    }
+    this.#ghostsLimit = Math.max(ghostsMin, 2 * this.ghosts)
   }
 }

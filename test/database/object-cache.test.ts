@@ -71,3 +71,22 @@ test('limits smaller than what has been changed are exceeded rather than anythin
   cache.collect()
   expect(objects.map((object) => object.getState())).toStrictEqual([1, 2, 3])
 })
+
+test('what comes and goes again and again is not kept until a full collection', async () => {
+  const cache = new ObjectCache({ objects: 10_000, bytes: 1e9 })
+  const objects = Array.from({ length: 2000 }, (_, number) => loaded(cache, number))
+  const collectYoung = runInNewContext('gc') as (options: { type: 'minor' }) => void
+  const pass = async () => {
+    cache.makeAllGhosts()
+    for (const [number, object] of objects.entries()) cache.hold(oid(number), object, 10)
+    // Twice: the first collection only moves what is young.
+    for (let times = 0; times < 2; times++) collectYoung({ type: 'minor' })
+    await setImmediate()
+  }
+  for (let times = 0; times < 5; times++) await pass()
+  const before = process.memoryUsage().heapUsed
+  for (let times = 0; times < 20; times++) await pass()
+  // New tables in each pass would be 200 KB each time, and none of them could be collected.
+  expect(process.memoryUsage().heapUsed - before).toBeLessThan(1e6)
+  collectGarbage()
+})
