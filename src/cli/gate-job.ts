@@ -14,13 +14,15 @@ import {
 } from '../results/gate-schema.ts'
 import { settingKey } from '../results/reader.ts'
 import { readEnvironment } from '../runner/environment.ts'
-import { operationsStep, PairEngine } from '../runner/gate/pair-engine.ts'
+import { operationsStep } from '../runner/gate/calibration.ts'
+import { PairEngine } from '../runner/gate/pair-engine.ts'
 import { Sentinel } from '../runner/gate/sentinel.ts'
 import { type Burden, cannot, ForkFactory, type GateTask } from '../runner/gate/side.ts'
 import { makePlan, type Plan, type PlannedContender, type PlannedScenario } from '../runner/plan.ts'
 import { openWorkspace } from '../runner/workspace.ts'
 import type { RunConfig } from './config.ts'
 import { provisionAll, type ResolvedContender } from './contenders.ts'
+import { checkSameGate, type InterruptedGate } from './gate-past.ts'
 import { runSession } from './gate-session.ts'
 
 export interface GateJob {
@@ -48,6 +50,8 @@ export interface GateJob {
   readonly again: string
   /** Path of the journal, for the report. */
   readonly out: string
+  /** To go on with. */
+  readonly interrupted?: InterruptedGate
 }
 
 /** Both sides provisioned and the cells found: all that pairs can be measured with. */
@@ -58,6 +62,8 @@ export interface GateBench {
   readonly header: GateHeader
   readonly signal: AbortSignal
   readonly sentinel: Sentinel
+  /** Existing folder on the disk where the stores lie, removed in the end. */
+  readonly folder: string
   engine(seed: string, burden?: Burden): PairEngine
 }
 
@@ -67,10 +73,12 @@ export interface GateBench {
  */
 export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive): Promise<GateReport> {
   return withBench(job, async ({ tasks, failures, skips, header, signal, sentinel, engine }) => {
-    const { policy, seed, names, config } = job
-    journal.append(header)
-    for (const skip of skips) journal.append(skip)
-    for (const failure of failures.values()) journal.append(failure)
+    const { policy, seed, names, config, interrupted } = job
+    if (interrupted === undefined) {
+      journal.append(header)
+      for (const skip of skips) journal.append(skip)
+      for (const failure of failures.values()) journal.append(failure)
+    } else checkSameGate(job.out, interrupted.header, header)
     const { cells, drift, machine, elapsedNs } = await runSession({
       tasks,
       failures,
@@ -84,6 +92,7 @@ export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive)
       signal,
       sentinel,
       keepsDisturbed: job.keepsDisturbed ?? false,
+      ...(interrupted === undefined ? {} : { past: interrupted.past }),
       ...(job.explains ? { profileFolder: `${job.out.replace(/\.jsonl$/, '')}-profiles` } : {}),
       progress: {
         explaining: ({ setting }) => live.explaining(setting),
@@ -163,6 +172,7 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
         },
         signal: stopping.signal,
         sentinel: new Sentinel(workspace.folder),
+        folder: workspace.folder,
         engine(engineSeed, burden) {
           const factory = new ForkFactory({
             seed: engineSeed,

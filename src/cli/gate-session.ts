@@ -23,7 +23,8 @@ import { Random } from '../core/random.ts'
 import type { GateJournal } from '../results/gate-journal.ts'
 import type { CountersLine, GateFailure, PairLine, Stage } from '../results/gate-schema.ts'
 import { settingKey } from '../results/reader.ts'
-import type { GateOrder, PairEngine } from '../runner/gate/pair-engine.ts'
+import type { GateOrder } from '../runner/gate/calibration.ts'
+import type { PairEngine } from '../runner/gate/pair-engine.ts'
 import type { Sentinel } from '../runner/gate/sentinel.ts'
 import { type GateTask, SideFailure } from '../runner/gate/side.ts'
 
@@ -48,6 +49,24 @@ export interface SessionParts {
   /** Folder for the profiles of cells that failed; undefined: they are not explained. */
   readonly profileFolder?: string
   readonly progress: SessionProgress
+  /** What an earlier session found out about these cells, in the order of `tasks`. */
+  readonly past?: GatePast
+}
+
+/** What is known before a session begins. It counts like what the session measures itself. */
+export interface GatePast {
+  readonly cells: readonly PastCell[]
+  readonly blocks: readonly JudgedBlock[]
+}
+
+export interface PastCell {
+  readonly counters?: CountersLine
+  readonly order?: GateOrder
+  readonly failure?: GateFailure
+  /** Those of blocks that count. */
+  readonly pairs: readonly PairLine[]
+  /** Pairs that were begun in each stage, whether they count or not: their seeds are used up. */
+  readonly begun: Readonly<Record<Stage, number>>
 }
 
 /** Told between measurements. */
@@ -96,18 +115,28 @@ const explainedMax = 3
 class Session {
   readonly #parts: SessionParts
   readonly #startNs = systemClock.monotonicNs()
-  readonly #random: Random
   readonly #cells: readonly MutableCell[]
-  readonly #blocks: JudgedBlock[] = []
+  readonly #blocks: JudgedBlock[]
 
   constructor(parts: SessionParts) {
     this.#parts = parts
-    this.#random = new Random(parts.seed).split('blocks')
-    this.#cells = parts.tasks.map((task) => {
-      const failure = parts.failures.get(task)
-      const begun = { pilot: 0, screen: 0, confirm: 0 }
-      const none = { pilot: [], screen: [], confirm: [], cpuIsValid: false, pairNs: 0, begun, syncs: false }
-      return failure === undefined ? none : { ...none, failure }
+    this.#blocks = [...(parts.past?.blocks ?? [])]
+    this.#cells = parts.tasks.map((task, index) => {
+      const past = parts.past?.cells[index]
+      const failure = parts.failures.get(task) ?? past?.failure
+      const valuesOf = (stage: Stage) =>
+        past?.pairs.filter((pair) => pair.stage === stage).map(pairValues) ?? []
+      return {
+        pilot: valuesOf('pilot'),
+        screen: valuesOf('screen'),
+        confirm: valuesOf('confirm'),
+        cpuIsValid: false,
+        pairNs: 0,
+        begun: { pilot: 0, screen: 0, confirm: 0, ...past?.begun },
+        syncs: false,
+        ...(past?.order === undefined ? {} : { order: past.order }),
+        ...(failure === undefined ? {} : { failure }),
+      }
     })
   }
 
@@ -144,8 +173,9 @@ class Session {
     const { engine, journal, tolerances, progress } = this.#parts
     const task = this.#parts.tasks[index]!
     const cell = this.#cells[index]!
-    const line = await engine.countWork(task)
-    journal.append(line)
+    const known = this.#parts.past?.cells[index]?.counters
+    const line = known ?? (await engine.countWork(task))
+    if (known === undefined) journal.append(line)
     const found = compareCounters(line, tolerances ?? {})
     cell.counters =
       tolerances === undefined
@@ -157,8 +187,12 @@ class Session {
   }
 
   async #calibrate(index: number): Promise<void> {
-    const { engine, tasks } = this.#parts
-    this.#cells[index]!.order = await engine.calibrate(tasks[index]!)
+    const { engine, tasks, journal } = this.#parts
+    const cell = this.#cells[index]!
+    if (cell.order !== undefined) return
+    cell.order = await engine.calibrate(tasks[index]!)
+    const { scenario, objects, concurrency } = tasks[index]!.setting
+    journal.append({ type: 'order', scenario, objects, concurrency, ...cell.order })
   }
 
   /** The worst of the cells that became slower, as far as there is time. */
@@ -190,7 +224,9 @@ class Session {
   /** One pass over cells. It counts as a whole or not at all. */
   async #block(wants: readonly Want[]): Promise<void> {
     const lines: { readonly cell: MutableCell; readonly line: PairLine }[] = []
-    for (const want of this.#random.shuffled(wants)) {
+    // By the number of the block, so that a gate that is resumed goes on in the same order.
+    const random = new Random(this.#parts.seed).split('blocks', this.#blocks.length)
+    for (const want of random.shuffled(wants)) {
       if (this.#timeIsUp()) break
       const line = await this.#pair(want)
       if (line !== undefined) lines.push({ cell: this.#cells[want.cell]!, line })

@@ -1,57 +1,18 @@
 /** `shootout gate`: is the candidate slower than the baseline? Both are measured now, taking turns. */
 
-import { randomBytes } from 'node:crypto'
-import { appendFile, writeFile } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { defaultPolicy, withLimits } from '../analysis/gate/policy.ts'
 import type { GateReport, OverallVerdict } from '../analysis/gate/report-model.ts'
-import { closestName, describeError, ShootoutError, UsageError } from '../core/errors.ts'
-import { renderAnnotations } from '../report/annotations.ts'
+import { describeError, ShootoutError } from '../core/errors.ts'
 import { gateLive } from '../report/gate-live.ts'
-import { renderGateMarkdown } from '../report/gate-markdown.ts'
-import { renderGateTable } from '../report/gate-table.ts'
-import { renderJunit } from '../report/junit.ts'
-import { openGateJournal } from '../results/gate-journal.ts'
-import type { Side } from '../results/gate-schema.ts'
+import { continueGateJournal, openGateJournal } from '../results/gate-journal.ts'
 import { defaultRounds } from '../runner/gate/pair-engine.ts'
-import { scenarioNames } from '../scenarios/registry.ts'
-import { counterNames } from '../storages/storage.ts'
-import { openBuild } from './builds.ts'
-import { type Flags, loadConfig } from './config.ts'
-import { parseContender, type ResolvedContender, resolveContender } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
+import { type GateFlags, gateDefaults, prepare, prepareSaved } from './gate-flags.ts'
 import { carryOutGate, type GateJob } from './gate-job.ts'
-import { carryOutSaved, isSaved, type SavedJob } from './gate-saved.ts'
+import { printGate } from './gate-print.ts'
+import { carryOutSaved, isSaved } from './gate-saved.ts'
 import { useColor } from './report.ts'
-import { resolveScenarios } from './scenarios.ts'
 import { temporaryFolders } from './temporary-folders.ts'
-
-interface GateFlags {
-  readonly baseline: string
-  readonly candidate?: string
-  readonly baselineFrom?: string
-  readonly candidateFrom?: string
-  readonly tau: string
-  readonly delta: string
-  readonly rounds: string
-  readonly tolerance: readonly string[]
-  readonly counters?: 'gate' | 'report'
-  readonly allowMismatch: readonly string[]
-  readonly onInconclusive: 'fail' | 'pass'
-  readonly format: 'table' | 'md' | 'json'
-  readonly markdown?: string
-  readonly junit?: string
-  readonly annotations?: boolean
-  readonly force?: boolean
-  readonly quarantine: boolean
-  readonly explain: boolean
-  readonly config?: string
-  readonly [flag: string]: unknown
-}
-
-/** A required check must be quick: the headline scenarios with one client. */
-export const gateDefaults = { concurrency: 'async:1', budget: '10m' } as const
 
 export function registerGate(program: Command): void {
   const repeated = (value: string, others: readonly string[]) => [...others, ...value.split(',')]
@@ -104,6 +65,7 @@ export function registerGate(program: Command): void {
     .option('--annotations', 'print GitHub annotations (default in GitHub Actions)')
     .option('-o, --out <file>', 'journal (default: results/gate-<time>.jsonl)')
     .option('--force', 'overwrite the journal')
+    .option('--resume <journal>', 'go on with a gate that was interrupted or killed; with its other options')
     .option('--config <file>', 'config file (default: shootout.config.js or .json, if there is one)')
     .addHelpText(
       'after',
@@ -128,7 +90,7 @@ async function gate(flags: GateFlags, command: Command): Promise<number> {
   try {
     if (!isSaved(flags.baseline)) return await carryOut(await prepare(flags, command, installs.make), flags)
     const report = await carryOutSaved(await prepareSaved(flags, command, installs.make))
-    await print(report, flags)
+    await printGate(report, flags)
     return exitCodeOf(report, flags.onInconclusive)
   } catch (error) {
     const code = error instanceof ShootoutError ? refusals[error.code] : undefined
@@ -141,7 +103,10 @@ async function gate(flags: GateFlags, command: Command): Promise<number> {
 }
 
 async function carryOut(job: GateJob, flags: GateFlags): Promise<number> {
-  const journal = openGateJournal(job.out, { force: flags.force === true })
+  const journal =
+    job.interrupted === undefined
+      ? openGateJournal(job.out, { force: flags.force === true })
+      : continueGateJournal(job.out)
   const live = gateLive(process.stderr, {
     tty: process.stderr.isTTY === true,
     color: useColor(process.stderr),
@@ -157,7 +122,7 @@ async function carryOut(job: GateJob, flags: GateFlags): Promise<number> {
       exitCode: code,
       elapsedNs: report.elapsedNs,
     })
-    await print(report, flags)
+    await printGate(report, flags)
     return code
   } finally {
     live.close()
@@ -171,197 +136,6 @@ const refusals: Readonly<Record<string, number>> = {
   'other-contract': exitCodes.baseline,
   'baseline-missing': exitCodes.baseline,
   'nothing-to-measure': exitCodes.incomplete,
-}
-
-/** Limits and counters mean the same; the cells are those of the file, as far as they are wanted. */
-async function prepareSaved(
-  flags: GateFlags,
-  command: Command,
-  newFolder: () => Promise<string>,
-): Promise<SavedJob> {
-  if (flags.candidate === undefined || flags.baselineFrom !== undefined) {
-    throw new UsageError('missing-option', 'a saved baseline needs --candidate, and has no --baseline-from')
-  }
-  const given = withDefaults(flags, command)
-  const { config, baseFolder, origins } = await loadConfig(given, flags.config)
-  const from = flags.candidateFrom
-  const build = from === undefined ? undefined : await openBuild(from, newFolder)
-  const candidate = await resolveContender(parseContender(flags.candidate), process.cwd(), build)
-  const isGiven = (key: 'scenarios' | 'objects') => origins[key] !== 'default'
-  const scenarios = isGiven('scenarios') ? await resolveScenarios(config.scenarios, baseFolder) : undefined
-  const seed = config.seed ?? randomBytes(6).toString('hex')
-  return {
-    baseline: flags.baseline,
-    name: flags.candidate,
-    candidate,
-    only: {
-      scenarios: scenarios?.map(({ module }) => module.name),
-      objects: isGiven('objects') ? config.objects : undefined,
-      concurrency: command.getOptionValueSource('concurrency') === 'cli' ? config.concurrency : undefined,
-    },
-    dataset: {
-      ...(given.recordBytes === undefined ? {} : { recordBytes: config.recordBytes }),
-      ...(given.compressibility === undefined ? {} : { compressibility: config.compressibility }),
-    },
-    folder: config.folder,
-    timeoutNs: config.timeout,
-    policy: withLimits(defaultPolicy, {
-      tau: shareOf('--tau', flags.tau),
-      delta: shareOf('--delta', flags.delta),
-    }),
-    tolerances: flags.counters === 'report' ? undefined : tolerancesOf(flags.tolerance),
-    allowed: flags.allowMismatch,
-    seed,
-    again: commandAgain(seed),
-    out: config.out ?? defaultJournal(),
-    force: flags.force === true,
-    scratch: await newFolder(),
-  }
-}
-
-function defaultJournal(): string {
-  return resolve('results', `gate-${new Date().toISOString().slice(0, 19).replaceAll(':', '-')}.jsonl`)
-}
-
-async function prepare(
-  flags: GateFlags,
-  command: Command,
-  newFolder: () => Promise<string>,
-): Promise<GateJob> {
-  const loaded = await loadConfig(withDefaults(flags, command), flags.config)
-  const { config } = loaded
-  const candidateText = flags.candidate ?? sameStorage(flags)
-  const side = async (label: Side, text: string, from: string | undefined) =>
-    resolveContender(
-      { ...parseContender(text), label },
-      process.cwd(),
-      from === undefined ? undefined : await openBuild(from, newFolder),
-    )
-  const contenders = [
-    await side('baseline', flags.baseline, flags.baselineFrom),
-    await side('candidate', candidateText, flags.candidateFrom),
-  ]
-  const policy = withLimits(defaultPolicy, {
-    tau: shareOf('--tau', flags.tau),
-    delta: shareOf('--delta', flags.delta),
-  })
-  const scenarios = await resolveScenarios(config.scenarios, loaded.baseFolder)
-  const limits = new Map(Object.entries(config.gateLimits))
-  for (const [scenario, own] of limits) {
-    const names = [...scenarioNames, ...scenarios.map(({ module }) => module.name)]
-    if (!names.includes(scenario)) {
-      const closest = closestName(scenario, names)
-      throw new UsageError(
-        'unknown-scenario',
-        `gateLimits: there is no scenario "${scenario}"${closest === undefined ? '' : `; did you mean "${closest}"?`}`,
-      )
-    }
-    withLimits(policy, own, `gateLimits of ${scenario}: `)
-  }
-  const [baseline, candidate] = contenders
-  const areDifferent =
-    baseline!.storage !== candidate!.storage &&
-    baseline!.source === baseline!.storage &&
-    candidate!.source === candidate!.storage
-  const counters = flags.counters ?? (areDifferent ? 'report' : 'gate')
-  for (const field of flags.allowMismatch) {
-    if (field !== 'durability')
-      throw new UsageError(
-        'unknown-field',
-        `--allow-mismatch: "${field}" is not compared; only durability is`,
-      )
-  }
-  const seed = config.seed ?? randomBytes(6).toString('hex')
-  return {
-    contenders,
-    names: {
-      baseline: nameOf(flags.baseline, contenders[0]!),
-      candidate: nameOf(candidateText, contenders[1]!),
-    },
-    scenarios,
-    config,
-    seed,
-    policy,
-    limits,
-    rounds: wholeNumber('--rounds', flags.rounds),
-    tolerances: counters === 'gate' ? tolerancesOf(flags.tolerance) : undefined,
-    keepsDisturbed: !flags.quarantine,
-    explains: flags.explain,
-    allowUnequalDurability: flags.allowMismatch.includes('durability'),
-    again: commandAgain(seed),
-    out: config.out ?? defaultJournal(),
-  }
-}
-
-/** The same storage from another build is what changed; everything else needs to be said. */
-function sameStorage({ baseline, baselineFrom, candidateFrom }: GateFlags): string {
-  if (baselineFrom === undefined && candidateFrom === undefined) {
-    throw new UsageError('missing-option', 'name what shall not be slower: --candidate NAME or ./module.js')
-  }
-  return baseline
-}
-
-function nameOf(given: string, { build }: ResolvedContender): string {
-  return build === undefined ? given : `${given} of ${build}`
-}
-
-/** Flags that were given; where nobody said anything, not even the config file, the gate's own defaults. */
-function withDefaults(flags: GateFlags, command: Command): Flags {
-  const given = (name: string) => (command.getOptionValueSource(name) === 'cli' ? flags[name] : undefined)
-  return {
-    scenarios: given('scenario'),
-    objects: given('objects'),
-    concurrency: given('concurrency') ?? gateDefaults.concurrency,
-    budget: given('budget') ?? gateDefaults.budget,
-    recordBytes: given('recordBytes'),
-    compressibility: given('compressibility'),
-    seed: given('seed'),
-    folder: given('folder'),
-    timeout: given('timeout'),
-    out: given('out'),
-  }
-}
-
-/** The whole command once more, with the seed in it. */
-function commandAgain(seed: string): string {
-  const given = process.argv.slice(2)
-  const quoted = given.map((word) =>
-    /^[\w./:=,%@+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
-  )
-  return `shootout ${quoted.join(' ')}${given.includes('--seed') ? '' : ` --seed ${seed}`}`
-}
-
-/** `5%` or `0.05`. @throws UsageError `bad-value` */
-export function shareOf(flag: string, text: string): number {
-  const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text)
-  if (text.trim() === '' || !(value >= 0 && value < 10)) {
-    throw new UsageError('bad-value', `${flag}: "${text}" is not a share; write it 5% or 0.05`)
-  }
-  return value
-}
-
-function wholeNumber(flag: string, text: string): number {
-  const value = Number(text)
-  if (!Number.isSafeInteger(value) || value < 1 || value > 1000) {
-    throw new UsageError('bad-value', `${flag}: "${text}" is not an integer from 1 to 1000`)
-  }
-  return value
-}
-
-function tolerancesOf(given: readonly string[]): Readonly<Record<string, number>> {
-  return Object.fromEntries(
-    given.map((text) => {
-      const [name = '', value = ''] = text.split('=')
-      if (!(counterNames as readonly string[]).includes(name)) {
-        const closest = closestName(name, counterNames)
-        throw new UsageError(
-          'bad-value',
-          `--tolerance: there is no counter "${name}"; ${closest === undefined ? `there are ${counterNames.join(', ')}` : `did you mean "${closest}"?`}`,
-        )
-      }
-      return [name, shareOf('--tolerance', value)]
-    }),
-  )
 }
 
 const codes: Readonly<Record<OverallVerdict, number>> = {
@@ -379,33 +153,4 @@ export function exitCodeOf(report: GateReport, onInconclusive: 'fail' | 'pass'):
   const hasPassed = report.cells.some(({ verdict }) => verdict === 'pass')
   if (report.verdict === 'inconclusive' && onInconclusive === 'pass' && hasPassed) return exitCodes.pass
   return codes[report.verdict]
-}
-
-async function print(report: GateReport, flags: GateFlags): Promise<void> {
-  const { env, stdout } = process
-  if (flags.format === 'json') stdout.write(`${JSON.stringify(report, null, 2)}\n`)
-  else if (flags.format === 'md') stdout.write(renderGateMarkdown(report))
-  else stdout.write(renderGateTable(report, { width: stdout.columns ?? 120, color: useColor(stdout) }))
-
-  const isAction = env['GITHUB_ACTIONS'] === 'true'
-  // Annotations are commands on standard output; in the other forms they would spoil the document.
-  if (flags.annotations ?? (isAction && flags.format === 'table')) stdout.write(renderAnnotations(report))
-  const summary = flags.markdown ?? (isAction ? env['GITHUB_STEP_SUMMARY'] : undefined)
-  if (summary !== undefined) await write(summary, () => appendFile(summary, renderGateMarkdown(report)))
-  const junit = flags.junit
-  if (junit !== undefined) await write(junit, () => writeFile(junit, renderJunit(report)))
-}
-
-async function write(path: string, action: () => Promise<void>): Promise<void> {
-  try {
-    await action()
-  } catch (cause) {
-    throw new UsageError(
-      'report-unwritable',
-      `the report cannot be written to ${path}: ${(cause as Error).message}`,
-      {
-        cause,
-      },
-    )
-  }
 }

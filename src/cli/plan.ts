@@ -26,7 +26,7 @@ import { SideFailure } from '../runner/gate/side.ts'
 import { loadConfig } from './config.ts'
 import { parseContender, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
-import { gateDefaults, shareOf } from './gate.ts'
+import { gateDefaults, shareOf } from './gate-flags.ts'
 import { withBench } from './gate-job.ts'
 import { onlyComputes } from './gate-session.ts'
 import { useColor } from './report.ts'
@@ -123,7 +123,9 @@ function cellsOfJournal(path: string): readonly PilotCell[] {
   const lines = readGateJournal(path)
   const header = lines.find((line) => line.type === 'gate')!
   const pairs = lines.filter((line) => line.type === 'pair')
-  const end = lines.find((line) => line.type === 'end')
+  // One for each session, if it was resumed.
+  const ends = lines.filter((line) => line.type === 'end')
+  const elapsedNs = ends.reduce((sum, end) => sum + end.elapsedNs, 0)
   return header.settings.flatMap((setting) => {
     const key = settingKey(setting)
     const found = pairs.filter((pair) => pair.stage === 'pilot' && settingKey(pair) === key)
@@ -136,7 +138,7 @@ function cellsOfJournal(path: string): readonly PilotCell[] {
         cpuIsValid:
           setting.concurrency.workers === 1 && counted?.type === 'counters' && onlyComputes(counted),
         // The journal has no time of a single pair; where it was cut short, its rounds are the least it can be.
-        pairNs: end === undefined ? measuredNs(found) : end.elapsedNs / pairs.length,
+        pairNs: ends.length === 0 ? measuredNs(found) : elapsedNs / pairs.length,
       },
     ]
   })

@@ -1,36 +1,44 @@
 /**
- * `shootout selftest`: is the gate right on this machine? Whole gates with a known truth: equal sides, and a candidate
- * that does more work. What it finds goes into a certificate.
+ * `shootout selftest`: is the gate right on this machine? Whole gates with a known truth: equal sides, a candidate that
+ * does more work, a machine that is disturbed, nothing to measure, and a kill. What it finds goes into a certificate.
  */
 
 import { randomBytes } from 'node:crypto'
-import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import { type Certificate, type CountedTrial, certify, type Trial } from '../analysis/gate/certificate.ts'
-import { compareCounters } from '../analysis/gate/counters.ts'
+import {
+  type Certificate,
+  type ConductTrial,
+  type CountedTrial,
+  certify,
+  type Trial,
+} from '../analysis/gate/certificate.ts'
 import { defaultPolicy } from '../analysis/gate/policy.ts'
 import { systemClock } from '../core/clock.ts'
 import { ShootoutError, UsageError } from '../core/errors.ts'
 import { Random } from '../core/random.ts'
-import { parseDuration } from '../core/units.ts'
+import { formatWait, parseDuration } from '../core/units.ts'
 import { renderBadge, renderCertificate } from '../report/certificate.ts'
 import { percentText } from '../report/phrases.ts'
 import { type GateJournal, openGateJournal } from '../results/gate-journal.ts'
-import type { GateHeader } from '../results/gate-schema.ts'
 import { defaultRounds } from '../runner/gate/pair-engine.ts'
 import { SideFailure } from '../runner/gate/side.ts'
 import { loadConfig } from './config.ts'
 import { parseContender, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
+import { commandAgain } from './gate-flags.ts'
 import { type GateBench, type GateJob, withBench } from './gate-job.ts'
-import { runSession } from './gate-session.ts'
 import { useColor } from './report.ts'
 import { resolveScenarios } from './scenarios.ts'
+import { tryKills, tryVacuities } from './selftest/conduct.ts'
+import { type Arm, interleaved, wantedArms } from './selftest/schedule.ts'
+import { committing, SubjectUnderTest } from './selftest/subject.ts'
 
 interface SelftestFlags {
   readonly storage: readonly string[]
-  readonly scenario: string
+  readonly scenario?: string
   readonly objects: string
   readonly quick?: boolean
   readonly budget?: string
@@ -40,30 +48,8 @@ interface SelftestFlags {
   readonly force?: boolean
 }
 
-/** Gates per storage, by how much more the candidate does. */
-const quickGates = new Map([
-  [0, 3],
-  [0.05, 2],
-  [0.1, 1],
-])
-const allGates = new Map([
-  [0, 20],
-  [0.02, 5],
-  [0.05, 10],
-  [0.1, 10],
-  [0.2, 5],
-])
-
-/** In counting: one more operation in 25, records a tenth larger, a flush to disk per commit. */
-const countedBurdens = {
-  nothing: { operations: 0, recordBytes: 0 },
-  operations: { operations: 0.04, recordBytes: 0 },
-  'record bytes': { operations: 0, recordBytes: 0.1 },
-  sync: { operations: 0, recordBytes: 0, extraSync: true },
-} as const
-
-/** The scenario in which commits are counted. */
-const committing = 'update'
+/** The file storage is about its flush to disk; the others are tried where nothing waits. */
+const scenarioOf = (storage: string) => (storage === 'file' ? 'update' : 'cold-read')
 
 export function registerSelftest(program: Command): void {
   program
@@ -75,10 +61,10 @@ export function registerSelftest(program: Command): void {
       (value: string, others: readonly string[]) => [...others, ...value.split(',')],
       [],
     )
-    .option('-b, --scenario <name>', 'the scenario to try it with', 'cold-read')
+    .option('-b, --scenario <name>', 'the scenario to try it with (default: cold-read, for file update)')
     .option('-n, --objects <n>', 'objects per operation', '20')
     .option('--quick', 'a few gates, for a first impression')
-    .option('--budget <duration>', 'no gate begins after this (default: 2h, with --quick 6m)')
+    .option('--budget <duration>', 'no gate begins after this (default: 40m, with --quick 5m)')
     .option('--seed <text>', 'seed of data, order and everything else random')
     .option('--folder <path>', 'where stores are made: the disk to measure')
     .option(
@@ -95,41 +81,54 @@ export function registerSelftest(program: Command): void {
 interface Progress {
   readonly trials: Trial[]
   readonly counted: CountedTrial[]
-  header: GateHeader | undefined
-  isInterrupted: boolean
+  readonly conduct: ConductTrial[]
+  readonly untried: string[]
 }
 
 async function selftest(flags: SelftestFlags): Promise<number> {
   const seed = flags.seed ?? randomBytes(6).toString('hex')
+  const startNs = systemClock.monotonicNs()
   const startedAt = new Date().toISOString()
   const out = resolve(flags.out ?? `results/selftest-${startedAt.slice(0, 19).replaceAll(':', '-')}.json`)
   if (!out.endsWith('.json')) throw new UsageError('bad-value', `--out: ${out} does not end in .json`)
   const beside = (ending: string) => out.replace(/\.json$/, ending)
-  const budgetNs = parseDuration(flags.budget ?? (flags.quick ? '6m' : '2h'))
-  const deadlineNs = systemClock.monotonicNs() + budgetNs
+  const deadlineNs = startNs + parseDuration(flags.budget ?? (flags.quick ? '5m' : '40m'))
+  const storages = flags.storage.length === 0 ? ['memory', 'sqlite'] : flags.storage
+  const jobs: (readonly [string, GateJob])[] = []
+  for (const storage of new Set(storages)) jobs.push([storage, await jobFor(storage, flags, seed, out)])
   const journal = openGateJournal(beside('.jsonl'), { force: flags.force === true })
-  const progress: Progress = { trials: [], counted: [], header: undefined, isInterrupted: false }
+  const progress: Progress = { trials: [], counted: [], conduct: [], untried: [] }
   try {
-    for (const storage of flags.storage.length === 0 ? ['memory', 'sqlite'] : flags.storage) {
-      if (progress.isInterrupted) break
-      const job = await jobFor(storage, flags, seed, out)
-      await withBench(job, (bench) => tryStorage(storage, flags, job, bench, journal, progress, deadlineNs))
-    }
+    return await withBenches(jobs, [], async (benches) => {
+      const subjects = benches.map(
+        ([storage, job, bench]) => new SubjectUnderTest(storage, job, bench, journal),
+      )
+      const { header, signal } = benches[0]![2]
+      const isPrepared = await tryAll(flags, benches, subjects, journal, progress, deadlineNs)
+      const certificate = certify(
+        {
+          startedAt,
+          elapsedNs: Math.round(systemClock.monotonicNs() - startNs),
+          seed,
+          again: commandAgain(seed),
+          environment: header.environment,
+          policy: defaultPolicy,
+        },
+        { ...progress, subjects: isPrepared ? subjects.map(({ subject }) => subject) : [] },
+      )
+      await mkdir(dirname(out), { recursive: true })
+      await writeFile(out, `${JSON.stringify(certificate, null, 2)}\n`)
+      await writeFile(beside('.svg'), renderBadge(certificate))
+      const { stdout } = process
+      stdout.write(renderCertificate(certificate, { width: stdout.columns ?? 120, color: useColor(stdout) }))
+      stdout.write(
+        `\nCertificate: ${out}\nBadge:       ${beside('.svg')}\nJournal:     ${beside('.jsonl')}\n`,
+      )
+      return signal.aborted ? exitCodes.interrupted : codes[certificate.verdict]
+    })
   } finally {
     journal.close()
   }
-  if (progress.header === undefined) {
-    throw new ShootoutError('nothing-to-measure', 'no storage could be tried; name others with --storage')
-  }
-  const { environment, policy } = { ...progress.header, policy: defaultPolicy }
-  const certificate = certify({ startedAt, seed, environment, policy }, progress.trials, progress.counted)
-  await mkdir(dirname(out), { recursive: true })
-  await writeFile(out, `${JSON.stringify(certificate, null, 2)}\n`)
-  await writeFile(beside('.svg'), renderBadge(certificate))
-  const { stdout } = process
-  stdout.write(renderCertificate(certificate, { width: stdout.columns ?? 120, color: useColor(stdout) }))
-  stdout.write(`\nCertificate: ${out}\nBadge:       ${beside('.svg')}\nJournal:     ${beside('.jsonl')}\n`)
-  return progress.isInterrupted ? exitCodes.interrupted : codes[certificate.verdict]
 }
 
 const codes: Readonly<Record<Certificate['verdict'], number>> = {
@@ -139,9 +138,27 @@ const codes: Readonly<Record<Certificate['verdict'], number>> = {
   broken: exitCodes.regression,
 }
 
+type Benches = readonly (readonly [storage: string, job: GateJob, bench: GateBench])[]
+
+/** All benches at once, so that storages can take turns. */
+function withBenches<T>(
+  [first, ...others]: readonly (readonly [string, GateJob])[],
+  open: Benches,
+  use: (benches: Benches) => Promise<T>,
+): Promise<T> {
+  if (first === undefined) return use(open)
+  const [storage, job] = first
+  return withBench(job, (bench) => withBenches(others, [...open, [storage, job, bench]], use))
+}
+
 async function jobFor(storage: string, flags: SelftestFlags, seed: string, out: string): Promise<GateJob> {
   const { config, baseFolder } = await loadConfig(
-    { scenarios: flags.scenario, objects: flags.objects, concurrency: 'async:1', folder: flags.folder },
+    {
+      scenarios: flags.scenario ?? scenarioOf(storage),
+      objects: flags.objects,
+      concurrency: 'async:1',
+      folder: flags.folder,
+    },
     undefined,
   )
   const request = parseContender(storage)
@@ -160,7 +177,7 @@ async function jobFor(storage: string, flags: SelftestFlags, seed: string, out: 
     names: { baseline: storage, candidate: storage },
     scenarios,
     config,
-    seed,
+    seed: `${seed}/${storage}`,
     policy: defaultPolicy,
     rounds: defaultRounds,
     tolerances: undefined,
@@ -170,92 +187,96 @@ async function jobFor(storage: string, flags: SelftestFlags, seed: string, out: 
   }
 }
 
-function unusable(storage: string, { line: { error, step } }: SideFailure): never {
-  throw new ShootoutError(
-    'nothing-to-measure',
-    `${storage} cannot be tried: ${error.message} (${step}, ${error.code}); try another storage or scenario`,
-  )
-}
-
-async function tryStorage(
-  storage: string,
+/** @returns whether every storage came as far as to hold gates */
+async function tryAll(
   flags: SelftestFlags,
-  job: GateJob,
-  bench: GateBench,
+  benches: Benches,
+  subjects: readonly SubjectUnderTest[],
   journal: GateJournal,
   progress: Progress,
   deadlineNs: number,
-): Promise<void> {
-  const { header, tasks, failures, signal, sentinel } = bench
-  const say = (text: string) => process.stderr.write(`${storage}: ${text}\n`)
-  const task = tasks[0]!
-  const { scenario } = task.setting
-  progress.header ??= header
-  journal.append(header)
-
-  for (const [extra, burden] of Object.entries(countedBurdens)) {
-    const counting = extra === 'sync' ? tasks.find(({ setting }) => setting.scenario === committing)! : task
-    const line = await bench
-      .engine(`${job.seed}/count`, burden)
-      .countWork(counting)
-      .catch((error: unknown) => {
-        // An interruption, too, ends the forks, and then there is nothing to report.
-        if (!(error instanceof SideFailure)) throw error
-        return signal.aborted ? undefined : unusable(storage, error)
-      })
-    if (line === undefined) {
-      progress.isInterrupted = true
-      return
+): Promise<boolean> {
+  const { signal } = benches[0]![2]
+  const say = (text: string) => process.stderr.write(`${text}\n`)
+  for (const [, , { header }] of benches) journal.append(header)
+  for (const [index, subject] of subjects.entries()) {
+    const [storage] = benches[index]!
+    for (const extra of ['nothing', 'operations', 'record bytes', 'sync'] as const) {
+      const trial = await unlessInterrupted(storage, signal, () => subject.count(extra))
+      if (trial === undefined) return false
+      progress.counted.push(trial)
+      say(`${storage}: counting, extra ${extra}: ${trial.isRight ? 'as expected' : 'WRONG'}`)
     }
-    journal.append(line)
-    const { changes } = compareCounters(line, {})
-    const grown = changes.filter(({ effect }) => effect === 'more')
-    const isRight =
-      extra === 'nothing'
-        ? changes.length === 0
-        : extra === 'sync'
-          ? grown.length === 1 && grown[0]!.name === 'syncs'
-          : grown.length > 0
-    progress.counted.push({
-      storage,
-      scenario: counting.setting.scenario,
-      extra: extra as CountedTrial['extra'],
-      changes,
-      isRight,
-    })
-    say(`counting, extra ${extra}: ${isRight ? 'as expected' : 'WRONG'}`)
+  }
+  await tryConduct(signal, progress, say)
+  const isUp = () => signal.aborted || systemClock.monotonicNs() >= deadlineNs
+  for (const [index, subject] of subjects.entries()) {
+    const [storage] = benches[index]!
+    if (isUp()) return false
+    const prepared = await unlessInterrupted(storage, signal, () => subject.prepare())
+    if (prepared === undefined) return false
+    const { worth, operations } = prepared
+    say(
+      `${storage}: pilot; batches of ${operations}, twice as many take ${(1 + worth).toFixed(2)} times the time`,
+    )
   }
 
-  const gates = [...(flags.quick ? quickGates : allGates)].flatMap(([extra, count]) =>
-    Array.from({ length: count }, () => extra),
-  )
-  const order = new Random(job.seed).split('trials', storage).shuffled(gates)
-  for (const [number, extra] of order.entries()) {
-    const remainingNs = deadlineNs - systemClock.monotonicNs()
-    if (signal.aborted || remainingNs <= 0) break
-    const seed = `${job.seed}/${number}`
-    const { cells, elapsedNs } = await runSession({
-      tasks: [task],
-      failures,
-      engine: bench.engine(seed, { operations: extra, recordBytes: 0 }),
-      policy: job.policy,
-      budgetNs: remainingNs,
-      seed,
-      tolerances: undefined,
-      journal,
-      signal,
-      sentinel,
-      progress: { counted: () => {}, block: () => {}, failed: (_, { error }) => say(error.message) },
-    })
+  const wanted = subjects.map((subject) => {
+    const arms = wantedArms(flags.quick === true, subject.subject.waitsForDisk)
+    return [subject, arms.filter((arm) => subject.canDo(arm))] as const
+  })
+  const gates = interleaved(wanted, new Random(subjects.length).split(benches[0]![1].seed))
+  for (const [number, [subject, arm]] of gates.entries()) {
+    if (isUp()) break
+    const { storage } = subject.subject
+    const trial = await subject.hold(arm, number, (text) => say(`${storage}: ${text}`))
     if (signal.aborted) break
-    const { verdict, ground, evidence, pairs } = cells[0]!
-    const { ratio, interval } = evidence ?? { ratio: undefined, interval: undefined }
-    progress.trials.push({ storage, scenario, extra, verdict, ground, ratio, interval, pairs, elapsedNs })
-    say(
-      `gate ${number + 1} of ${order.length}, ${percentText(extra)} more work: ${verdict}, ${pairs} pairs${ratio === undefined ? '' : `, measured ${(100 * (ratio - 1)).toFixed(1)} %`}`,
-    )
-    // It stays in the certificate as undecided: leaving out what took long would flatter.
-    if (ground === 'budget') break
+    progress.trials.push(trial)
+    say(`${storage}: gate ${number + 1} of ${gates.length}, ${trialText(arm, trial)}`)
   }
-  progress.isInterrupted = signal.aborted
+  return true
+}
+
+function trialText({ extra, isDisturbed }: Arm, trial: Trial): string {
+  const measured = trial.ratio === undefined ? '' : `, measured ${(100 * (trial.ratio - 1)).toFixed(1)} %`
+  const beside = isDisturbed ? ', disturbed' : ''
+  return `${percentText(extra)} more work${beside}: ${trial.verdict}, ${trial.values.length} pairs${measured}, ${formatWait(trial.elapsedNs)}`
+}
+
+async function tryConduct(
+  signal: AbortSignal,
+  progress: Progress,
+  say: (text: string) => void,
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'shootout-selftest-'))
+  const done = (trial: ConductTrial) => {
+    progress.conduct.push(trial)
+    say(`${trial.name}: ${trial.isRight ? 'as expected' : `WRONG, ${trial.observed}`}`)
+  }
+  try {
+    await tryVacuities({ folder, signal, done })
+    if (process.platform === 'linux') await tryKills({ folder, signal, done })
+    else progress.untried.push('killing workers and gates, whose processes are found on Linux only')
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** @returns undefined where it was interrupted: that, too, ends the forks, and then there is nothing to report */
+async function unlessInterrupted<T>(
+  storage: string,
+  signal: AbortSignal,
+  action: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await action()
+  } catch (error) {
+    if (!(error instanceof SideFailure)) throw error
+    if (signal.aborted) return undefined
+    const { line } = error
+    throw new ShootoutError(
+      'nothing-to-measure',
+      `${storage} cannot be tried: ${line.error.message} (${line.step}, ${line.error.code}); try another storage or scenario`,
+    )
+  }
 }

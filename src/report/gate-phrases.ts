@@ -71,7 +71,11 @@ function seen(detectable: number | undefined): string {
   return detectable === undefined ? '' : ` could have seen ${percentText(detectable)}`
 }
 
-const metricNames = { wall: 'wall time', floor: 'wall time (first quartile)', cpu: 'CPU time' } as const
+export const metricNames = {
+  wall: 'wall time',
+  floor: 'wall time (first quartile)',
+  cpu: 'CPU time',
+} as const
 const guardNames = { mean: 'the mean time', p99: 'the 99th percentile', memory: 'memory' } as const
 
 /** `syncs 1 → 2`. Exact, unlike times: a thousandth of a byte per operation is a change. */
@@ -116,7 +120,7 @@ export function overallText(report: GateReport): string {
     failed: 'some cells could not be measured',
     nothing: 'no cell could be measured',
   }
-  return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} ${report.savedAt === undefined ? 'pairs' : 'forks'}, ${formatWait(report.elapsedNs)}.${savedText(report)}${report.interrupted ? ' The gate was interrupted.' : ''}`
+  return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} ${report.savedAt === undefined ? 'pairs' : 'forks'}, ${formatWait(report.elapsedNs)}.${savedText(report)}${report.interrupted ? ` The gate was interrupted; add --resume ${report.journal} to its command to go on.` : ''}`
 }
 
 /** Why a cell became slower, one sentence a line. */

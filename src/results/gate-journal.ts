@@ -3,7 +3,7 @@
  * loses at most the pair that was under way.
  */
 
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fsyncSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { ShootoutError, toPlainError, UsageError } from '../core/errors.ts'
 import { makeFolder } from '../core/make-folder.ts'
@@ -39,6 +39,30 @@ export function openGateJournal(path: string, options: { readonly force?: boolea
       { cause, details: { path } },
     )
   }
+  return journalOf(file, path)
+}
+
+/**
+ * Opens a journal that is there, to go on behind its last complete line; what a kill cut off is removed.
+ * @throws UsageError `results-unwritable`
+ */
+export function continueGateJournal(path: string): GateJournal {
+  try {
+    const bytes = readFileSync(path)
+    const file = openSync(path, 'r+')
+    ftruncateSync(file, bytes.lastIndexOf(0x0a) + 1)
+    closeSync(file)
+    return journalOf(openSync(path, 'a'), path)
+  } catch (cause) {
+    throw new UsageError(
+      'results-unwritable',
+      `cannot go on with journal ${path} (${toPlainError(cause).code}); copy it to where you may write`,
+      { cause, details: { path } },
+    )
+  }
+}
+
+function journalOf(file: number, path: string): GateJournal {
   let closed = false
   return {
     append(line) {

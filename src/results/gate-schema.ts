@@ -4,6 +4,7 @@
  *   gate      first line: which two contenders, which settings, on what, by which policy
  *   skip      a setting that cannot be measured, with the reason
  *   counters  the work of both sides in one setting, counted
+ *   order     how long batches of one setting are
  *   pair      one pair of one setting with its raw times
  *   block     what the machine was like during one pass over cells; a block that was disturbed does not count, and the
  *             pairs since the last block line are its pairs
@@ -25,6 +26,7 @@ export type GateLine =
   | GateHeader
   | GateSkip
   | CountersLine
+  | OrderLine
   | PairLine
   | BlockLine
   | ExplanationLine
@@ -74,6 +76,19 @@ export interface CountersLine extends GateCellId {
   readonly operations: number
   readonly baseline: readonly Readonly<Record<string, number>>[]
   readonly candidate: readonly Readonly<Record<string, number>>[]
+}
+
+/** Equal for all batches of all pairs of a setting, on both sides. */
+export interface OrderLine extends GateCellId {
+  readonly type: 'order'
+  /** Per worker and batch. */
+  readonly operations: number
+  /** Between two readings of the clock. */
+  readonly operationsPerLap: number
+  /** Operations before each batch that do not count. */
+  readonly primer: number
+  /** Batches of a fork that do not count. */
+  readonly warmups: number
 }
 
 export interface PairLine extends GateCellId {

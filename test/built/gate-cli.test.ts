@@ -178,6 +178,7 @@ test.each([
   [['--tolerance', 'sync=1%'], 'did you mean "syncs"'],
   [['--delta', 'much'], 'not a share'],
   [['--baseline', 'memry'], 'did you mean "memory"'],
+  [['--resume', 'none.jsonl'], 'leave out --out'],
 ])('%s is a usage error', async (flags, message) => {
   const { code, stderr } = await gate('memory', 'memory', ...flags)
   expect([code, stderr]).toEqual([2, expect.stringContaining(message)])

@@ -23,17 +23,9 @@ import type {
   WatchedSide,
 } from '../../results/gate-schema.ts'
 import type { BatchRecord, CompletedFork } from '../../results/schema.ts'
+import { fewestOperations, type GateOrder, gateOrder, mustWork, probe, worthOf } from './calibration.ts'
 import { selfTimes } from './cpu-profile.ts'
 import type { ForkFactory, GateTask, SideFork } from './side.ts'
-
-/** Operations and laps of every batch of a cell, equal on both sides. */
-export interface GateOrder {
-  readonly operations: number
-  readonly operationsPerLap: number
-  /** Operations before each batch that do not count. */
-  readonly primer: number
-  readonly warmups: number
-}
 
 /**
  * Rounds per pair. Starting a pair takes about as long as this many rounds, and most of the noise of a pair is that of
@@ -41,28 +33,11 @@ export interface GateOrder {
  */
 export const defaultRounds = 30
 
-/** How long a batch of the slower side shall last: short, so that whatever slows the machine down hits both sides. */
-const batchNs = 5e6
 /**
- * While a fork slept, others had the processor's caches. Filling them again is no part of an operation: it made batches
- * up to 10 % longer, whatever their length, so that a slowdown looked smaller than it is. So much work comes before.
+ * Rounds before the first that counts. What a fork does for the first time when it measures (code that is compiled anew,
+ * garbage of warming up) makes that batch half as long again.
  */
-const primerNs = 1.25e6
-/** Where each operation waits for the disk, a batch should hold several. */
-const fewestOperations = 5
-/** From here on batches are a multiple of this, so that the selftest can add whole operations: 5 % of 20 is one. */
-export const operationsStep = 20
-/** All warm-up batches of a fork together: most code is compiled by then. */
-const warmupNs = 400e6
-const warmupsMax = 100
-/** Batches of each length while probing, and how much longer the next may be. */
-const probesPerLength = 4
-const growthMax = 8
-/** While probing it is not known yet how short an operation is, so the clock is read this often at most. */
-const lapsOfProbe = 50
-const operationsMax = 10_000_000
-/** Reading the clock costs some 50 ns: a lap of this length makes that at most 0.5 %. */
-const lapNs = 10_000
+const roundsToSettle = 1
 /**
  * Operations per worker and batch while work is counted: a multiple of the step, as many as take about so long, and
  * no more than a pass over any scenario's data needs. Fewer would read the same few objects again and again, and a cache
@@ -129,9 +104,23 @@ export class PairEngine {
       async (forks) => {
         const costs: number[] = []
         for (const fork of forks) costs.push(await probe(fork))
-        return gateOrder(Math.max(...costs), Math.min(...costs), this.#operationsMin)
+        const order = gateOrder(Math.max(...costs), Math.min(...costs), this.#operationsMin)
+        for (const [index, fork] of forks.entries()) await mustWork(fork, order, costs[index]!)
+        return order
       },
     )
+  }
+
+  /**
+   * How much more time a batch of the baseline takes for twice the operations: 1 where all of its time is that of
+   * operations, less where beginning a batch costs something. What a burden of more operations is really worth.
+   * @throws SideFailure
+   */
+  worth(task: GateTask, order: GateOrder): Promise<number> {
+    return this.#factory.withForks([this.#factory.make('baseline', task, 'worth', 1)], async ([fork]) => {
+      await warmUp(fork!, order)
+      return (await worthOf(fork!, order, this.#rounds)).typical
+    })
   }
 
   /** One pair; in the pilot, both sides are the baseline. @throws SideFailure */
@@ -167,7 +156,7 @@ export class PairEngine {
       const { completed } = await this.#runPair(task, order, 'explain', pair, 'candidate', folder)
       for (const side of ['baseline', 'candidate'] as const) forks[side].push(...completed[side])
     }
-    const batches = 2 * watchedPairs * this.#rounds * task.setting.concurrency.workers
+    const batches = 2 * watchedPairs * (roundsToSettle + this.#rounds) * task.setting.concurrency.workers
     return {
       type: 'explanation',
       ...cellId(task),
@@ -213,7 +202,7 @@ export class PairEngine {
           side === 'baseline' ? side : second,
           task,
           label,
-          this.#rounds,
+          roundsToSettle + this.#rounds,
           profileOf(side, index),
         ),
       ),
@@ -238,15 +227,15 @@ export class PairEngine {
   ): Promise<readonly Pick<RoundRecord, 'first' | 'store'>[]> {
     const start = random.integer(2)
     const turns: Pick<RoundRecord, 'first' | 'store'>[] = []
-    for (let round = 0; round < this.#rounds; round++) {
+    for (let round = -roundsToSettle; round < this.#rounds; round++) {
       const first: Side = random.integer(2) === 0 ? 'baseline' : 'candidate'
       const [a, b] = [forks[first], forks[first === 'baseline' ? 'candidate' : 'baseline']]
-      const store = ((start + round) % 2) as 0 | 1
+      const store = ((start + round + roundsToSettle) % 2) as 0 | 1
       const other = (1 - store) as 0 | 1
       const sequence = [a[store], b[other], b[store], a[other]]
       for (const [position, fork] of sequence.entries())
         await fork.measure(operations, operationsPerLap, position, primer)
-      turns.push({ first, store })
+      if (round >= 0) turns.push({ first, store })
     }
     return turns
   }
@@ -255,42 +244,6 @@ export class PairEngine {
 /** @param costNs of an operation, before its code is compiled */
 function countedOperations(costNs: number): number {
   return countedStep * Math.max(1, Math.floor(Math.min(countedMax, countedNs / costNs) / countedStep))
-}
-
-/**
- * @param slowestNs of an operation, on the slower side
- * @param fastestNs the same on the faster one
- */
-export function gateOrder(slowestNs: number, fastestNs: number, operationsMin = fewestOperations): GateOrder {
-  const wanted = Math.min(operationsMax, Math.max(operationsMin, batchNs / slowestNs))
-  const step = Math.max(operationsStep, operationsMin)
-  const operations = wanted < step ? Math.ceil(wanted) : Math.ceil(wanted / step) * step
-  return {
-    operations,
-    operationsPerLap: Math.max(1, Math.ceil(lapNs / fastestNs)),
-    primer: Math.min(operations, Math.floor(primerNs / slowestNs)),
-    warmups: Math.min(warmupsMax, Math.max(2, Math.round(warmupNs / (operations * slowestNs)))),
-  }
-}
-
-/**
- * What one operation costs, ns: the quickest of a few batches of the wanted length. Whatever else the machine does makes
- * a batch longer, never shorter; and cost taken for more than it is would leave batches short and forks cold. For the
- * same reason it goes on until the code has had time to be compiled.
- */
-async function probe(fork: SideFork): Promise<number> {
-  let spentNs = 0
-  for (let operations = 1; ; ) {
-    const times: number[] = []
-    for (let batch = 0; batch < probesPerLength; batch++) {
-      times.push(await fork.warmUp(operations, Math.ceil(operations / lapsOfProbe)))
-    }
-    spentNs += times.reduce((sum, ns) => sum + ns, 0)
-    const costNs = Math.max(1, Math.min(...times) / operations)
-    const wanted = Math.min(operationsMax, Math.max(1, batchNs / costNs))
-    if (wanted > 1.25 * operations) operations = Math.ceil(Math.min(wanted, growthMax * operations))
-    else if (spentNs >= warmupNs) return costNs
-  }
 }
 
 async function warmUp(fork: SideFork, { operations, operationsPerLap, warmups }: GateOrder): Promise<void> {
@@ -310,12 +263,16 @@ function cellId({ setting: { scenario, objects, concurrency } }: GateTask) {
   return { scenario, objects, concurrency }
 }
 
-function roundTimes(forks: readonly CompletedFork[], round: number): readonly [number, number] {
-  return [batchTime(forks[0]!.batches[round]!), batchTime(forks[1]!.batches[round]!)]
+function roundTimes([one, other]: readonly CompletedFork[], round: number): readonly [number, number] {
+  return [batchTime(batchOf(one!, round)), batchTime(batchOf(other!, round))]
 }
 
 function roundCpu(forks: readonly CompletedFork[], round: number): number {
-  return forks.reduce((sum, { batches }) => sum + (batches[round]!.cpuNs ?? 0), 0)
+  return forks.reduce((sum, fork) => sum + (batchOf(fork, round).cpuNs ?? 0), 0)
+}
+
+function batchOf({ batches }: CompletedFork, round: number): BatchRecord {
+  return batches[roundsToSettle + round]!
 }
 
 function batchTime({ workersNs }: BatchRecord): number {

@@ -104,6 +104,11 @@ export class SideFork {
     return this.#fork.stop()
   }
 
+  /** What somebody else found wrong with it, laid at its door. */
+  failure(error: unknown): SideFailure {
+    return new SideFailure(this.side, this.#fork.failed(error))
+  }
+
   #done(operations: number): number {
     return Math.round(operations * this.#work)
   }
@@ -112,7 +117,7 @@ export class SideFork {
     try {
       return await step
     } catch (error) {
-      throw new SideFailure(this.side, this.#fork.failed(error))
+      throw this.failure(error)
     }
   }
 }

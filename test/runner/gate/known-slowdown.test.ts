@@ -8,9 +8,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { defaultPolicy } from '../../../src/analysis/gate/policy.ts'
-import { runSession } from '../../../src/cli/gate-session.ts'
+import { pastOf } from '../../../src/cli/gate-past.ts'
+import { type GatePast, runSession } from '../../../src/cli/gate-session.ts'
 import { siblingModule } from '../../../src/core/load-module.ts'
 import { Random } from '../../../src/core/random.ts'
+import type { GateHeader, GateLine } from '../../../src/results/gate-schema.ts'
 import type { Assignment, FromIsolate, Step, ToIsolate } from '../../../src/runner/assignment.ts'
 import type { StepResult, Workforce } from '../../../src/runner/concurrency/concurrency.ts'
 import type { RunningContender } from '../../../src/runner/coordinator.ts'
@@ -97,9 +99,12 @@ interface World {
   readonly rulers?: readonly number[]
   /** Where profiles go; without it nothing is explained. */
   readonly profileFolder?: string
+  /** Gets the journal. */
+  readonly lines?: GateLine[]
+  readonly past?: GatePast
 }
 
-async function gate({ cost = 1, burden, machine = () => 1, rulers, profileFolder }: World) {
+async function gate({ cost = 1, burden, machine = () => 1, rulers, profileFolder, lines, past }: World) {
   const readings = rulers?.values()
   const clock = new VirtualClock()
   const random = new Random('machine')
@@ -138,7 +143,8 @@ async function gate({ cost = 1, burden, machine = () => 1, rulers, profileFolder
     budgetNs: 600e9,
     seed: 'seed',
     tolerances: undefined,
-    journal: { append: () => {}, close: () => {} },
+    journal: { append: (line) => void lines?.push(line), close: () => {} },
+    ...(past === undefined ? {} : { past }),
     signal: new AbortController().signal,
     ...(profileFolder === undefined ? {} : { profileFolder }),
     ...(readings === undefined
@@ -193,6 +199,28 @@ test('caches that are cold after a fork has slept do not make 5 % more operation
   })
   expect(evidence!.ratio).toBeCloseTo(1.05, 9)
   expect(verdict).toBe('fail')
+})
+
+test('a gate that was killed goes on where its journal ends, and counts each block once', async () => {
+  const lines: GateLine[] = []
+  const whole = await gate({ cost: 1.05, rulers: [], lines })
+  const kept = lines.filter(({ type }) => type !== 'verdict')
+  // In the middle of the tenth block: its pair is there, its judgement is not.
+  const cut = kept.findIndex((line) => line.type === 'block' && line.block === 9)
+  const header = { settings: [task.setting] } as unknown as GateHeader
+  const rest: GateLine[] = []
+  const past = pastOf(header, kept.slice(0, cut))
+  expect(past.blocks).toHaveLength(9)
+  const resumed = await gate({ cost: 1.05, rulers: [], lines: rest, past })
+  expect(resumed).toMatchObject({ verdict: whole.verdict, pairs: whole.pairs })
+  expect(resumed.evidence!.ratio).toBeCloseTo(1.05, 9)
+  expect(rest.map(({ type }) => type)).not.toContain('counters')
+  expect(rest.map(({ type }) => type)).not.toContain('order')
+  const pairs = rest.flatMap((line) => (line.type === 'pair' ? [line] : []))
+  // Nine blocks are six of the pilot and three of twelve; the fourth was begun and does not count.
+  expect(pairs.map(({ stage, pair }) => [stage, pair])).toEqual(
+    Array.from({ length: 9 }, (_, index) => ['confirm', 4 + index]),
+  )
 })
 
 test('a block that the ruler calls disturbed is set aside and measured again', async () => {

@@ -6,7 +6,8 @@ import { ShootoutError } from '../../../src/core/errors.ts'
 import type { Assignment, Step } from '../../../src/runner/assignment.ts'
 import type { StepResult, Workforce } from '../../../src/runner/concurrency/concurrency.ts'
 import type { RunningContender } from '../../../src/runner/coordinator.ts'
-import { gateOrder, PairEngine } from '../../../src/runner/gate/pair-engine.ts'
+import { gateOrder } from '../../../src/runner/gate/calibration.ts'
+import { PairEngine } from '../../../src/runner/gate/pair-engine.ts'
 import { type Burden, ForkFactory, type GateTask, SideFailure } from '../../../src/runner/gate/side.ts'
 import { defineScenario } from '../../../src/scenarios/scenario.ts'
 import memory from '../../../src/storages/memory.ts'
@@ -37,6 +38,15 @@ interface World {
   fault?: { readonly url: string; readonly step: string }
 }
 
+/** Time of a batch by the number of its operations, ns. */
+const costs: Readonly<Record<string, (operations: number) => number>> = {
+  'fast:': (operations) => operations * 100_000,
+  'slow:': (operations) => operations * 105_000,
+  'fixed:': () => 2_000_000,
+  'idle:': (operations) => operations * 1.5,
+  'ceremonious:': (operations) => 1_000_000 + operations * 100_000,
+}
+
 class VirtualWorkers implements Workforce {
   readonly #assignment: Assignment
   readonly #world: World
@@ -59,7 +69,7 @@ class VirtualWorkers implements Workforce {
         this.#world.log.push(`${url}${String(storageOptions['store'])}`)
         this.#operations += step.operations
       }
-      const durationNs = step.operations * (url === 'slow:' ? 105_000 : 100_000)
+      const durationNs = costs[url]!(step.operations)
       return [{ batch: { seats: [{ seat: 0, durationNs, windowOperations: 1 }], windowNs: 1, skewNs: 0 } }]
     }
     if (step.name !== 'report') return [{}]
@@ -83,7 +93,13 @@ class VirtualWorkers implements Workforce {
   async stop(): Promise<void> {}
 }
 
-function engineOf(candidate: string, more: { readonly seed?: string; readonly burden?: Burden } = {}) {
+interface More {
+  readonly seed?: string
+  readonly burden?: Burden
+  readonly baseline?: string
+}
+
+function engineOf(candidate: string, more: More = {}) {
   const world: World = { log: [], stores: new Set(), seeds: new Set() }
   const contender = (url: string): RunningContender => {
     let made = 0
@@ -104,7 +120,7 @@ function engineOf(candidate: string, more: { readonly seed?: string; readonly bu
   const factory = new ForkFactory({
     seed,
     dataset: { recordBytes: 300, compressibility: 0, hash: '' },
-    contenders: { baseline: contender('fast:'), candidate: contender(candidate) },
+    contenders: { baseline: contender(more.baseline ?? 'fast:'), candidate: contender(candidate) },
     stepLimitNs: 1e9,
     storePrefix: 'e',
     folder: '/nowhere',
@@ -120,11 +136,12 @@ describe('a pair', () => {
   test('runs each round as first, second, second, first, on stores that change places', async () => {
     const { world, engine } = engineOf('slow:')
     const line = await engine.measurePair(task, order, 'confirm', 0)
-    expect(world.log).toHaveLength(160)
+    // One round before those that count.
+    expect(world.log).toHaveLength(4 + 160)
     for (const [round, { first, store }] of line.rounds.entries()) {
       const [a, b] = first === 'baseline' ? ['fast:', 'slow:'] : ['slow:', 'fast:']
       const other = 1 - store
-      expect(world.log.slice(4 * round, 4 * round + 4)).toEqual([
+      expect(world.log.slice(4 * round + 4, 4 * round + 8)).toEqual([
         `${a}${store}`,
         `${b}${other}`,
         `${b}${store}`,
@@ -202,6 +219,29 @@ test('calibration finds the cost, and both sides get one number of operations', 
   const { operations } = await engine.calibrate(task)
   // 5 ms of the slower side, in steps of 20.
   expect(operations).toBe(60)
+})
+
+test.each(['fixed:', 'idle:'])(
+  'a candidate that is %s does no work, and is not measured',
+  async (candidate) => {
+    const { engine, world } = engineOf(candidate)
+    const error = await engine.calibrate(task).catch((thrown: unknown) => thrown)
+    expect(error).toBeInstanceOf(SideFailure)
+    expect((error as SideFailure).journalLine).toMatchObject({
+      side: 'candidate',
+      error: { code: 'no-work' },
+    })
+    expect(world.stores).toEqual(new Set())
+  },
+)
+
+test('a batch that costs something to begin is work all the same, and more operations are worth less', async () => {
+  const { engine } = engineOf('fast:')
+  expect(await engine.worth(task, order)).toBeCloseTo(1, 9)
+  const { engine: other } = engineOf('fast:', { baseline: 'ceremonious:' })
+  // 1 ms and 20 of 0.1 ms: twice the operations take 5 ms instead of 3.
+  expect(await other.worth(task, order)).toBeCloseTo(2 / 3, 9)
+  await expect(other.calibrate(task)).resolves.toMatchObject({ operations: expect.any(Number) })
 })
 
 test('batches have whole operations, never none, and a lap that hides the clock', () => {
