@@ -1,18 +1,30 @@
-/** One thread of commit.js: runs a batch each time it is told to. */
+/** One thread of commit.js: runs a batch each time it is told to, of commits or of bare appends. */
 
+import { closeSync, openSync } from 'node:fs'
 import { parentPort, workerData } from 'node:worker_threads'
-import { commitsPerSecond } from './commit.js'
+import { barePerSecond, commitsPerSecond } from './commit.js'
 import { context, file } from './support.js'
 
-const storage = await file.open(workerData.options, context, workerData.state)
+const { bare, count, words, options, state, firstOid } = workerData
+
+const thread = bare === undefined ? await committing() : appending()
+
+async function committing() {
+  const storage = await file.open(options, context, state)
+  return { batch: () => commitsPerSecond(storage, 1, firstOid), close: () => storage.close() }
+}
+
+function appending() {
+  const appended = openSync(bare, 'a')
+  const shared = new Int32Array(words)
+  return { batch: () => barePerSecond(appended, count, shared), close: () => closeSync(appended) }
+}
 
 /** @param {unknown} message */
 async function answer(message) {
-  if (message === 'close') {
-    await storage.close()
-    return 0
-  }
-  return commitsPerSecond(storage, 1, workerData.firstOid)
+  if (message !== 'close') return thread.batch()
+  await thread.close()
+  return 0
 }
 
 parentPort?.on('message', (message) => {

@@ -2,9 +2,10 @@
  * Durability and publication: many committers share one fdatasync, across the tasks of an event loop and across the
  * threads of the process.
  *
- * A committer appends its transaction and waits here. Whoever finds nobody syncing becomes the leader: it notes how
- * far the log reaches, flushes, and publishes everything up to there by raising `lastTid`, in one step. The others
- * find themselves published, or the next of them leads. Who leads makes no difference to what is published.
+ * A committer appends its transaction and waits here. Whoever finds nobody syncing, and nobody to wait for, becomes the
+ * leader: it notes how far the log reaches, flushes, and publishes everything up to there by raising `lastTid`, in one
+ * step. The others find themselves published, or the next of them leads. Who leads makes no difference to what is
+ * published. Whom a flush waits for, and whom it wakes, is in gathering.ts.
  *
  * In this isolate a transaction is visible only after its `onTid` has run; `visibleTid` sees to that.
  */
@@ -13,6 +14,7 @@ import { describeError } from '../../core/errors.ts'
 import type { Tid } from '../../core/ids.ts'
 import { buryDead, doubtMs } from './bury.ts'
 import { logFailed, syncFailed } from './file-errors.ts'
+import { Gathering } from './gathering.ts'
 import type { Log } from './log.ts'
 import { takeBack } from './rollback.ts'
 import { word } from './shared-state.ts'
@@ -28,6 +30,7 @@ const leaderMsMax = 2000
 const starvedMs = 5
 
 interface FlushTarget {
+  readonly flush: number
   readonly end: number
   readonly tid: Tid
   readonly file: number
@@ -57,15 +60,15 @@ export class GroupCommit {
   #settling = false
   #driving = false
   #drivingSince = 0
-  /** How long the last flush took: what to expect of the next one. */
-  #syncMs = 0
-  /** Since when the same leader has been followed. */
-  #followingSince: number | undefined
+  readonly #gathering: Gathering
+  /** Since when the same leader has been followed, and how many had been before. */
+  #following = { epoch: -1, since: 0 }
 
   constructor(log: Log, report: (message: string) => void) {
     this.#log = log
     this.#report = report
     this.#visible = log.numbers.lastTid
+    this.#gathering = new Gathering(log.shared.gathering, log.seats.own)
   }
 
   /** Newest transaction that this isolate may see. Announces own transactions first that have become durable. */
@@ -78,6 +81,11 @@ export class GroupCommit {
   /** True while commits of this isolate wait to become durable. */
   get busy(): boolean {
     return this.#waiting.length > 0
+  }
+
+  /** A transaction was appended that will join. Call it with the mutex held. */
+  come(): void {
+    this.#gathering.come()
   }
 
   /**
@@ -139,6 +147,7 @@ export class GroupCommit {
         outcomes.push(() => reject(error))
       } else if (tid <= last) {
         try {
+          this.#gathering.noteConfirmed()
           onTid?.(tid)
           outcomes.push(() => resolve(tid))
         } catch (error) {
@@ -168,11 +177,13 @@ export class GroupCommit {
 
   async #step(): Promise<void> {
     const { words, seats } = this.#log
-    const epoch = Atomics.load(words, word.syncEpoch)
+    const gathering = this.#gathering
+    const calls = Atomics.load(gathering.words, gathering.call)
     this.settle()
     if (this.busy) {
-      if (Atomics.compareExchange(words, word.syncing, 0, seats.own) === 0) await this.#lead()
-      else await this.#follow(epoch)
+      const { holdMs } = gathering
+      if (holdMs <= 0 && Atomics.compareExchange(words, word.syncing, 0, seats.own) === 0) await this.#lead()
+      else await this.#follow(calls, holdMs)
       this.settle()
     }
     this.#driving = false
@@ -180,16 +191,19 @@ export class GroupCommit {
   }
 
   async #lead(): Promise<void> {
+    let seats: readonly number[] = []
     try {
-      await this.#flush()
+      seats = await this.#flush()
     } finally {
-      this.#stepDown()
+      this.#stepDown(seats)
     }
   }
 
-  #stepDown(): void {
+  /** @param seats to wake */
+  #stepDown(seats: readonly number[]): void {
     const { words } = this.#log
     Atomics.store(words, word.syncing, 0)
+    this.#gathering.wake(seats)
     Atomics.add(words, word.syncEpoch, 1)
     Atomics.notify(words, word.syncEpoch)
   }
@@ -199,19 +213,17 @@ export class GroupCommit {
     if (this.#settling || performance.now() - this.#drivingSince < starvedMs) return
     const { words, seats } = this.#log
     if (Atomics.compareExchange(words, word.syncing, 0, seats.own) !== 0) return
+    let woken: readonly number[] = []
     try {
-      this.#flushInPlace()
+      woken = this.#flushInPlace()
     } finally {
-      this.#stepDown()
+      this.#stepDown(woken)
     }
   }
 
   /** Makes everything appended so far durable and publishes it, or takes it back. */
-  async #flush(): Promise<void> {
-    if (this.#syncMs <= blockingMsMax) {
-      this.#flushInPlace()
-      return
-    }
+  async #flush(): Promise<readonly number[]> {
+    if (this.#gathering.flushMs <= blockingMsMax) return this.#flushInPlace()
     const target = this.#target()
     const start = performance.now()
     let failure: Failure | undefined
@@ -220,10 +232,10 @@ export class GroupCommit {
     } catch (cause) {
       failure = { cause }
     }
-    this.#flushed(target, start, failure)
+    return this.#flushed(target, start, failure)
   }
 
-  #flushInPlace(): void {
+  #flushInPlace(): readonly number[] {
     const target = this.#target()
     const start = performance.now()
     let failure: Failure | undefined
@@ -232,13 +244,14 @@ export class GroupCommit {
     } catch (cause) {
       failure = { cause }
     }
-    this.#flushed(target, start, failure)
+    return this.#flushed(target, start, failure)
   }
 
   /** How far the log reaches now. */
   #target(): FlushTarget {
     const log = this.#log
     return log.locked(() => ({
+      flush: this.#gathering.begin(),
       end: log.numbers.tail,
       tid: log.numbers.tailTid,
       file: log.file,
@@ -247,47 +260,55 @@ export class GroupCommit {
     }))
   }
 
-  #flushed(target: FlushTarget, startMs: number, failure: Failure | undefined): void {
+  /** @returns the seats of those to wake */
+  #flushed(target: FlushTarget, startMs: number, failure: Failure | undefined): readonly number[] {
     const log = this.#log
-    const { numbers } = log
-    this.#syncMs = performance.now() - startMs
+    const flushMs = performance.now() - startMs
     log.counters.syncs++
-    log.locked(() => {
-      // A file that took this one's place (pack) was flushed, and published, as a whole; and what was taken back
-      // meanwhile must not be published by a flush that began before.
-      if (target.generation !== log.generation) return
-      if (target.rollbacks !== Atomics.load(log.words, word.rollbacks)) return
-      if (Atomics.load(log.words, word.failed) !== 0) return
-      if (failure === undefined) {
-        if (target.end > numbers.durableEnd) numbers.durableEnd = target.end
-        if (target.tid > numbers.lastTid) numbers.lastTid = target.tid
-        return
-      }
-      const problem = takeBack(log)
-      this.#report(
-        `${log.path}: the disk did not confirm a commit: ${describeError(failure.cause)}; ` +
-          (problem === undefined
-            ? `everything since the last confirmed one was taken back, at position ${numbers.durableEnd}`
-            : `it could not be taken back either: ${describeError(problem)}`),
-      )
+    return log.locked(() => {
+      this.#confirm(target, failure)
+      return this.#gathering.end(target.flush, flushMs)
     })
   }
 
-  /** Waits for whoever leads at the moment. */
-  async #follow(epoch: number): Promise<void> {
-    const { words } = this.#log
-    // No longer in place than leading would block.
-    if (this.#syncMs <= blockingMsMax) Atomics.wait(words, word.syncEpoch, epoch, 2 * blockingMsMax)
-    else await changeOf(words, word.syncEpoch, epoch)
-    if (Atomics.load(words, word.syncEpoch) !== epoch) {
-      this.#followingSince = undefined
+  #confirm(target: FlushTarget, failure: Failure | undefined): void {
+    const log = this.#log
+    const { numbers } = log
+    // A file that took this one's place (pack) was flushed, and published, as a whole; and what was taken back
+    // meanwhile must not be published by a flush that began before.
+    if (target.generation !== log.generation) return
+    if (target.rollbacks !== Atomics.load(log.words, word.rollbacks)) return
+    if (Atomics.load(log.words, word.failed) !== 0) return
+    if (failure === undefined) {
+      if (target.end > numbers.durableEnd) numbers.durableEnd = target.end
+      if (target.tid > numbers.lastTid) numbers.lastTid = target.tid
       return
     }
-    this.#followingSince ??= performance.now()
-    const followedMs = performance.now() - this.#followingSince
+    const problem = takeBack(log)
+    this.#report(
+      `${log.path}: the disk did not confirm a commit: ${describeError(failure.cause)}; ` +
+        (problem === undefined
+          ? `everything since the last confirmed one was taken back, at position ${numbers.durableEnd}`
+          : `it could not be taken back either: ${describeError(problem)}`),
+    )
+  }
+
+  /** Waits for whoever leads at the moment, or for those that the flush is held back for. */
+  async #follow(calls: number, holdMs: number): Promise<void> {
+    const epoch = Atomics.load(this.#log.words, word.syncEpoch)
+    const { words: gathering, call, flushMs, isFirst } = this.#gathering
+    const isHeld = holdMs > 0
+    if (flushMs <= blockingMsMax) {
+      // No longer in place than leading would block. One keeps the time while a flush is held back; the others, who
+      // would only be in the way of the flush, look later.
+      const heldMs = isFirst ? holdMs : holdMs + flushMs
+      Atomics.wait(gathering, call, calls, isHeld ? heldMs : 2 * blockingMsMax)
+    } else await changeOf(gathering, call, calls, isHeld ? holdMs : undefined)
+    if (this.#following.epoch !== epoch || isHeld) this.#following = { epoch, since: performance.now() }
+    const followedMs = performance.now() - this.#following.since
     if (followedMs > doubtMs) buryDead(this.#log)
     if (followedMs < leaderMsMax) return
-    this.#followingSince = undefined
-    await this.#flush()
+    this.#following.epoch = -1
+    this.#gathering.wake(await this.#flush())
   }
 }

@@ -6,6 +6,8 @@
 
 import { CommitLockTimeoutError } from '../../core/errors.ts'
 
+/** Some tens of microseconds: how often a mutex that is taken is asked for before sleeping. */
+const attemptsMax = 2000
 const free = 0
 const taken = 1
 /** Taken, and somebody sleeps. */
@@ -50,8 +52,9 @@ export class Mutex {
     const words = this.#words
     const at = this.#at
     if (Atomics.compareExchange(words, at, free, taken) === free) return undefined
-    // The holder is usually done within a few hundred nanoseconds, less than it takes to sleep and be woken.
-    for (let attempt = 0; attempt < 200; attempt++) {
+    // The holder is usually done within a few hundred nanoseconds, or with one write to the log: less than it takes to
+    // sleep and be woken.
+    for (let attempt = 0; attempt < attemptsMax; attempt++) {
       if (Atomics.compareExchange(words, at, free, taken) === free) return undefined
     }
     const until = performance.now() + waitMsMax

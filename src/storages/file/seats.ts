@@ -11,7 +11,7 @@ import { ShootoutError } from '../../core/errors.ts'
 import { systemErrorCode } from '../../core/file-system.ts'
 
 /** Storages that can be open at once on one log. */
-const seatCount = 1024
+export const seatCount = 1024
 const column = {
   /** 0: free; `unknownThread`; or the system's number of the thread. */
   thread: 0,

@@ -8,6 +8,7 @@
 
 import type { Oid, Tid } from '../../core/ids.ts'
 import { changesBytes } from './changes.ts'
+import { gatheringBytes } from './gathering.ts'
 import { acquireIndexBuffer } from './index-memory.ts'
 import { seatsBytes } from './seats.ts'
 import { snapshotsBytes } from './snapshots.ts'
@@ -20,6 +21,7 @@ export interface SharedLog {
   readonly changes: SharedArrayBuffer
   readonly snapshots: SharedArrayBuffer
   readonly seats: SharedArrayBuffer
+  readonly gathering: SharedArrayBuffer
   readonly index: SharedArrayBuffer
 }
 
@@ -28,7 +30,7 @@ export const word = {
   mutex: 0,
   /** Seat of the thread that is inside fdatasync for the group. */
   syncing: 1,
-  /** Counts the ends of group syncs; waiters sleep on it. */
+  /** Counts the ends of group syncs. */
   syncEpoch: 2,
   /** Counts transactions that gave up their claims; voters sleep on it. */
   endings: 3,
@@ -86,6 +88,7 @@ export function newSharedLog(path: string, readOnly: boolean, indexBytes: number
     changes: new SharedArrayBuffer(changesBytes),
     snapshots: new SharedArrayBuffer(snapshotsBytes),
     seats: new SharedArrayBuffer(seatsBytes),
+    gathering: new SharedArrayBuffer(gatheringBytes),
     index: acquireIndexBuffer(indexBytes),
   }
 }

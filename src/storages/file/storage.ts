@@ -216,8 +216,7 @@ export class FileStorage implements Storage {
         // A vote promised somebody that these objects stay as they are.
         if (staged.entries.some(({ oid }) => log.index.isClaimed(oid, true))) return false
         log.assertWritable()
-        log.append(staged, tid)
-        if (this.durability !== 'full') log.numbers.lastTid = tid
+        this.append(staged, tid)
         return true
       })
       if (done) return
@@ -281,6 +280,14 @@ export class FileStorage implements Storage {
   history(oid: Oid, count: number): readonly HistoryEntry[] {
     const visible = this.lastTid
     return this.log.undisturbed(() => historyOf(this.log, oid, visible, count))
+  }
+
+  /** Appends, and publishes at once unless that has to wait for the disk. Call it with the mutex held. */
+  append(staged: StagedTransaction, tid?: Tid): Tid {
+    const own = this.log.append(staged, tid)
+    if (this.durability === 'full') this.group.come()
+    else this.log.numbers.lastTid = own
+    return own
   }
 
   /** Resolves when a transaction that was appended is durable, announced and visible. */

@@ -140,9 +140,7 @@ export class FileTransaction implements Transaction, VotedTransaction {
         try {
           log.assertWritable()
           this.#assertStillTrue()
-          const own = log.append(this.#staged!)
-          if (storage.durability !== 'full') log.numbers.lastTid = own
-          return own
+          return storage.append(this.#staged!)
         } finally {
           unclaimAll(log, this.#wanted, this.#era)
         }

@@ -18,12 +18,17 @@ const roundMsMax = 20
 /**
  * Resolves when `words[at]` is no longer `seen`, or after a few milliseconds: callers look again in any case.
  */
-export async function changeOf(words: Int32Array, at: number, seen: number): Promise<void> {
-  const wait = waitAsync(words, at, seen, roundMsMax)
+export async function changeOf(
+  words: Int32Array,
+  at: number,
+  seen: number,
+  timeoutMs = roundMsMax,
+): Promise<void> {
+  const wait = waitAsync(words, at, seen, timeoutMs)
   if (!wait.async) return
   // A pending waitAsync does not keep the process alive; a timer does, and makes up for a wake-up that got lost.
   await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, roundMsMax)
+    const timer = setTimeout(resolve, timeoutMs)
     void (wait.value as Promise<string>).then(() => {
       clearTimeout(timer)
       resolve()
