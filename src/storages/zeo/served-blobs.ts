@@ -122,8 +122,11 @@ export class ServedBlobs {
     this.#arriving.set(request, new Arriving((bytes) => this.#sendCredit(request, bytes)))
   }
 
+  /** @throws ClosedError when the connection has ended since it was announced */
   arriving(request: number): Arriving {
-    return this.#arriving.get(request)!
+    const blob = this.#arriving.get(request)
+    if (blob === undefined) throw new ClosedError('the connection')
+    return blob
   }
 
   arrived(request: number): void {
