@@ -70,6 +70,7 @@ export async function serve(storage: string, flags: ServeFlags, log: ServerLog):
       readOnly: flags.readOnly ?? false,
       slowMs: parseDuration(flags.slow ?? '1s') / 1e6,
       resolverUrl: siblingModule(import.meta.url, '../database/resolve-conflict'),
+      referencesUrl: siblingModule(import.meta.url, '../database/record-decoder'),
       ...tlsOf(flags),
     },
     log,

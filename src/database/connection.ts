@@ -156,11 +156,12 @@ export class Connection implements ObjectOwner {
   /**
    * Asks the storage to bring objects near in one request; a hint, for `activate` afterwards. Nothing happens where the
    * storage has no cache to bring them to.
+   * @param signal calls it off
    */
-  prefetch(objects: readonly Persistent[]): Awaitable<void> {
+  prefetch(objects: readonly Persistent[], signal?: AbortSignal): Awaitable<void> {
     const oids: Oid[] = []
     for (const object of objects) if (object.status === 'ghost') oids.push(this.#loadable(object))
-    if (oids.length > 0) return this.#instance.prefetch?.(oids)
+    if (oids.length > 0) return this.#instance.prefetch?.(oids, signal)
   }
 
   /** For `PersistentBlob.open`. Whoever forgets to close the reader has it closed with the connection. */

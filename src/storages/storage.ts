@@ -348,8 +348,12 @@ export interface StorageInstance {
    * @throws ObjectNotFoundError when there never was such an object, or it was deleted at that time
    */
   loadBefore(oid: Oid, before: Tid): Awaitable<RevisionSpan | undefined>
-  /** Brings objects into the storage's cache, as one request; a hint. Resolves when they are there. */
-  prefetch?(oids: readonly Oid[]): Awaitable<void>
+  /**
+   * Brings objects into the storage's cache, in as few requests as it can; a hint. Resolves when they are there, or the
+   * snapshot has ended.
+   * @param signal calls it off, where the storage can: what has not come then need not come, and it resolves
+   */
+  prefetch?(oids: readonly Oid[], signal?: AbortSignal): Awaitable<void>
   /**
    * Opens the blob of the revision of `oid` that the snapshot shows; undefined when that revision has none. The reader
    * is independent of the snapshot: it answers until it is closed, also after the blob was replaced or packed away.

@@ -4,12 +4,13 @@
  */
 
 import { describe, expect, test } from 'vitest'
-import { isTransient } from '../../src/core/errors.ts'
+import { isTransient, ObjectNotFoundError } from '../../src/core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../src/core/ids.ts'
 import { Random } from '../../src/core/random.ts'
 import memory from '../../src/storages/memory.ts'
 import { openContext, openStorage } from '../../src/storages/open.ts'
-import type { Storage, StorageInstance } from '../../src/storages/storage.ts'
+import type { Revision, Storage, StorageInstance } from '../../src/storages/storage.ts'
+import type { AheadSettings } from '../../src/storages/zeo/client-ahead.ts'
 import { ClientCache, shareClientCache } from '../../src/storages/zeo/client-cache.ts'
 import { type ClientStorage, openClient } from '../../src/storages/zeo/client-storage.ts'
 import { ZeoServer } from '../../src/storages/zeo/server.ts'
@@ -30,6 +31,12 @@ interface World {
   open(cache?: ClientCache): Promise<ClientStorage>
 }
 
+/** Each of the two refers to the other. */
+const references = () => [left, right]
+const ahead = { neighbours: 0, depth: 0, objectsMax: 10, bytesMax: 1000, references }
+/** The clients differ: some are sent neighbours, some follow references themselves. */
+const waysAhead: readonly AheadSettings[] = [{ ...ahead, neighbours: 4 }, { ...ahead, depth: 2 }, ahead]
+
 const newCache = (updateStates = false) => new ClientCache(shareClientCache(64 * 1024), { updateStates })
 
 async function world(
@@ -46,6 +53,7 @@ async function world(
     capabilities: memory.capabilities({ history: false }),
     name: 'memory',
     timers,
+    references,
     log: () => {},
   })
   let opened = 0
@@ -54,7 +62,8 @@ async function world(
       try {
         const dial = () => network.connect((wire) => server.accept(wire))
         const servers = [{ address: 'simulated', dial }]
-        return await openClient({ servers, timers, waitMs: 60_000, cache }, openContext())
+        const readAhead = waysAhead[opened % waysAhead.length]!
+        return await openClient({ servers, timers, waitMs: 60_000, cache, readAhead }, openContext())
       } catch (error) {
         if (!isTransient(error)) throw error
       }
@@ -66,6 +75,31 @@ async function world(
 /** Reads both objects, which every transaction changes alike. */
 async function readBoth(instance: StorageInstance): Promise<{ value: number; serial: Tid }> {
   const [a, b] = await instance.loadMany([left, right])
+  return checkBoth(a, b)
+}
+
+/** As `readBoth`, one after the other, the second while it is being prefetched, or has been sent along. */
+async function readInTurn(instance: StorageInstance): Promise<{ value: number; serial: Tid }> {
+  const a = await loadIfThere(instance, left)
+  // A prefetch whose connection is lost fails; the load behind it says the same.
+  const prefetching = Promise.resolve(instance.prefetch!([right, left])).catch((error: unknown) => {
+    if (!isTransient(error)) throw error
+  })
+  const b = await loadIfThere(instance, right)
+  await prefetching
+  return checkBoth(a, b)
+}
+
+async function loadIfThere(instance: StorageInstance, oid: Oid): Promise<Revision | undefined> {
+  try {
+    return await instance.load(oid)
+  } catch (error) {
+    if (error instanceof ObjectNotFoundError) return undefined
+    throw error
+  }
+}
+
+function checkBoth(a: Revision | undefined, b: Revision | undefined): { value: number; serial: Tid } {
   const values = [a, b].map((one) => (one === undefined ? 0 : decode(one.data)))
   expect(values[0], 'a snapshot shows half of a transaction').toBe(values[1])
   expect(a?.serial).toBe(b?.serial)
@@ -78,7 +112,7 @@ async function increment(instance: StorageInstance, atOnce: boolean): Promise<Ti
     let transaction: ReturnType<StorageInstance['begin']> | undefined
     try {
       await instance.pollInvalidations()
-      const { value, serial } = await readBoth(instance)
+      const { value, serial } = await (atOnce ? readInTurn : readBoth)(instance)
       transaction = instance.begin()
       await transaction.store(left, serial, encode(value + 1))
       await transaction.store(right, serial, encode(value + 1))
@@ -126,7 +160,7 @@ async function instanceSees(instance: StorageInstance, tid: Tid): Promise<void> 
     try {
       await instance.pollInvalidations()
       expect(instance.snapshotTid, 'a stale read').toBeGreaterThanOrEqual(tid)
-      const { serial } = await readBoth(instance)
+      const { serial } = await readInTurn(instance)
       expect(serial, 'a stale read').toBeGreaterThanOrEqual(tid)
       return
     } catch (error) {

@@ -104,6 +104,20 @@ export class Channel {
     else this.#schedule()
   }
 
+  /** As `send`, when nothing else is left to be sent: for what nobody waits for. */
+  sendBehind(
+    type: number,
+    id: number,
+    view: number,
+    fields: Uint8Array = nothing,
+    payload?: Uint8Array | readonly Uint8Array[],
+    lane = 0,
+  ): void {
+    if (this.#isClosed) return
+    this.#outbox.sendBehind(type, id, view, fields, payload, lane)
+    this.#schedule()
+  }
+
   /** As `send`, but may wait for what is sent next: for messages that are nothing without their successors. */
   gather(
     type: number,

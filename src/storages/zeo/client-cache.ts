@@ -15,6 +15,7 @@ import { defaultPolicy } from '../cache/policies/index.ts'
 import { SnapshotIndex, type SnapshotMark, type SnapshotView } from '../cache/snapshot-index.ts'
 import { createStateCache, StateCache, type StateCacheMemory } from '../cache/state-cache.ts'
 import type { Invalidations, Revision, StorageCache } from '../storage.ts'
+import { AheadCounts } from './ahead-counts.ts'
 import { sameBytes } from './client-session.ts'
 import type { Link } from './link.ts'
 import type { ChangedState, Kept, PollQuestion, SnapshotWithChanges, Welcome } from './messages.ts'
@@ -52,6 +53,7 @@ export class ClientCache implements StorageCache {
   readonly index: SnapshotIndex
   readonly withStates: boolean
   readonly disk: DiskCache | undefined
+  readonly ahead = new AheadCounts()
   /** Called when there is something of which nobody knows whether it is current. */
   onDoubt: () => void = () => {}
   readonly #origin: Uint8Array
@@ -297,6 +299,14 @@ export class CachedView {
     this.#view.loaded(oid, serial, data, mark)
     if (mark.generation === this.#cache.states.generation)
       this.#cache.keepOnDisk(oid, serial, data, mark.horizon)
+  }
+
+  /** As `keep`, of what nobody has loaded. */
+  keepAhead(oid: Oid, revision: Revision, mark: SnapshotMark): void {
+    const { serial, data } = revision
+    const wasHere = this.has(oid, serial)
+    this.keep(oid, revision, mark)
+    this.#cache.ahead.came(oid, data.length, !wasHere && this.has(oid, serial))
   }
 
   release(): void {

@@ -35,6 +35,7 @@ import {
   readHistory,
   readSnapshot,
   readSnapshotWithChanges,
+  type SentObject,
   type Snapshot,
   type Verified,
   writePollQuestion,
@@ -70,7 +71,7 @@ export class ClientInstance implements StorageInstance {
   constructor(storage: ClientStorage, number: number) {
     this.#storage = storage
     this.number = number
-    this.#reads = new ClientReads(storage, number)
+    this.#reads = new ClientReads(storage, number, (tid) => this.#isOpen && this.#snapshotTid === tid)
     this.#blobs = new ClientBlobs(storage, number)
     if (storage.capabilities.blobs) this.openBlob = (oid) => this.#openBlob(oid)
     if (storage.capabilities.undo) this.history = (oid, count) => this.#history(oid, count)
@@ -231,10 +232,13 @@ export class ClientInstance implements StorageInstance {
     return this.#reads.loadMany(this.#reading(), this.#snapshotTid, oids)
   }
 
-  async prefetch(oids: readonly Oid[]): Promise<void> {
-    const link = this.#reading()
-    const tid = this.#snapshotTid
-    await this.#reads.prefetch(link, tid, oids, () => this.#isOpen && this.#snapshotTid === tid)
+  async prefetch(oids: readonly Oid[], signal?: AbortSignal): Promise<void> {
+    await this.#reads.prefetch(this.#reading(), this.#snapshotTid, oids, signal)
+  }
+
+  /** Objects have come without being waited for. */
+  received(link: Link, snapshot: Tid, objects: readonly SentObject[]): void {
+    if (link === this.#link) this.#reads.received(snapshot, objects)
   }
 
   /** Whether the snapshot shows what a cache has kept. */

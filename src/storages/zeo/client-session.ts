@@ -30,6 +30,7 @@ export interface SessionSettings {
 export interface SessionEvents {
   changed(body: BodyReader): void
   zapped(): void
+  objects(link: Link, view: number, body: BodyReader): void
   /** Another run of the server has answered; whether it serves the same store as before is not proven. */
   restarted(welcome: Welcome): void
   lost(): void
@@ -63,6 +64,7 @@ export class ClientSession {
     this.#dialer = new Dialer(settings, new Uint8Array(randomBytes(nonceBytes)), {
       changed: (body) => this.#events.changed(body),
       zapped: () => this.#events.zapped(),
+      objects: (link, view, body) => this.#events.objects(link, view, body),
       lost: (lost) => this.#onLost(lost),
     })
   }

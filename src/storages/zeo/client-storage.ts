@@ -18,6 +18,7 @@ import {
   type TransactionRecord,
   zeroCounters,
 } from '../storage.ts'
+import type { AheadSettings } from './client-ahead.ts'
 import type { ClientCache } from './client-cache.ts'
 import { iterateThere, restoreThere } from './client-copy.ts'
 import { ClientInstance } from './client-instance.ts'
@@ -27,6 +28,7 @@ import type { ClientTransaction } from './client-transaction.ts'
 import { verifyCache } from './client-verification.ts'
 import type { ServerPlace } from './dialer.ts'
 import type { Link } from './link.ts'
+import { readObjects } from './messages.ts'
 import { OidLease } from './oid-lease.ts'
 import { types } from './protocol.ts'
 import { systemTimers, type Timers } from './timers.ts'
@@ -46,6 +48,8 @@ export interface ClientSettings {
   readonly cache?: ClientCache
   /** Without it blobs are read from the server. */
   readonly blobCache?: BlobCache
+  /** Needs a cache. */
+  readonly readAhead?: AheadSettings
 }
 
 /** Connects. @throws DisconnectedError, or what the server answers: `wrong-token`, `protocol-version` … */
@@ -68,9 +72,10 @@ export class ClientStorage implements Storage {
   readonly alwaysAsk: boolean
   readonly cache?: ClientCache
   readonly blobCache?: BlobCache
+  readonly readAhead?: AheadSettings
   /** Instances that hold a snapshot ahead of its use. */
   readonly ahead = new Set<ClientInstance>()
-  readonly #instances = new Set<ClientInstance>()
+  readonly #instances = new Map<number, ClientInstance>()
   readonly #voted = new Set<ClientTransaction>()
   #capabilities!: Capabilities
   #lastTid: Tid = noTid
@@ -89,6 +94,7 @@ export class ClientStorage implements Storage {
       this.blobCache = blobCache
       this.blobCacheCounters = () => blobCache.counters()
     }
+    if (settings.readAhead !== undefined) this.readAhead = settings.readAhead
     this.lease = new OidLease(this)
     this.session = new ClientSession(
       {
@@ -103,9 +109,13 @@ export class ClientStorage implements Storage {
       {
         changed: (body) => this.advance(body.tid()),
         zapped: () => this.#onZapped(),
+        objects: (link, view, body) => {
+          const { snapshot, objects } = readObjects(body)
+          this.#instances.get(view)?.received(link, snapshot, objects)
+        },
         restarted: (welcome) => this.cache?.doubt(welcome),
         lost: () => {
-          for (const instance of this.#instances) instance.loseLink()
+          for (const instance of this.#instances.values()) instance.loseLink()
         },
       },
     )
@@ -123,6 +133,8 @@ export class ClientStorage implements Storage {
     this.#capabilities = capabilities
     if (capabilities.pack) this.pack = (options) => packThere(this, options)
     this.advance(lastTid)
+    if ((this.readAhead?.neighbours ?? 0) > 0 && !welcome.sendsNeighbours)
+      this.context.log('zeo: the server does not find references, and sends no neighbours along')
     if (capabilities.iteration) {
       this.iterate = (from, to) => this.#iterate(from, to)
       this.restore = (transaction) => restoreThere(this, transaction)
@@ -154,12 +166,12 @@ export class ClientStorage implements Storage {
   newInstance(): ClientInstance {
     this.checkOpen()
     const instance = new ClientInstance(this, ++this.#lastView)
-    this.#instances.add(instance)
+    this.#instances.set(instance.number, instance)
     return instance
   }
 
   forgetInstance(instance: ClientInstance): void {
-    this.#instances.delete(instance)
+    this.#instances.delete(instance.number)
     this.ahead.delete(instance)
   }
 
@@ -200,7 +212,7 @@ export class ClientStorage implements Storage {
 
   async zap(): Promise<void> {
     this.checkWritable()
-    for (const instance of this.#instances) instance.prepareZap()
+    for (const instance of this.#instances.values()) instance.prepareZap()
     await this.request((link) =>
       // What follows happens when the answer arrives, before anything newer does.
       link.call(types.zap, 0, nothing, () => this.#onZapped()),
@@ -213,7 +225,7 @@ export class ClientStorage implements Storage {
     this.cache?.startNewStore()
     this.session.forget()
     this.lease.forget()
-    for (const instance of this.#instances) instance.loseTrack()
+    for (const instance of this.#instances.values()) instance.loseTrack()
   }
 
   #iterate(from: Tid = noTid, to: Tid = this.#lastTid): AsyncIterable<TransactionRecord> {
@@ -247,7 +259,7 @@ export class ClientStorage implements Storage {
     }
     this.session.close()
     this.cache?.close()
-    await Promise.all([...this.#instances].map((instance) => instance.closeBlobs()))
+    await Promise.all([...this.#instances.values()].map((instance) => instance.closeBlobs()))
     await this.blobCache?.close()
   }
 

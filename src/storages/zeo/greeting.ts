@@ -53,7 +53,7 @@ export function greet(
 
 /** What a client is told first. */
 export function welcome(server: ZeoServer, channel: Channel): void {
-  const { limits, storage, readOnly, name, capabilities } = server.settings
+  const { limits, storage, readOnly, references, name, capabilities } = server.settings
   const told = {
     run: server.run,
     zaps: server.zaps,
@@ -61,6 +61,7 @@ export function welcome(server: ZeoServer, channel: Channel): void {
     pingMs: Math.ceil(limits.silenceMs / 3),
     messageBytesMax: limits.messageBytesMax,
     isReadOnly: readOnly,
+    sendsNeighbours: references !== undefined,
     name,
     capabilities,
   }

@@ -15,9 +15,11 @@ import { blobCacheOptions, openBlobCache } from '../cache/blobs/open.ts'
 import { openDiskCache } from '../cache/disk/open.ts'
 import { type Capabilities, defineStorage, type SharedState } from '../storage.ts'
 import { formatAddress, parseAddress } from './address.ts'
+import type { AheadSettings } from './client-ahead.ts'
 import { ClientCache, type SharedClientCache, shareClientCache } from './client-cache.ts'
 import { openClient } from './client-storage.ts'
 import { dial } from './dial.ts'
+import { loadReferences } from './record-functions.ts'
 import { startServer } from './server-process.ts'
 
 const options = {
@@ -78,6 +80,30 @@ const options = {
     summary: 'the new states of small objects come with the notice of their change; needs a cache',
   }),
   ...blobCacheOptions,
+  neighbours: option.integer({
+    default: 0,
+    min: 0,
+    max: 1024,
+    summary:
+      'objects that the server sends along with each that is loaded, by following references; needs a cache',
+  }),
+  prefetchDepth: option.integer({
+    default: 0,
+    min: 0,
+    max: 16,
+    summary:
+      'objects up to so many references away from what was loaded are fetched meanwhile; needs a cache',
+  }),
+  prefetchObjects: option.integer({
+    default: 256,
+    min: 1,
+    max: 100_000,
+    summary: 'objects fetched after one load; for prefetchDepth',
+  }),
+  aheadBytesLimit: option.bytes({
+    default: 64 * 1024,
+    summary: 'bytes sent along with one object, or brought by one request of prefetchDepth',
+  }),
 }
 
 /** What the threads of a process have in common. */
@@ -108,6 +134,32 @@ function openCache(
   const disk = folder === '' ? undefined : openDiskCache({ folder, bytesLimit, policy, log })
   return new ClientCache(memory, { updateStates, ...(disk === undefined ? {} : { disk }) })
 }
+
+/** @throws UsageError `bad-options` */
+async function readAheadOf(
+  given: Options,
+  cache: ClientCache | undefined,
+): Promise<AheadSettings | undefined> {
+  const { neighbours, prefetchDepth: depth, prefetchObjects: objectsMax, aheadBytesLimit: bytesMax } = given
+  if (neighbours === 0 && depth === 0) return undefined
+  if (cache === undefined) {
+    throw new UsageError(
+      'bad-options',
+      'zeo: neighbours and prefetchDepth need a cache to bring objects to; give cacheBytesLimit',
+    )
+  }
+  if (neighbours > 0 && depth > 0) {
+    throw new UsageError(
+      'bad-options',
+      'zeo: with neighbours and prefetchDepth both ends would fetch the same objects; give one of them',
+    )
+  }
+  const references = await loadReferences(recordDecoder)
+  return { neighbours, depth, objectsMax, bytesMax: Math.min(bytesMax, 0xffff_ffff), references }
+}
+
+/** Where references are found: in the records of the object layer. */
+const recordDecoder = siblingModule(import.meta.url, '../../database/record-decoder')
 
 type Options = OptionsOf<typeof options>
 
@@ -147,6 +199,7 @@ export default defineStorage({
               address: parseAddress(`unix:${join(socketFolder, 'socket')}`),
               token: given.token,
               resolverUrl: siblingModule(import.meta.url, '../../database/resolve-conflict'),
+              referencesUrl: recordDecoder,
             },
             (message) => context.log(message),
           )
@@ -197,7 +250,8 @@ export default defineStorage({
       ...(blobCache === undefined ? {} : { blobCache }),
     }
     try {
-      return await openClient(settings, context)
+      const readAhead = await readAheadOf(given, cache)
+      return await openClient(readAhead === undefined ? settings : { ...settings, readAhead }, context)
     } catch (error) {
       cache?.close()
       throw error

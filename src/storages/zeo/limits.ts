@@ -21,6 +21,11 @@ export interface ServerLimits {
   /** Blobs under way from one client, and blobs that it has open. */
   readonly blobsArrivingMax: number
   readonly blobReadersMax: number
+  /** Neighbours sent along with one object, and their bytes. */
+  readonly neighboursMax: number
+  readonly neighbourBytesMax: number
+  /** Prefetches of one view that wait; further ones bring nothing. */
+  readonly prefetchesMax: number
   readonly connectionsMax: number
   /** For the handshake, ms. */
   readonly greetingMs: number
@@ -41,6 +46,9 @@ export const defaultLimits: ServerLimits = {
   packsMax: 8,
   blobsArrivingMax: 64,
   blobReadersMax: 1024,
+  neighboursMax: 1024,
+  neighbourBytesMax: 1024 ** 2,
+  prefetchesMax: 16,
   connectionsMax: 1000,
   greetingMs: 5000,
   silenceMs: 90_000,

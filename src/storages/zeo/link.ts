@@ -20,6 +20,8 @@ import type { Wire } from './wire.ts'
 export interface Notices {
   changed(body: BodyReader): void
   zapped(): void
+  /** Objects for a view, in which snapshot they say themselves. */
+  objects(link: Link, view: number, body: BodyReader): void
   /** The link is lost; requests have been failed already. */
   lost(link: Link): void
 }
@@ -84,7 +86,7 @@ export class Link {
       wire,
       { limits: clientLimits, timers: settings.timers, silenceMs: 90_000, pingMs: 20_000 },
       {
-        message: (type, id, _view, body) => this.#onMessage(type, id, new BodyReader(body)),
+        message: (type, id, view, body) => this.#onMessage(type, id, view, new BodyReader(body)),
         closed: (error) => this.#onClosed(error),
       },
     )
@@ -131,18 +133,36 @@ export class Link {
     part?: (body: BodyReader) => void,
     payload?: Uint8Array | readonly Uint8Array[],
   ): Promise<T> {
+    return this.#request(decode, part, (id) => this.#channel.send(type, id, view, fields, payload, view))
+  }
+
+  /** As `call`, but everything else goes first, here and in the server. */
+  callBehind<T>(type: number, view: number, fields: Uint8Array, decode: (body: BodyReader) => T): Promise<T> {
+    return this.#request(decode, undefined, (id) => this.#channel.sendBehind(type, id, view, fields))
+  }
+
+  #request<T>(
+    decode: (body: BodyReader) => T,
+    part: ((body: BodyReader) => void) | undefined,
+    send: (id: number) => void,
+  ): Promise<T> {
     if (this.isLost) return Promise.reject(this.lostError())
     const id = this.#newId()
     return new Promise<T>((resolve, fail) => {
       const arrived = (body: BodyReader) => resolve(decode(body))
       this.#requests.set(id, { arrived, part, fail })
-      this.#channel.send(type, id, view, fields, payload, view)
+      send(id)
     })
   }
 
   /** Sends what needs no answer, soon. */
   tell(type: number, view: number, fields?: Uint8Array, payload?: Uint8Array): void {
     this.#channel.send(type, 0, view, fields, payload, view)
+  }
+
+  /** Sends what needs no answer behind everything else. */
+  tellBehind(type: number, view: number, fields?: Uint8Array): void {
+    this.#channel.sendBehind(type, 0, view, fields)
   }
 
   /** Sends what needs no answer together with what follows. @param payload must not change any more */
@@ -183,7 +203,7 @@ export class Link {
     return this.#lastRequest
   }
 
-  #onMessage(type: number, id: number, body: BodyReader): void {
+  #onMessage(type: number, id: number, view: number, body: BodyReader): void {
     if (this.#greeted !== undefined) {
       this.#onGreeting(type, body, this.#greeted)
       return
@@ -204,6 +224,9 @@ export class Link {
         request.fail(readError(body))
         return
       }
+      case types.objects:
+        this.#settings.notices.objects(this, view, body)
+        return
       case types.changed:
         this.#settings.notices.changed(body)
         return

@@ -13,7 +13,14 @@ import type {
   TransactionRecord,
 } from '../storage.ts'
 import type { BodyReader, BodyWriter } from './body.ts'
-import { absentLength, magic, nonceBytes, protocolVersion, welcomeReadOnly } from './protocol.ts'
+import {
+  absentLength,
+  magic,
+  nonceBytes,
+  protocolVersion,
+  welcomeNeighbours,
+  welcomeReadOnly,
+} from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 
 // --- Handshake ------------------------------------------------------------------------------------------------------
@@ -48,6 +55,8 @@ export interface Welcome {
   readonly messageBytesMax: number
   /** The server takes no writes. */
   readonly isReadOnly: boolean
+  /** The server sends what an object refers to along with it, to who asks for that. */
+  readonly sendsNeighbours: boolean
   /** What is served. */
   readonly name: string
   readonly capabilities: Capabilities
@@ -62,7 +71,7 @@ export function writeWelcome(fields: BodyWriter, welcome: Omit<Welcome, 'version
     .id(welcome.lastTid)
     .u32(welcome.pingMs)
     .u32(welcome.messageBytesMax)
-    .u8(welcome.isReadOnly ? welcomeReadOnly : 0)
+    .u8((welcome.isReadOnly ? welcomeReadOnly : 0) | (welcome.sendsNeighbours ? welcomeNeighbours : 0))
     .text(welcome.name)
     .text(JSON.stringify(welcome.capabilities))
     .take()
@@ -70,14 +79,19 @@ export function writeWelcome(fields: BodyWriter, welcome: Omit<Welcome, 'version
 
 export function readWelcome(body: BodyReader): Welcome {
   readMagic(body)
-  return {
+  const first = {
     version: body.u8(),
     run: body.raw(nonceBytes),
     zaps: body.u32(),
     lastTid: body.tid(),
     pingMs: body.u32(),
     messageBytesMax: body.u32(),
-    isReadOnly: (body.u8() & welcomeReadOnly) !== 0,
+  }
+  const flags = body.u8()
+  return {
+    ...first,
+    isReadOnly: (flags & welcomeReadOnly) !== 0,
+    sendsNeighbours: (flags & welcomeNeighbours) !== 0,
     name: body.text(),
     capabilities: readJson(body) as Capabilities,
   }
@@ -206,6 +220,66 @@ export function readSnapshotWithChanges(body: BodyReader): SnapshotWithChanges {
   }))
   body.end()
   return { tid, invalidations, changes: isUnknown ? 'all' : changes }
+}
+
+// --- Reading ahead --------------------------------------------------------------------------------------------------
+
+/** What may come along with an object that is loaded. */
+export interface Allowance {
+  readonly objects: number
+  readonly bytes: number
+}
+
+/** @param along undefined: nothing */
+export function writeLoad(fields: BodyWriter, oid: Oid, along: Allowance | undefined): Uint8Array {
+  fields.id(oid)
+  if (along !== undefined) fields.u32(along.objects).u32(along.bytes)
+  return fields.take()
+}
+
+export function readLoad(body: BodyReader): { readonly oid: Oid; readonly along: Allowance | undefined } {
+  const oid = body.oid()
+  return { oid, along: body.left === 0 ? undefined : { objects: body.u32(), bytes: body.u32() } }
+}
+
+/** @param bytes that the objects may come to, the last one excepted */
+export function writePrefetch(fields: BodyWriter, bytes: number, oids: readonly Oid[]): Uint8Array {
+  fields.u32(bytes)
+  for (const oid of oids) fields.id(oid)
+  return fields.take()
+}
+
+export function readPrefetch(body: BodyReader): { readonly bytes: number; readonly oids: readonly Oid[] } {
+  return { bytes: body.u32(), oids: body.oids() }
+}
+
+/** A revision that was sent without an answer being waited for. */
+export interface SentObject {
+  readonly oid: Oid
+  readonly serial: Tid
+  readonly data: Uint8Array
+}
+
+/** The fields; the data follow as payload, in the same order. */
+export function writeObjects(fields: BodyWriter, snapshot: Tid, objects: readonly SentObject[]): Uint8Array {
+  fields.id(snapshot).u32(objects.length)
+  for (const { oid, serial, data } of objects) fields.id(oid).id(serial).u32(data.length)
+  return fields.take()
+}
+
+export function readObjects(body: BodyReader): {
+  readonly snapshot: Tid
+  readonly objects: readonly SentObject[]
+} {
+  const snapshot = body.tid()
+  const shapes = Array.from({ length: body.count(20) }, () => ({
+    oid: body.oid(),
+    serial: body.tid(),
+    length: body.u32(),
+  }))
+  const objects = shapes.map(({ oid, serial, length }) => ({ oid, serial, data: body.raw(length) }))
+  body.end()
+  return { snapshot, objects }
 }
 
 // --- Verification ---------------------------------------------------------------------------------------------------

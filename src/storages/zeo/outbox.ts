@@ -6,6 +6,8 @@
  * which go out only as fast as the wire takes them, so a small message waits behind one chunk at most.
  *
  * Messages of one *lane* stay in order even when one of them is long. Lane 0 has no order beyond that of `send`.
+ *
+ * What is sent *behind* waits until nothing else does and the wire is nearly empty. It is in order among itself only.
  */
 
 import { writeU32 } from './body.ts'
@@ -19,6 +21,13 @@ const copiedBytesMax = 8 * 1024
 const slabBytes = 64 * 1024
 /** Chunks go out while less than this is waiting in the wire. */
 const wireBytesWanted = 2 * frameBytesMax
+
+/** What is sent behind goes out while less than this is waiting in the wire: as long as anything else waits for it. */
+const behindBytesWanted = 64 * 1024
+
+interface Behind extends Waiting {
+  readonly lane: number
+}
 
 interface Waiting {
   readonly type: number
@@ -51,6 +60,8 @@ export class Outbox {
   /** What waits for the long message before it in its lane. */
   readonly #lanes = new Map<number, Waiting[]>()
   #laneBytes = 0
+  #behind: Behind[] = []
+  #behindBytes = 0
   bytesWritten = 0
 
   constructor(wire: Wire) {
@@ -59,7 +70,7 @@ export class Outbox {
 
   /** Bytes that have not left yet. */
   get queuedBytes(): number {
-    let bytes = this.#wire.queuedBytes + this.#gatheredBytes + this.#laneBytes
+    let bytes = this.#wire.queuedBytes + this.#gatheredBytes + this.#laneBytes + this.#behindBytes
     for (const stream of this.#streams) bytes += stream.left
     return bytes
   }
@@ -88,6 +99,20 @@ export class Outbox {
     this.#laneBytes += lengthOf(fields, pieces)
   }
 
+  /** As `send`, when nothing else is left to be sent. */
+  sendBehind(
+    type: number,
+    id: number,
+    view: number,
+    fields: Uint8Array,
+    payload: Payload,
+    lane: number,
+  ): void {
+    const pieces = asList(payload)
+    this.#behind.push({ type, id, view, fields: fields.slice(), payload: pieces, lane })
+    this.#behindBytes += lengthOf(fields, pieces)
+  }
+
   #send(type: number, id: number, view: number, fields: Uint8Array, payload: Payload, lane: number): void {
     let length = fields.length
     if (payload instanceof Uint8Array) length += payload.length
@@ -104,15 +129,32 @@ export class Outbox {
 
   /** Hands everything gathered to the wire. */
   flush(): void {
-    this.#seal()
-    if (this.#pieces.length > 0) {
-      const pieces = this.#pieces
-      this.#pieces = []
-      this.bytesWritten += this.#gatheredBytes
-      this.#gatheredBytes = 0
-      this.#wire.write(pieces)
-    }
+    this.#write()
     if (this.#streams.length > 0) this.#pump()
+    while (this.#mayGoBehind) {
+      while (this.#mayGoBehind && this.#gatheredBytes < behindBytesWanted) {
+        const { type, id, view, fields, payload, lane } = this.#behind.shift()!
+        this.#behindBytes -= lengthOf(fields, payload)
+        this.send(type, id, view, fields, payload, lane)
+      }
+      this.#write()
+      if (this.#streams.length > 0) this.#pump()
+    }
+  }
+
+  get #mayGoBehind(): boolean {
+    if (this.#behind.length === 0 || this.#streams.length > 0) return false
+    return this.#wire.queuedBytes < behindBytesWanted
+  }
+
+  #write(): void {
+    this.#seal()
+    if (this.#pieces.length === 0) return
+    const pieces = this.#pieces
+    this.#pieces = []
+    this.bytesWritten += this.#gatheredBytes
+    this.#gatheredBytes = 0
+    this.#wire.write(pieces)
   }
 
   #pump(): void {
@@ -121,12 +163,7 @@ export class Outbox {
       this.#chunk(stream)
       if (stream.left > 0) this.#streams.push(stream)
       else if (stream.lane !== 0) this.#openLane(stream.lane)
-      this.#seal()
-      const pieces = this.#pieces
-      this.#pieces = []
-      this.bytesWritten += this.#gatheredBytes
-      this.#gatheredBytes = 0
-      this.#wire.write(pieces)
+      this.#write()
     }
   }
 

@@ -44,7 +44,7 @@ export const types = {
   pong: 5,
   long: 6,
   chunk: 7,
-  /** → request id. Its answer is not wanted any more; only packing takes notice. One-way. */
+  /** → request id. Its answer is not wanted any more; packing and `prefetch` take notice. One-way. */
   cancel: 8,
 
   /**
@@ -58,7 +58,10 @@ export const types = {
   complete: 18,
   /** → ends the view. One-way. */
   release: 19,
-  /** → oid. ← snapshot tid, serial, data. */
+  /**
+   * → oid. ← snapshot tid, serial, data.
+   * With a number and bytes: `objects` may follow, which the object refers to, at most so many and so large together.
+   */
   load: 20,
   /** → oids. ← parts of: snapshot tid, count, (serial, length) each, data of all. Then an empty reply. */
   loadMany: 21,
@@ -70,6 +73,11 @@ export const types = {
   history: 24,
   /** → (oid, tid, checksum) each. ← snapshot tid, oids of which the snapshot shows something else. */
   verify: 26,
+  /**
+   * → bytes, oids. ← `objects`, as long as they come to less than these bytes, behind everything else; then how many of
+   * the oids were looked at.
+   */
+  prefetch: 27,
   /** → oid. ← 0; or 1, serial, bytes as a float, number of the reader. */
   openBlob: 25,
   /** → oid, serial, data; a blob follows. ← parts: bytes that may be sent more. Then an empty reply. */
@@ -130,6 +138,9 @@ export const types = {
   /** ← one-way: the server ends; no new transactions. */
   goodbye: 66,
 
+  /** ← one-way, about a view: snapshot tid, count, (oid, serial, length) each, data of all. */
+  objects: 67,
+
   /** ← the answer to a request. */
   reply: 128,
   /** ← a piece of the answer; more follow. */
@@ -143,6 +154,12 @@ export const helloReadOnly = 1
 
 /** In `welcome`: the server takes no writes. */
 export const welcomeReadOnly = 1
+
+/** In `welcome`: the server finds references, and sends neighbours to who asks for them. */
+export const welcomeNeighbours = 2
+
+/** Object ids in one `prefetch`. */
+export const prefetchedMax = 1024
 
 /** First byte of a part of the answer to `pack`. */
 export const packProgress = 0

@@ -8,15 +8,11 @@ import { ShootoutError } from '../../core/errors.ts'
 import { loadDefault } from '../../core/load-module.ts'
 import { parseOptions } from '../../core/options.ts'
 import { openStorage } from '../open.ts'
-import {
-  type ConflictResolver,
-  type OpenContext,
-  type StorageModule,
-  storageModuleProblem,
-} from '../storage.ts'
+import { type OpenContext, type StorageModule, storageModuleProblem } from '../storage.ts'
 import { type Address, checkSecurity, formatAddress } from './address.ts'
 import type { ServerLimits } from './limits.ts'
 import { type Listener, listen } from './listener.ts'
+import { loadReferences, loadResolver } from './record-functions.ts'
 import { ZeoServer } from './server.ts'
 import type { ServerLog } from './server-log.ts'
 import type { TlsFiles } from './tls.ts'
@@ -35,6 +31,8 @@ export interface ServeRequest {
   readonly tls?: TlsFiles
   /** URL of a module that exports `resolveConflict`; without it conflicts are left to the clients. */
   readonly resolverUrl?: string
+  /** URL of a module that exports `references`; without it no neighbours are sent along. */
+  readonly referencesUrl?: string
   readonly readOnly?: boolean
   readonly limits?: Partial<ServerLimits>
   /** Requests that take longer than this are logged, ms. */
@@ -80,6 +78,8 @@ export async function serveStore(request: ServeRequest, log: ServerLog): Promise
     }
     const storage = await openStorage(module, options, context)
     closers.push(() => storage.close())
+    const references =
+      request.referencesUrl === undefined ? undefined : await loadReferences(request.referencesUrl)
     const server = new ZeoServer({
       storage,
       capabilities: module.capabilities(options),
@@ -87,6 +87,7 @@ export async function serveStore(request: ServeRequest, log: ServerLog): Promise
       readOnly: request.readOnly ?? false,
       log,
       ...(token === '' ? {} : { token }),
+      ...(references === undefined ? {} : { references }),
       ...(request.slowMs === undefined ? {} : { slowMs: request.slowMs }),
       ...(request.limits === undefined ? {} : { limits: request.limits }),
     })
@@ -111,11 +112,4 @@ export async function serveStore(request: ServeRequest, log: ServerLog): Promise
     await closeAll()
     throw error
   }
-}
-
-/** @throws ShootoutError `module-broken` */
-async function loadResolver(url: string): Promise<ConflictResolver> {
-  const { resolveConflict } = (await import(url)) as { resolveConflict?: unknown }
-  if (typeof resolveConflict === 'function') return resolveConflict as ConflictResolver
-  throw new ShootoutError('module-broken', `${url} exports no function resolveConflict`, { details: { url } })
 }

@@ -8,13 +8,15 @@ import { ShootoutError } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type { Awaitable, Invalidations, Revision, StorageInstance } from '../storage.ts'
 import {
+  type Allowance,
   type Kept,
   type PollQuestion,
   writeHistory,
   writeSnapshot,
   writeSnapshotWithChanges,
 } from './messages.ts'
-import { absentLength, types } from './protocol.ts'
+import { absentLength, prefetchedMax, types } from './protocol.ts'
+import { ServedAhead } from './served-ahead.ts'
 import { type ChangedObject, changesIn, staleOf } from './served-changes.ts'
 import { unsupported, type ViewHost } from './view-host.ts'
 
@@ -29,13 +31,19 @@ export class ServedReads {
   /** The view's number. */
   readonly #view: number
   readonly #host: ViewHost
+  readonly #inTurn: (step: () => void | Promise<void>) => void
+  /** What the client does not wait for; once it asks for any. */
+  #ahead: ServedAhead | undefined
 
-  constructor(view: number, host: ViewHost) {
+  /** @param inTurn has something done when the messages that have arrived for the view have been */
+  constructor(view: number, host: ViewHost, inTurn: (step: () => void | Promise<void>) => void) {
     this.#view = view
     this.#host = host
+    this.#inTurn = inTurn
   }
 
   poll(instance: StorageInstance, request: number, question: PollQuestion | undefined): Awaitable<void> {
+    this.endAhead()
     const polled = instance.pollInvalidations()
     const answer = (invalidations: Invalidations): Awaitable<void> => {
       if (question !== undefined) return this.#answerPoll(instance, request, invalidations, question)
@@ -61,6 +69,7 @@ export class ServedReads {
     const answer = (changes: readonly ChangedObject[] | 'all'): void => {
       const { channel } = this.#host
       this.#host.showing(tid)
+      this.#host.changed(changes === 'all' ? changes : changes.map(({ oid }) => oid))
       const sent =
         changes === 'all' ? changes : withStates ? withSmallStates(changes) : withoutStates(changes)
       const pieces = sent === 'all' ? [] : sent.flatMap(({ data }) => data ?? [])
@@ -83,6 +92,7 @@ export class ServedReads {
   }
 
   renew(instance: StorageInstance, request: number, question: PollQuestion | undefined): Awaitable<void> {
+    this.endAhead()
     // Before the snapshot is taken: no commit may fall between.
     this.#host.watch()
     const completed = instance.afterCompletion()
@@ -90,20 +100,50 @@ export class ServedReads {
     return this.poll(instance, request, question)
   }
 
-  load(instance: StorageInstance, request: number, oid: Oid): Awaitable<void> {
+  /** @param along what may be sent along */
+  load(instance: StorageInstance, request: number, oid: Oid, along: Allowance | undefined): Awaitable<void> {
+    this.#ahead?.overtake(oid)
     const loaded = instance.load(oid)
     const answer = ({ serial, data }: Revision): void => {
       const { channel } = this.#host
       this.#host.loaded(1)
       const fields = channel.fields.id(instance.snapshotTid).id(serial).take()
       channel.send(types.reply, request, 0, fields, data)
+      if (along === undefined) this.#host.sent(oid)
+      else this.#aheadOf(instance).follow(oid, data, along)
     }
     return loaded instanceof Promise ? loaded.then(answer) : answer(loaded)
+  }
+
+  /** @param bytes that the objects may come to */
+  prefetch(instance: StorageInstance, request: number, bytes: number, oids: readonly Oid[]): void {
+    if (oids.length > prefetchedMax)
+      throw new ShootoutError('limit', `at most ${prefetchedMax} objects in one prefetch`)
+    this.#aheadOf(instance).prefetch(request, bytes, oids)
+  }
+
+  /** The answer to this prefetch is not wanted any more. */
+  cancel(request: number): void {
+    this.#ahead?.cancel(request)
+  }
+
+  /** The snapshot ends. */
+  endAhead(): void {
+    this.#ahead?.end()
+  }
+
+  #aheadOf(instance: StorageInstance): ServedAhead {
+    this.#ahead ??= new ServedAhead(this.#host, this.#view, instance, this.#inTurn)
+    return this.#ahead
   }
 
   /** In parts, so that the first objects travel while the next are read, and a slow client fills no memory here. */
   async loadMany(instance: StorageInstance, request: number, oids: readonly Oid[]): Promise<void> {
     const { channel, parts } = this.#host
+    for (const oid of oids) {
+      this.#ahead?.overtake(oid)
+      this.#host.sent(oid)
+    }
     for (let from = 0; from < oids.length; from += objectsPerPart) {
       const turn = parts.take()
       if (turn !== undefined) await turn

@@ -10,7 +10,7 @@ import { ShootoutError, StorageTransactionError } from '../../core/errors.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
 import type { Awaitable, StorageInstance, Transaction } from '../storage.ts'
 import { BodyReader } from './body.ts'
-import { readKept, readMetadata, readPollQuestion } from './messages.ts'
+import { readKept, readLoad, readMetadata, readPollQuestion, readPrefetch } from './messages.ts'
 import { types } from './protocol.ts'
 import { ServedReads } from './served-reads.ts'
 import { type ObjectChange, ServedTransaction } from './served-transaction.ts'
@@ -32,7 +32,12 @@ export class ServedView {
   constructor(number: number, host: ViewHost) {
     this.number = number
     this.#host = host
-    this.#reads = new ServedReads(number, host)
+    this.#reads = new ServedReads(number, host, (step) => this.#turns.run(step))
+  }
+
+  /** The answer to this request is not wanted any more. */
+  cancel(request: number): void {
+    this.#reads.cancel(request)
   }
 
   get waiting(): number {
@@ -106,11 +111,18 @@ export class ServedView {
       case types.renew:
         return this.#reads.renew(instance, request, readPollQuestion(body))
       case types.complete:
+        this.#reads.endAhead()
         return instance.afterCompletion()
       case types.release:
         return this.#release(instance)
-      case types.load:
-        return this.#reads.load(instance, request, body.oid())
+      case types.load: {
+        const { oid, along } = readLoad(body)
+        return this.#reads.load(instance, request, oid, along)
+      }
+      case types.prefetch: {
+        const { bytes, oids } = readPrefetch(body)
+        return this.#reads.prefetch(instance, request, bytes, oids)
+      }
       case types.loadMany:
         return this.#reads.loadMany(instance, request, body.oids())
       case types.loadBefore:
@@ -249,6 +261,7 @@ export class ServedView {
 
   async #release(instance: StorageInstance): Promise<void> {
     this.#isReleased = true
+    this.#reads.endAhead()
     await this.#endTransaction()
     await instance.release()
     this.#host.blobs.released(this.number)

@@ -7,12 +7,14 @@
  */
 
 import { DisconnectedError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
-import { noTid, type Tid } from '../../core/ids.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type { Awaitable, Invalidations, StorageInstance } from '../storage.ts'
+import type { Background } from './background.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
 import { writeError } from './error-codec.ts'
 import { greet, turnAway, welcome } from './greeting.ts'
+import { KnownObjects } from './known-objects.ts'
 import type { Kept } from './messages.ts'
 import { greetingBytesMax, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
@@ -49,6 +51,7 @@ export class ServerConnection implements ViewHost, StoreHost {
   /** Commits that are durable in the served storage but not answered yet, oldest first. */
   readonly #announced: Announced[] = []
   #session: string | undefined
+  #known: KnownObjects | undefined
   isReadOnly = false
   /** Of messages that wait for an earlier one of their view. */
   #waitingBytes = 0
@@ -130,10 +133,12 @@ export class ServerConnection implements ViewHost, StoreHost {
   }
 
   zapped(): void {
+    this.#known?.clear()
     this.#server.zapped(this)
   }
 
   notifyZapped(): void {
+    this.#known?.clear()
     if (this.isGreeted) this.channel.send(types.zapped, 0, 0)
   }
 
@@ -149,6 +154,7 @@ export class ServerConnection implements ViewHost, StoreHost {
       return
     }
     if (type >= types.poll && type < types.outcome) this.#toView(type, id, view, body)
+    else if (type === types.cancel && view !== 0) this.#views.get(view)?.cancel(new BodyReader(body).u32())
     else this.#answer(id, () => this.#carryOut(type, id, new BodyReader(body)))
     if (!this.#isPaused && this.channel.queuedBytes > this.#server.settings.limits.outputBytesMax) {
       void this.#pauseUntilDrained()
@@ -183,6 +189,11 @@ export class ServerConnection implements ViewHost, StoreHost {
     if (view === undefined) {
       // Ending what does not exist is fine: it may have ended with an earlier connection.
       if (type === types.release || type === types.complete || type === types.abort) return
+      if (type === types.prefetch) {
+        // It went behind the end of its view.
+        this.channel.send(types.reply, id, 0, this.channel.fields.u32(0).take())
+        return
+      }
       const { limits } = this.#server.settings
       if (this.#views.size >= limits.viewsMax) throw new ProtocolError(`more than ${limits.viewsMax} views`)
       view = new ServedView(number, this)
@@ -270,6 +281,40 @@ export class ServerConnection implements ViewHost, StoreHost {
 
   loaded(count: number): void {
     this.#server.counts.loads += count
+  }
+
+  // --- Reading ahead --------------------------------------------------------------------------------------------------
+
+  get background(): Background {
+    return this.#server.background
+  }
+
+  get references() {
+    return this.#server.settings.references
+  }
+
+  get known(): KnownObjects {
+    this.#known ??= new KnownObjects()
+    return this.#known
+  }
+
+  sent(oid: Oid): void {
+    this.#known?.add(oid)
+  }
+
+  changed(oids: Iterable<Oid> | 'all'): void {
+    if (this.#known === undefined) return
+    if (oids === 'all') this.#known.clear()
+    else for (const oid of oids) this.#known.delete(oid)
+  }
+
+  sentAlong(count: number, bytes: number): void {
+    this.#server.counts.neighbours += count
+    this.#server.counts.neighbourBytes += bytes
+  }
+
+  sentAhead(count: number): void {
+    this.#server.counts.prefetched += count
   }
 
   begin(view: ServedView, number: number): boolean {

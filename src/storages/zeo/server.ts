@@ -4,8 +4,9 @@
 
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { describeError, ShootoutError } from '../../core/errors.ts'
-import type { Tid } from '../../core/ids.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
 import type { Capabilities, Storage } from '../storage.ts'
+import { Background } from './background.ts'
 import { CommitQueue } from './commit-queue.ts'
 import { defaultLimits, type ServerLimits } from './limits.ts'
 import { Outcomes } from './outcomes.ts'
@@ -27,6 +28,8 @@ export interface ServerSettings {
   readonly token?: string
   /** The served storage is opened read-only; clients are told. */
   readonly readOnly?: boolean
+  /** Finds what a record refers to. Without it no neighbours are sent along. */
+  readonly references?: (data: Uint8Array) => Iterable<Oid>
   readonly limits?: Partial<ServerLimits>
   readonly timers?: Timers
   /** Requests that take longer than this are logged, ms. */
@@ -58,6 +61,11 @@ export interface ServerStatus {
   /** Transactions whose vote waits for that of another one. */
   readonly waiting: number
   readonly loads: number
+  /** Revisions sent along with what was loaded, and their bytes. */
+  readonly neighbours: number
+  readonly neighbourBytes: number
+  /** Revisions sent because clients prefetch them. */
+  readonly prefetched: number
   readonly commits: number
   readonly conflicts: number
   readonly errors: number
@@ -79,17 +87,21 @@ const slowMsDefault = 1000
 const vanished: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE'])
 
 export class ZeoServer {
-  readonly settings: Required<Omit<ServerSettings, 'token' | 'limits'>> &
-    Pick<ServerSettings, 'token'> & { readonly limits: ServerLimits }
+  readonly settings: Required<Omit<ServerSettings, 'token' | 'limits' | 'references'>> &
+    Pick<ServerSettings, 'token' | 'references'> & { readonly limits: ServerLimits }
   readonly run = new Uint8Array(randomBytes(nonceBytes))
   readonly outcomes: Outcomes
   readonly changes: ServedChanges
   readonly commitQueue = new CommitQueue()
+  readonly background = new Background()
   readonly counts = {
     connections: 0,
     refused: 0,
     dropped: 0,
     loads: 0,
+    neighbours: 0,
+    neighbourBytes: 0,
+    prefetched: 0,
     commits: 0,
     conflicts: 0,
     errors: 0,

@@ -1,17 +1,18 @@
 /** What a view asks of the connection that it came by. */
 
 import { ShootoutError } from '../../core/errors.ts'
-import type { Tid } from '../../core/ids.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
 import type { Awaitable, Invalidations, Storage, StorageInstance } from '../storage.ts'
 import type { Channel } from './channel.ts'
 import type { ServerLimits } from './limits.ts'
 import type { Kept } from './messages.ts'
+import type { AheadHost } from './served-ahead.ts'
 import type { ServedBlobs } from './served-blobs.ts'
 import type { Commits } from './served-transaction.ts'
 import type { ServedView } from './served-view.ts'
 import type { Slots } from './turns.ts'
 
-export interface ViewHost {
+export interface ViewHost extends AheadHost {
   readonly storage: Storage
   readonly channel: Channel
   readonly limits: ServerLimits
@@ -32,6 +33,8 @@ export interface ViewHost {
   loaded(count: number): void
   /** Parts of bulk answers that are being read, of all views of this client. */
   readonly parts: Slots
+  /** The client is told that these are not what they were. */
+  changed(oids: Iterable<Oid> | 'all'): void
   readonly blobs: ServedBlobs
   /** So many bytes more, or fewer, wait for their turn. */
   waits(bytes: number): void

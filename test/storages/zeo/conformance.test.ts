@@ -8,9 +8,9 @@ import { servedModule } from './served-module.ts'
 
 const served = [
   ['memory', { history: false }, {}],
-  ['memory', { history: true }, { cacheBytesLimit: 64 * 1024, updateStates: true }],
+  ['memory', { history: true }, { cacheBytesLimit: 64 * 1024, updateStates: true, prefetchDepth: 2 }],
   ['file', {}, { cacheBytesLimit: 64 * 1024, onDisk: true, blobs: true }],
-  ['sqlite', {}, { cacheBytesLimit: 8 * 1024 ** 2, updateStates: true }],
+  ['sqlite', {}, { cacheBytesLimit: 8 * 1024 ** 2, updateStates: true, neighbours: 16 }],
 ] as const
 
 for (const [name, given, cache] of served) {

@@ -11,16 +11,22 @@ import { FrameParser } from '../../../src/storages/zeo/frame-parser.ts'
 import {
   readHello,
   readKept,
+  readLoad,
   readMetadata,
+  readObjects,
   readPollQuestion,
+  readPrefetch,
   readSnapshot,
   readSnapshotWithChanges,
   readVerified,
   readWelcome,
   writeHello,
   writeKept,
+  writeLoad,
   writeMetadata,
+  writeObjects,
   writePollQuestion,
+  writePrefetch,
   writeSnapshot,
   writeSnapshotWithChanges,
 } from '../../../src/storages/zeo/messages.ts'
@@ -130,6 +136,18 @@ const vectors: Readonly<Record<string, Message>> = {
     0,
     fields().id(serial).id(serial).raw(new TextEncoder().encode('data')).take(),
   ),
+  'load with neighbours': message(types.load, 8, 1, writeLoad(fields(), oid, { objects: 16, bytes: 65536 })),
+  objects: message(
+    types.objects,
+    0,
+    1,
+    fields()
+      .raw(writeObjects(fields(), serial, [{ oid, serial, data: new TextEncoder().encode('data') }]))
+      .raw(new TextEncoder().encode('data'))
+      .take(),
+  ),
+  prefetch: message(types.prefetch, 12, 1, writePrefetch(fields(), 65536, [oid, 3 as Oid])),
+  'answer to prefetch': message(types.reply, 12, 0, fields().u32(2).take()),
   verify: message(types.verify, 11, 1, writeKept(fields(), [{ oid, tid: serial, checksum: 0x12345678 }])),
   'answer to verify': message(types.reply, 11, 0, fields().id(serial).id(oid).take()),
   begin: message(
@@ -279,6 +297,9 @@ describe('defence', () => {
       readSnapshotWithChanges,
       readPollQuestion,
       readKept,
+      readLoad,
+      readObjects,
+      readPrefetch,
       readVerified,
       readMetadata,
       readError,
@@ -315,4 +336,46 @@ test('messages of one lane stay in order behind a long one, others pass', () => 
   wire.queuedBytes = 0
   outbox.flush()
   expect(decode(wire.bytes).map(({ type }) => type)).toEqual([types.load, types.store, types.vote])
+})
+
+describe('behind', () => {
+  const nothing = new Uint8Array(0)
+  const sent = (wire: RecordingWire) => decode(wire.bytes).map(({ type, id }) => `${type} ${id}`)
+
+  test('what is sent behind leaves after what is sent later, in order among itself', () => {
+    const wire = new RecordingWire()
+    const outbox = new Outbox(wire)
+    outbox.sendBehind(types.prefetch, 1, 1, nothing, undefined, 0)
+    outbox.sendBehind(types.prefetch, 2, 1, nothing, undefined, 0)
+    outbox.send(types.load, 3, 1, nothing, undefined, 1)
+    expect(outbox.queuedBytes).toBe(headerBytes)
+    outbox.flush()
+    expect(sent(wire)).toEqual([`${types.load} 3`, `${types.prefetch} 1`, `${types.prefetch} 2`])
+    expect(outbox.queuedBytes).toBe(0)
+  })
+
+  test('it waits while the wire is full, and while a long message is sent', () => {
+    const wire = new RecordingWire()
+    const outbox = new Outbox(wire)
+    wire.queuedBytes = 10 * frameBytesMax
+    outbox.sendBehind(types.prefetch, 1, 1, new Uint8Array(9), undefined, 0)
+    outbox.send(types.store, 2, 1, nothing, new Uint8Array(frameBytesMax + 1), 1)
+    outbox.flush()
+    outbox.send(types.load, 3, 2, nothing, undefined, 2)
+    outbox.flush()
+    expect(sent(wire)).toEqual([`${types.load} 3`])
+    wire.queuedBytes = 0
+    outbox.flush()
+    expect(sent(wire)).toEqual([`${types.load} 3`, `${types.store} 2`, `${types.prefetch} 1`])
+  })
+
+  test('a long one is cut, and the end of its lane stays behind it', () => {
+    const wire = new RecordingWire()
+    const outbox = new Outbox(wire)
+    outbox.sendBehind(types.objects, 0, 1, nothing, new Uint8Array(3 * frameBytesMax), -2)
+    outbox.sendBehind(types.reply, 1, 0, nothing, undefined, -2)
+    outbox.flush()
+    expect(sent(wire)).toEqual([`${types.objects} 0`, `${types.reply} 1`])
+    expect(outbox.queuedBytes).toBe(0)
+  })
 })

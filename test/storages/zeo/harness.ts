@@ -9,6 +9,7 @@ import memory from '../../../src/storages/memory.ts'
 import { openContext, openStorage } from '../../../src/storages/open.ts'
 import type { Capabilities, OpenContext, Storage, StorageInstance } from '../../../src/storages/storage.ts'
 import { parseAddress } from '../../../src/storages/zeo/address.ts'
+import type { AheadSettings } from '../../../src/storages/zeo/client-ahead.ts'
 import type { ClientCache } from '../../../src/storages/zeo/client-cache.ts'
 import { type ClientStorage, openClient } from '../../../src/storages/zeo/client-storage.ts'
 import { dial } from '../../../src/storages/zeo/dial.ts'
@@ -28,6 +29,7 @@ export interface Given {
   /** Of the storage, where it is not memory. */
   readonly capabilities?: Capabilities
   readonly readOnly?: boolean
+  readonly references?: (data: Uint8Array) => Iterable<Oid>
 }
 
 /** A server on a unix socket (or wherever it is told), with what was logged, and clients of it. */
@@ -58,7 +60,7 @@ export class Served {
 
   /** A server, perhaps a new one over the same storage. */
   async listen(): Promise<void> {
-    const { token, limits, slowMs, readOnly = false } = this.#given
+    const { token, limits, slowMs, readOnly = false, references } = this.#given
     this.server = new ZeoServer({
       storage: this.storage,
       capabilities: this.#given.capabilities ?? memory.capabilities({ history: false }),
@@ -68,6 +70,7 @@ export class Served {
       ...(token === undefined ? {} : { token }),
       ...(slowMs === undefined ? {} : { slowMs }),
       ...(limits === undefined ? {} : { limits }),
+      ...(references === undefined ? {} : { references }),
     })
     this.listener = await listen(this.server, this.address)
   }
@@ -95,10 +98,11 @@ export class Served {
       readonly waitMs?: number
       readonly cache?: ClientCache
       readonly blobCache?: BlobCache
+      readonly readAhead?: AheadSettings
     } = {},
   ): Promise<ClientStorage> {
     const { token = '' } = this.#given
-    const { waitMs = 5000, cache, blobCache, ...context } = given
+    const { waitMs = 5000, cache, blobCache, readAhead, ...context } = given
     const client = await openClient(
       {
         servers: [this.place],
@@ -106,6 +110,7 @@ export class Served {
         waitMs,
         ...(cache === undefined ? {} : { cache }),
         ...(blobCache === undefined ? {} : { blobCache }),
+        ...(readAhead === undefined ? {} : { readAhead }),
       },
       openContext(context),
     )

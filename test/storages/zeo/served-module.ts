@@ -6,6 +6,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Oid } from '../../../src/core/ids.ts'
 import type { OptionsOf, OptionsSpec } from '../../../src/core/options.ts'
 import { option } from '../../../src/core/options.ts'
 import { openBlobCache } from '../../../src/storages/cache/blobs/open.ts'
@@ -29,11 +30,16 @@ export interface ServedCache {
   /** 0, the default: the clients keep no cache. */
   readonly cacheBytesLimit?: number
   readonly updateStates?: boolean
+  /** As of zeo; every record refers to the first objects of the store. */
+  readonly neighbours?: number
+  readonly prefetchDepth?: number
   /** Of the storages of a store that are open at the same time, the first has it. */
   readonly onDisk?: boolean
   /** Blobs are cached in a folder. */
   readonly blobs?: boolean
 }
+
+const references = (): readonly Oid[] => Array.from({ length: 30 }, (_, id) => id as Oid)
 
 /** @param options of the served module */
 export function servedModule<S extends OptionsSpec>(
@@ -42,6 +48,8 @@ export function servedModule<S extends OptionsSpec>(
   cache: ServedCache = {},
 ) {
   const capabilities = served.capabilities(options)
+  const { neighbours = 0, prefetchDepth: depth = 0 } = cache
+  const readAhead = { neighbours, depth, objectsMax: 50, bytesMax: 16 * 1024, references }
   return defineStorage({
     name: `served-${served.name}`,
     summary: 'a server in this process',
@@ -101,7 +109,10 @@ export function servedModule<S extends OptionsSpec>(
           servers: [{ address, dial: () => dial(parsed, { token: '', caFile: '' }) }],
           ...(kept === undefined
             ? {}
-            : { cache: new ClientCache(kept, { updateStates, ...(disk === undefined ? {} : { disk }) }) }),
+            : {
+                readAhead,
+                cache: new ClientCache(kept, { updateStates, ...(disk === undefined ? {} : { disk }) }),
+              }),
           ...(blobCache === undefined ? {} : { blobCache }),
         },
         context,
@@ -110,7 +121,7 @@ export function servedModule<S extends OptionsSpec>(
   })
 
   async function start(storage: Storage, address: ReturnType<typeof parseAddress>): Promise<Running> {
-    const server = new ZeoServer({ storage, capabilities, name: served.name, log: () => {} })
+    const server = new ZeoServer({ storage, capabilities, name: served.name, references, log: () => {} })
     // Listening ends, with what is connected, when the store is disposed of.
     return { server, storage, listener: await listen(server, address) }
   }
