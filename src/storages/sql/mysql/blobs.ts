@@ -83,9 +83,11 @@ export async function linkBlobs(session: MySession, tid: Tid, changes: Changes):
 export async function sweepBlobs(session: MySession, history: boolean): Promise<void> {
   await session.query(history ? blobSql.unlinkHistory : blobSql.unlinkFree)
   await session.query(blobSql.expire)
-  for (;;) {
-    const [garbage] = await session.query(blobSql.garbage)
+  // Each search goes on where the last one ended, so that what is kept is looked at once.
+  for (let last = 0; ; ) {
+    const [garbage] = await session.rows(blobSql.garbage, last)
     if (garbage === undefined) return
-    await session.rows(blobSql.dropGarbage, garbage['blob_id']!)
+    last = garbage['blob_id'] as number
+    await session.rows(blobSql.dropGarbage, last)
   }
 }

@@ -166,7 +166,7 @@ export const blobSql = {
   expire: 'DELETE FROM pending_blob WHERE created < NOW() - INTERVAL 1 DAY',
   garbage: `
     SELECT c.blob_id FROM blob_chunk AS c
-    WHERE NOT EXISTS (SELECT 1 FROM object_blob AS o WHERE o.blob_id = c.blob_id)
-      AND NOT EXISTS (SELECT 1 FROM pending_blob AS p WHERE p.id = c.blob_id) LIMIT 1`,
+    WHERE c.blob_id > ? AND NOT EXISTS (SELECT 1 FROM object_blob AS o WHERE o.blob_id = c.blob_id)
+      AND NOT EXISTS (SELECT 1 FROM pending_blob AS p WHERE p.id = c.blob_id) ORDER BY c.blob_id LIMIT 1`,
   dropGarbage: 'DELETE FROM blob_chunk WHERE blob_id = ?',
 } as const

@@ -101,9 +101,11 @@ export function linkSteps(changes: Changes): readonly PgStep[] {
 export async function sweepBlobs(session: PgSession, history: boolean): Promise<void> {
   await session.rows(history ? blobSql.unlinkHistory : blobSql.unlinkFree)
   await session.rows(blobSql.expire)
-  for (;;) {
-    const [garbage] = await session.rows(blobSql.garbage)
+  // Each search goes on where the last one ended, so that what is kept is looked at once.
+  for (let last = 0; ; ) {
+    const [garbage] = await session.rows(blobSql.garbage, last)
     if (garbage === undefined) return
-    await session.rows(blobSql.dropGarbage, garbage[0]!)
+    last = garbage[0] as number
+    await session.rows(blobSql.dropGarbage, last)
   }
 }

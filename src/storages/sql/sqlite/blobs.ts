@@ -113,12 +113,13 @@ export async function sweepBlobs(session: WriteSession, history: boolean): Promi
     connection.execute(history ? blobSql.unlinkHistory : blobSql.unlinkFree)
     connection.execute(blobSql.expire)
   })
-  for (;;) {
-    const isDone = await session.transaction(() => {
-      const garbage = connection.prepare(blobSql.garbage).get()
-      if (garbage !== undefined) connection.prepare(blobSql.dropGarbage).run(garbage[0]!)
-      return garbage === undefined
+  // Each search goes on where the last one ended, so that what is kept is looked at once.
+  for (let last: number | undefined = 0; last !== undefined; ) {
+    const from: number = last
+    last = await session.transaction(() => {
+      const found = connection.prepare(blobSql.garbage).get(from)?.[0] as number | undefined
+      if (found !== undefined) connection.prepare(blobSql.dropGarbage).run(found)
+      return found
     })
-    if (isDone) return
   }
 }

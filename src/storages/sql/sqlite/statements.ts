@@ -160,7 +160,7 @@ export const blobSql = {
   expire: 'DELETE FROM pending_blob WHERE created < unixepoch() - 86400',
   garbage: `
     SELECT blob FROM blob_chunk AS c
-    WHERE NOT EXISTS (SELECT 1 FROM object_blob AS o WHERE o.blob = c.blob)
-      AND NOT EXISTS (SELECT 1 FROM pending_blob AS p WHERE p.id = c.blob) LIMIT 1`,
+    WHERE c.blob > ? AND NOT EXISTS (SELECT 1 FROM object_blob AS o WHERE o.blob = c.blob)
+      AND NOT EXISTS (SELECT 1 FROM pending_blob AS p WHERE p.id = c.blob) ORDER BY c.blob LIMIT 1`,
   dropGarbage: 'DELETE FROM blob_chunk WHERE blob = ?',
 } as const
