@@ -1,6 +1,6 @@
 /** `shootout copy`: one store into another, of any two storages. */
 
-import { realpathSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.ts'
 import { noTid } from '../core/ids.ts'
@@ -157,22 +157,18 @@ const places = ['path', 'url', 'address', 'schema', 'database'] as const
 /** Clearing the destination must never clear the source. @throws UsageError `copy-same-store` */
 function assertDifferent(from: ResolvedContender, to: ResolvedContender): void {
   const placeOf = ({ url, options }: ResolvedContender): string =>
-    JSON.stringify([
-      url,
-      ...places.map((name) => (name === 'path' ? realPath(options[name]) : options[name])),
-    ])
+    JSON.stringify([url, ...places.map((name) => (name === 'path' ? fileAt(options[name]) : options[name]))])
   if (placeOf(from) !== placeOf(to)) return
   throw new UsageError('copy-same-store', 'source and destination are the same store; name two')
 }
 
-function realPath(path: unknown): unknown {
+/** The same for every name of a file: links of both kinds, and other spellings. */
+function fileAt(path: unknown): unknown {
   if (typeof path !== 'string' || path === '') return path
-  try {
-    return realpathSync(path)
-  } catch {
-    // Nothing is there yet.
-    return path
-  }
+  // As bigint, because numbers of files may be beyond what a double tells apart.
+  const found = statSync(path, { throwIfNoEntry: false, bigint: true })
+  // Nothing is there yet, so it is not the source.
+  return found === undefined ? path : `${found.dev} ${found.ino}`
 }
 
 async function openDestination(
