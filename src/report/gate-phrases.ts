@@ -131,12 +131,21 @@ export function explanationLines({ explanation }: Pick<ReportedCell, 'explanatio
   const by = (change: Change) => signed(change.candidate - change.baseline)
   const fromTo = (change: Change) =>
     `${change.name} ${formatDuration(change.baseline)} → ${formatDuration(change.candidate)}`
+  /** A function that was never seen on one side is the best hint of all, and no time of 0. */
+  const functionText = (change: Change) => {
+    const { name, baseline, candidate } = change
+    if (baseline === 0) return `${name} ${formatDuration(candidate)}, in the candidate only`
+    if (candidate === 0) return `${name} ${formatDuration(baseline)}, in the baseline only`
+    return fromTo(change)
+  }
   const gained = functions.filter(({ baseline, candidate }) => candidate > baseline)
   const lost = functions.filter(({ baseline, candidate }) => candidate < baseline)
   return [
     `${fromTo(time)} in ${pairs} pairs with a profiler (${by(time)}: ${parts.map((part) => `${part.name} ${by(part)}`).join(', ')})`,
-    ...(gained.length === 0 ? ['no function stands out'] : [`more time in ${gained.map(fromTo).join('; ')}`]),
-    ...(lost.length === 0 ? [] : [`less time in ${lost.map(fromTo).join('; ')}`]),
+    ...(gained.length === 0
+      ? ['no function stands out']
+      : [`more time in ${gained.map(functionText).join('; ')} (what V8 inlined counts for its caller)`]),
+    ...(lost.length === 0 ? [] : [`less time in ${lost.map(functionText).join('; ')}`]),
     counters.length === 0
       ? 'no counter changed'
       : `counters: ${counters.map(({ name, baseline, candidate }) => counterText({ name, baseline, candidate })).join('; ')}`,

@@ -46,7 +46,9 @@ test('names where the time went, the functions that gained, the counters that ch
   const text = explanationLines({ explanation: explain(line, 'results/profiles') }).join('\n')
   expect(text).toContain('an operation 100 µs → 150 µs in 2 pairs')
   expect(text).toContain('(+50.0 µs: user +45.0 µs, system +0 ns, waiting +5.00 µs)')
-  expect(text).toMatch(/more time in decode \(database\/record-decoder.js\) 15.0 µs → 35.0 µs; check/)
+  expect(text).toMatch(
+    /more time in decode \(database\/record-decoder.js\) 15.0 µs → 35.0 µs; check \(x\/new.js\) 5.00 µs, in the candidate only \(what V8 inlined/,
+  )
   expect(text).toContain('less time in load (storages/memory.js) 10.0 µs → 7.50 µs')
   expect(text).toContain('counters: statements 1 → 2')
   expect(text).not.toContain('once')
