@@ -36,14 +36,15 @@ export class AheadCounts {
     this.#unused.set(oid, bytes)
   }
 
-  /** The object was found in the cache. */
-  found(oid: Oid): void {
-    if (this.#unused.size + this.#older.size === 0) return
+  /** The object was found in the cache. Returns whether it came ahead, and is used for the first time. */
+  found(oid: Oid): boolean {
+    if (this.#unused.size + this.#older.size === 0) return false
     const bytes = this.#unused.get(oid) ?? this.#older.get(oid)
-    if (bytes === undefined) return
+    if (bytes === undefined) return false
     this.missed(oid)
     this.used++
     this.usedBytes += bytes
+    return true
   }
 
   /** The object was not found in the cache. */

@@ -92,6 +92,7 @@ export class ClientAhead {
   #again: Oid[] = []
   /** Referred objects, nearest first. */
   readonly #frontier = new Map<Oid, Met>()
+  #isFollowing = false
   #isEnded = false
 
   constructor(host: AheadHost, link: Link, view: number, snapshot: Tid, settings: AheadSettings | undefined) {
@@ -132,11 +133,17 @@ export class ClientAhead {
     })
   }
 
-  /** An object had to be loaded: what it refers to may be next. */
-  follow(data: Uint8Array): void {
-    if (this.#settings === undefined || this.#settings.depth === 0 || this.#isEnded) return
-    this.#meet(data, this.#settings.depth, { objects: this.#settings.objectsMax })
-    this.#pump()
+  /** The reader is at an object: what it refers to may be next. */
+  follow(data: Uint8Array, depth: number, objects: number): void {
+    if (this.#isEnded) return
+    this.#meet(data, depth, { objects })
+    if (this.#frontier.size === 0 || this.#isFollowing) return
+    this.#isFollowing = true
+    // What is read at once is under way by then, and not asked for twice.
+    setImmediate(() => {
+      this.#isFollowing = false
+      this.#pump()
+    })
   }
 
   #meet(data: Uint8Array, depth: number, walk: Walk): void {

@@ -58,7 +58,7 @@ export class ClientReads implements AheadHost {
   }
 
   load(link: Link, snapshot: Tid, oid: Oid): Awaitable<Revision> {
-    const known = this.#take(oid)
+    const known = this.#take(link, snapshot, oid)
     if (known !== undefined) return known
     const { cache } = this.#storage
     const underWay = cache?.underWay(link, snapshot, oid)
@@ -105,7 +105,7 @@ export class ClientReads implements AheadHost {
   }
 
   loadMany(link: Link, snapshot: Tid, oids: readonly Oid[]): Awaitable<readonly Found[]> {
-    const found = oids.map((oid) => this.#take(oid))
+    const found = oids.map((oid) => this.#take(link, snapshot, oid))
     const missing = oids.filter((_oid, index) => found[index] === undefined)
     if (missing.length === 0) return found
     return this.#loadMissing(link, snapshot, found, missing)
@@ -156,11 +156,16 @@ export class ClientReads implements AheadHost {
     return this.#ahead
   }
 
-  /** What a loaded object refers to is fetched, unless it has come late, when its snapshot has been left. */
-  #follow(link: Link, snapshot: Tid, { data }: Revision): void {
+  /**
+   * What a loaded object refers to is fetched, unless it has come late, when its snapshot has been left.
+   * @param isHere the server was not asked for it, so it sends no neighbours
+   */
+  #follow(link: Link, snapshot: Tid, { data }: Revision, isHere = false): void {
     const { readAhead } = this.#storage
-    if (readAhead === undefined || readAhead.depth === 0 || this.#markOf(snapshot) === undefined) return
-    if (this.#isOpen(snapshot)) this.#aheadOf(link, snapshot).follow(data)
+    if (readAhead === undefined || this.#markOf(snapshot) === undefined || !this.#isOpen(snapshot)) return
+    if (readAhead.depth > 0) this.#aheadOf(link, snapshot).follow(data, readAhead.depth, readAhead.objectsMax)
+    else if (isHere && link.welcome.sendsNeighbours)
+      this.#aheadOf(link, snapshot).follow(data, 1, readAhead.neighbours)
   }
 
   // --- For reading ahead ---
@@ -195,7 +200,7 @@ export class ClientReads implements AheadHost {
   }
 
   /** What is here, counted as handed out. */
-  #take(oid: Oid): Found {
+  #take(link: Link, snapshot: Tid, oid: Oid): Found {
     const prefetched = this.#prefetched.get(oid)
     if (prefetched !== undefined) {
       this.#prefetched.delete(oid)
@@ -205,7 +210,8 @@ export class ClientReads implements AheadHost {
     }
     const cached = this.cached?.find(oid)
     if (cached === undefined) return undefined
-    this.#storage.cache!.ahead.found(oid)
+    // The reader has come to what was fetched for it: so what that refers to is next.
+    if (this.#storage.cache!.ahead.found(oid)) this.#follow(link, snapshot, cached, true)
     return this.#counted(cached)
   }
 

@@ -213,6 +213,24 @@ describe('neighbours', () => {
     expect(counts.wastedBytes).toBe(counts.receivedBytes - 15)
   })
 
+  test('whose first use leads on: what it refers to is fetched, since the server was not asked', async () => {
+    await start()
+    await fill(served.storage, tree)
+    const client = await served.client({ cache: newCache(), readAhead: { ...ahead, neighbours: 3 } })
+    const instance = client.newInstance()
+    await instance.pollInvalidations()
+    await instance.load(oid(1))
+    const counts = client.cache!.ahead
+    await eventually(() => counts.received === 3, 'three neighbours')
+    await instance.load(oid(11))
+    await eventually(() => counts.received === 6, 'three more')
+    const before = client.counters().roundTrips
+    await instance.load(oid(112))
+    await instance.load(oid(11))
+    expect(client.counters().roundTrips).toBe(before)
+    expect(served.server.status()).toMatchObject({ loads: 1, neighbours: 3, prefetched: 3 })
+  })
+
   test('a client that wants them and cannot have them is told', async () => {
     served = await Served.start()
     const said: string[] = []
@@ -499,6 +517,15 @@ describe('by depth', () => {
       expect(client.counters().roundTrips).toBe(before)
       expect(client.cache!.ahead.used).toBe(1)
     }
+  })
+
+  test('the first use of what was fetched leads on', async () => {
+    await start()
+    await fill(served.storage, tree)
+    const noted = noteReads(served.storage)
+    const { instance } = await reading({ cache: newCache(), readAhead: settings(1) })
+    expect(await loaded(instance, noted, 1)).toEqual(['load 1', 'many 11,12,13'])
+    expect(await loaded(instance, noted, 12, 12)).toEqual(['many 121,122,123'])
   })
 
   test('no more objects than allowed follow from one load', async () => {
