@@ -11,9 +11,11 @@ import { isTransient } from '../../src/core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../src/core/ids.ts'
 import { parseOptions } from '../../src/core/options.ts'
 import { openStorage } from '../../src/storages/open.ts'
-import type { StorageInstance } from '../../src/storages/storage.ts'
+import type { StorageInstance, VotedTransaction } from '../../src/storages/storage.ts'
 import { parseAddress } from '../../src/storages/zeo/address.ts'
 import zeo from '../../src/storages/zeo/index.ts'
+import { requestStatus } from '../../src/storages/zeo/status-client.ts'
+import { eventually } from '../storages/zeo/harness.ts'
 
 const built = new URL(process.env['SHOOTOUT_BUILT'] ?? '../../dist/', import.meta.url)
 const entry = fileURLToPath(new URL('storages/zeo/server-entry.js', built))
@@ -122,30 +124,127 @@ test.each(phases)(
   },
 )
 
-test.each(['half', 'stored', 'voting', 'voted', 'finishing', 'committing', 'committed'])(
-  'a client killed when it is %s: the others go on, and nothing is half there',
-  async (phase) => {
-    await startServer()
-    const storage = await open('20s')
+test('a server killed while a blob arrives: the client hears "disconnected", and nothing is there', async () => {
+  const dying = await startServer('blob')
+  const exited = once(dying, 'exit')
+  const storage = await open('20s')
+  const instance = await storage.newInstance()
+  await readBoth(instance)
+  const transaction = instance.begin()
+  const chunks = Array.from({ length: 30 }, () => new Uint8Array(100_000))
+  const storing = transaction.storeBlob!(left, noTid, encode(1), chunks)
+  await expect(storing).rejects.toMatchObject({ code: 'disconnected', transient: true })
+  await transaction.abort()
+  expect(await exited).toEqual([null, 'SIGKILL'])
+  await startServer()
+  expect((await readBoth(instance)).value).toBe(0)
+  await addOne(instance, true)
+  expect((await readBoth(instance)).value).toBe(1)
+  await storage.close()
+})
+
+test('a server killed at an abort: nobody hears of it, and nothing is there', async () => {
+  const dying = await startServer('abort')
+  const exited = once(dying, 'exit')
+  const storage = await open('20s')
+  const instance = await storage.newInstance()
+  await readBoth(instance)
+  const transaction = instance.begin()
+  await transaction.store(left, noTid, encode(1))
+  await transaction.store(right, noTid, encode(1))
+  await (await transaction.vote()).abort()
+  expect(await exited).toEqual([null, 'SIGKILL'])
+  await startServer()
+  expect((await readBoth(instance)).value).toBe(0)
+  await storage.close()
+})
+
+test('a server killed while one vote waits for another: both hear "disconnected", and nothing is there', async () => {
+  const server = await startServer()
+  const storages = [await open('20s'), await open('20s')]
+  const votes: Promise<unknown>[] = []
+  const instances: StorageInstance[] = []
+  for (const storage of storages) {
     const instance = await storage.newInstance()
-    await addOne(instance, true)
-    const script = fileURLToPath(fixture('zeo-phase-client.js'))
-    const client = fork(script, [built.href, `unix:${join(folder, 's')}`, phase])
-    children.push(client)
-    await once(client, 'message')
-    await kill(client)
-    const { value } = await readBoth(instance)
-    if (phase === 'committed') expect(value).toBe(2)
-    else if (['half', 'stored', 'voted'].includes(phase)) expect(value).toBe(1)
-    for (let left = 50; ; left--) {
-      try {
-        await addOne(instance, true)
-        break
-      } catch (error) {
-        if (!isTransient(error) || left === 0) throw error
-      }
+    await readBoth(instance)
+    const transaction = instance.begin()
+    await transaction.store(left, noTid, encode(1))
+    await transaction.store(right, noTid, encode(1))
+    const voting = Promise.resolve(transaction.vote())
+    voting.catch(() => {})
+    votes.push(voting)
+    // The vote has arrived when something that was sent behind it is answered.
+    await (await storage.newInstance()).pollInvalidations()
+    instances.push(instance)
+  }
+  const status = await requestStatus(`unix:${join(folder, 's')}`, { token: '', caFile: '' })
+  expect(status).toMatchObject({ voted: 1, waiting: 1 })
+  const voted = (await votes[0]) as VotedTransaction
+  await kill(server)
+  await startServer()
+  await expect(votes[1]).rejects.toMatchObject({ code: 'disconnected' })
+  await expect(Promise.resolve(voted.finish())).rejects.toMatchObject({ code: 'disconnected' })
+  for (const instance of instances) expect((await readBoth(instance)).value).toBe(0)
+  for (const storage of storages) await storage.close()
+})
+
+test('a client killed while its vote waits for another: the other one and the next go on', async () => {
+  await startServer()
+  const storage = await open('20s')
+  const instance = await storage.newInstance()
+  await addOne(instance, true)
+  const { serial } = await readBoth(instance)
+  const holding = instance.begin()
+  for (const oid of [left, right]) await holding.store(oid, serial, encode(2))
+  const voted = await holding.vote()
+  const script = fileURLToPath(fixture('zeo-phase-client.js'))
+  const client = fork(script, [built.href, `unix:${join(folder, 's')}`, 'voting'])
+  children.push(client)
+  await once(client, 'message')
+  const waiting = async () =>
+    (await requestStatus(`unix:${join(folder, 's')}`, { token: '', caFile: '' })).waiting
+  await eventually(async () => (await waiting()) === 1, 'it waits')
+  await kill(client)
+  await eventually(async () => (await waiting()) === 0, 'it has left the queue')
+  await voted.finish()
+  expect((await readBoth(instance)).value).toBe(2)
+  await addOne(instance, true)
+  expect((await readBoth(instance)).value).toBe(3)
+  await storage.close()
+})
+
+test.each([
+  'begun',
+  'half',
+  'stored',
+  'blob',
+  'aborting',
+  'voting',
+  'voted',
+  'finishing',
+  'committing',
+  'committed',
+])('a client killed when it is %s: the others go on, and nothing is half there', async (phase) => {
+  await startServer()
+  const storage = await open('20s')
+  const instance = await storage.newInstance()
+  await addOne(instance, true)
+  const script = fileURLToPath(fixture('zeo-phase-client.js'))
+  const client = fork(script, [built.href, `unix:${join(folder, 's')}`, phase])
+  children.push(client)
+  await once(client, 'message')
+  await kill(client)
+  const { value } = await readBoth(instance)
+  if (phase === 'committed') expect(value).toBe(2)
+  else if (['begun', 'half', 'stored', 'blob', 'aborting', 'voted'].includes(phase)) expect(value).toBe(1)
+  for (let left = 50; ; left--) {
+    try {
+      await addOne(instance, true)
+      break
+    } catch (error) {
+      if (!isTransient(error) || left === 0) throw error
     }
-    expect((await readBoth(instance)).value).toBeLessThanOrEqual(3)
-    await storage.close()
-  },
-)
+  }
+  expect((await readBoth(instance)).value).toBeLessThanOrEqual(3)
+  await storage.close()
+})
