@@ -41,6 +41,8 @@ export type Fault =
   | 'disk-full'
   | 'too-large'
   | 'cannot-write'
+  | 'server-is-replica'
+  | 'node-not-ready'
 
 /** How a server and its driver speak of errors. */
 export interface ErrorDialect {
@@ -64,6 +66,10 @@ const connectAdvice: Readonly<Record<string, string>> = {
 
 /** Of the system, or of the stream: the connection has gone. */
 export const lostCodes: readonly string[] = ['ECONNRESET', 'EPIPE', 'ETIMEDOUT']
+
+/** For whoever would write to a server that only follows another one. */
+export const replicaAdvice =
+  'the server is a replica and takes no writes: name the primary with url and this one with replicaUrl, or open the store for reading only'
 
 export function connectError(dialect: ErrorDialect, cause: unknown, title: string): ShootoutError {
   const code = codeOf(cause)
@@ -97,6 +103,12 @@ export function statementError(dialect: ErrorDialect, cause: unknown, title: str
       return new ShootoutError(fault, `${message}; raise max_allowed_packet of the server`, options)
     case 'cannot-write':
       return new ShootoutError(fault, `${message}; grant the right to the user`, options)
+    case 'server-is-replica':
+      return new ShootoutError(fault, `${message}; ${replicaAdvice}`, options)
+    case 'node-not-ready': {
+      const advice = 'repeat the transaction when the node is back in its cluster, or use another one'
+      return new ShootoutError(fault, `${message}; ${advice}`, { ...options, transient: true })
+    }
     case undefined:
       return new ShootoutError(dialect.name, code === '' ? message : `${message} (${code})`, options)
   }

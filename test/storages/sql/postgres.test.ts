@@ -291,6 +291,22 @@ describe.skipIf(server === undefined)('postgres', () => {
     await (await voteOn(instance, oid!, instance.snapshotTid, 'b')).finish()
   })
 
+  // What real replicas do is tested by `npm run test:cluster`.
+  test.each([
+    ['is no replica', (primary: string) => primary, /it is no replica any more/],
+    ['is not there', (primary: string) => primary.replace(/port=\d+/, 'port=1'), /cannot connect/],
+  ])('a replica that %s is done without, and the log says so once', async (_, replicaOf, reason) => {
+    const said: string[] = []
+    const options = server!.options({ url, schema: `test_${count++}`, replicaUrl: replicaOf(url) })
+    const storage = await openStorage(postgres, options, { log: (line) => said.push(line) })
+    storages.push(storage)
+    const [oid] = await createAccounts(storage, 1)
+    const instances = await Promise.all([polled(storage), polled(storage)])
+    for (const instance of instances) expect(toText((await instance.load(oid!)).data)).toBe('1000')
+    expect(said).toHaveLength(1)
+    expect(said[0]).toMatch(reason)
+  })
+
   test('a schema that holds something else is refused and left alone', async () => {
     await control.rows({ text: 'CREATE SCHEMA theirs; CREATE TABLE theirs.things (a int)' })
     await expect(openStorage(postgres, server!.options({ url, schema: 'theirs' }))).rejects.toMatchObject({

@@ -2,12 +2,15 @@
 
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { MutableCounters, OpenContext, PackOptions, PackResult } from '../../storage.ts'
+import type { Reader } from '../adapter.ts'
 import { pack } from '../pack.ts'
 import type { InstallableAdapter } from '../sql-module.ts'
 import type { PgDriver, PgSession } from './driver.ts'
 import { groupBits } from './functions.ts'
 import { PostgresPackSession } from './pack-session.ts'
 import { PostgresReader, readerParameters } from './reader.ts'
+import { type ReplicaAddress, Replicas } from './replicas.ts'
+import { ReplicatedReader } from './replicated-reader.ts'
 import { installSchema } from './schema.ts'
 import { historyFree, newLife, write } from './statements.ts'
 import { PostgresWriter } from './writer.ts'
@@ -19,7 +22,14 @@ export interface PostgresSettings {
   readonly schema: string
   readonly history: boolean
   readonly lockTimeoutMs: number
+  /** Servers to read from, where they have what must be seen. */
+  readonly replicas: readonly ReplicaAddress[]
+  /** How long a replica that failed is left alone. */
+  readonly replicaPauseNs: number
 }
+
+/** A replica that takes longer to accept a connection is not worth waiting for. */
+const replicaConnectTimeoutMs = 2000
 
 export class PostgresAdapter implements InstallableAdapter {
   readonly title: string
@@ -32,6 +42,8 @@ export class PostgresAdapter implements InstallableAdapter {
   /** For what concerns the whole store. Opened when it is first needed. */
   #control: Promise<PgSession> | undefined
   #leasedOidMax = -1
+  /** Undefined: everything is read from the primary. */
+  readonly #replicas: Replicas | undefined
 
   constructor(driver: PgDriver, settings: PostgresSettings, context: OpenContext, counters: MutableCounters) {
     this.title = `postgres ${settings.server} schema ${settings.schema}`
@@ -40,20 +52,35 @@ export class PostgresAdapter implements InstallableAdapter {
     this.#settings = settings
     this.#context = context
     this.#counters = counters
+    const { replicas: addresses, replicaPauseNs: pauseNs } = settings
+    if (addresses.length > 0) {
+      this.#replicas = new Replicas({
+        title: this.title,
+        addresses,
+        pauseNs,
+        clock: context.clock,
+        connect: (address) => this.#connect(readerParameters, address),
+        log: (message) => context.log(message),
+      })
+    }
   }
 
   async install(): Promise<void> {
     const { schema, history } = this.#settings
     const readOnly = this.#context.readOnly === true
-    await installSchema(await this.#controlSession(), { title: this.title, schema, history, readOnly })
+    const control = await this.#controlSession()
+    await installSchema(control, { title: this.title, schema, history, readOnly })
+    await this.#replicas?.begin(control)
   }
 
-  #connect(parameters: Readonly<Record<string, string>> = {}): Promise<PgSession> {
-    return this.#driver.connect(this.#settings.url, {
-      title: this.title,
+  #connect(parameters: Readonly<Record<string, string>> = {}, replica?: ReplicaAddress): Promise<PgSession> {
+    const { url, server, schema } = { ...this.#settings, ...replica }
+    return this.#driver.connect(url, {
+      title: `postgres ${server} schema ${schema}`,
+      ...(replica === undefined ? {} : { connectTimeoutMs: replicaConnectTimeoutMs }),
       counters: this.#counters,
       parameters: {
-        search_path: this.#settings.schema,
+        search_path: schema,
         client_encoding: 'UTF8',
         lock_timeout: String(this.#settings.lockTimeoutMs),
         // Everything here is found by key. A plan made while a table was small must not scan it when it is large.
@@ -71,7 +98,17 @@ export class PostgresAdapter implements InstallableAdapter {
     return this.#control
   }
 
-  async openReader(): Promise<PostgresReader> {
+  async openReader(): Promise<Reader> {
+    const replicas = this.#replicas
+    if (replicas === undefined) return this.#openPrimaryReader()
+    return new ReplicatedReader({
+      replicas,
+      openPrimary: () => this.#openPrimaryReader(),
+      readerOf: (session) => new PostgresReader(session, this.keepsHistory),
+    })
+  }
+
+  async #openPrimaryReader(): Promise<PostgresReader> {
     return new PostgresReader(await this.#connect(readerParameters), this.keepsHistory)
   }
 
@@ -80,6 +117,7 @@ export class PostgresAdapter implements InstallableAdapter {
       history: this.keepsHistory,
       clock: this.#context.clock,
       leasedOidMax: () => this.#leasedOidMax,
+      committed: (tid) => this.#replicas?.saw(tid),
       cancel: async (processId) => {
         await (await this.#controlSession()).rows({ text: 'SELECT pg_cancel_backend($1)' }, processId)
       },
@@ -97,7 +135,9 @@ export class PostgresAdapter implements InstallableAdapter {
   async state(): Promise<{ readonly tid: Tid; readonly life: number }> {
     const session = await this.#controlSession()
     const [row] = await session.rows(historyFree.state)
-    return { tid: row![0] as Tid, life: row![2] as number }
+    const [tid, horizon, life] = row as readonly [Tid, Tid, number]
+    this.#replicas?.sawPrimary({ seen: Math.max(tid, horizon) as Tid, life })
+    return { tid, life }
   }
 
   async zap(): Promise<void> {
@@ -109,10 +149,17 @@ export class PostgresAdapter implements InstallableAdapter {
         UPDATE store_state SET horizon = greatest(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife};
         COMMIT`,
     })
+    await this.#replicas?.needAllOf(session)
   }
 
   async pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Promise<PackResult> {
-    return pack(new PostgresPackSession(await this.#connect(), this.keepsHistory), options, removed)
+    const result = await pack(
+      new PostgresPackSession(await this.#connect(), this.keepsHistory),
+      options,
+      removed,
+    )
+    await this.#replicas?.needAllOf(await this.#controlSession())
+    return result
   }
 
   async close(): Promise<void> {

@@ -37,6 +37,8 @@ export interface PgStep {
 export interface PgSettings extends ConnectionSettings {
   /** Settings of the session, by name. */
   readonly parameters: Readonly<Record<string, string>>
+  /** How long the server may take to accept the connection. Default ten seconds. */
+  readonly connectTimeoutMs?: number
 }
 
 export interface PgDriver {
@@ -59,7 +61,7 @@ export async function loadDriver(): Promise<PgDriver> {
         connectionString: url,
         application_name: 'shootout',
         options,
-        connectionTimeoutMillis: 10_000,
+        connectionTimeoutMillis: settings.connectTimeoutMs ?? 10_000,
         pipeline: true,
         types: { getTypeParser: (type) => parsers.get(type as number) ?? String },
       }
@@ -93,6 +95,7 @@ interface Wire {
       uncork(): void
       readonly bytesRead: number
       readonly bytesWritten: number
+      destroy(): void
     }
   }
 }
@@ -181,6 +184,12 @@ export class PgSession {
     this.#state.countBytes((this.#client as unknown as Wire).connection.stream)
   }
 
+  /** Ends the connection without a word, for a server that does not answer. What was asked of it fails. */
+  destroy(): void {
+    this.#state.condemn()
+    ;(this.#client as unknown as Wire).connection.stream.destroy()
+  }
+
   async close(): Promise<void> {
     this.#state.condemn()
     // A connection that is lost already cannot say goodbye.
@@ -215,6 +224,9 @@ const faults: ReadonlyMap<string, Fault> = new Map<string, Fault>([
   ['55P03', 'lock-timeout'],
   ['40P01', 'deadlock'],
   ['40001', 'serialization-failure'],
+  // What is asked after that in the same transaction: a replica may end one that stands in its way.
+  ['25P02', 'serialization-failure'],
+  ['25006', 'server-is-replica'],
   ['53100', 'disk-full'],
   ['42501', 'cannot-write'],
 ])

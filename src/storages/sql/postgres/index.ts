@@ -12,6 +12,7 @@ import { PostgresAdapter } from './adapter.ts'
 import { loadDriver } from './driver.ts'
 import { packageName } from './packaged.ts'
 import { openControl, PostgresControl } from './provision.ts'
+import type { ReplicaAddress } from './replicas.ts'
 import { findBinaries, startServer } from './servers.ts'
 
 const options = {
@@ -19,6 +20,14 @@ const options = {
     default: '',
     summary:
       'the database, postgresql://user:password@host:port/name (default: a run starts a private server)',
+  }),
+  replicaUrl: option.string({
+    default: '',
+    summary: 'streaming replicas of it to read from, as url; several with commas between (default: none)',
+  }),
+  replicaPause: option.duration({
+    default: 10e9,
+    summary: 'how long a replica that failed is left alone',
   }),
   schema: option.string({ default: 'shootout', summary: 'the schema that holds the store' }),
   ...serverOptions,
@@ -38,6 +47,12 @@ const dialect: ServerDialect<typeof options> = {
   optionsOf: (given, url, schema) => ({ ...given, url, schema }),
 }
 
+/** A comma may stand in a password too, so only one before the next url counts. @throws UsageError */
+function replicasOf(urls: string): readonly ReplicaAddress[] {
+  if (urls === '') return []
+  return urls.split(/,(?=postgres(?:ql)?:)/).map((url) => ({ url, server: serverOf(url, dialect) }))
+}
+
 export default defineStorage({
   name: dialect.name,
   summary: 'a schema of a PostgreSQL database, shared by machines',
@@ -46,10 +61,17 @@ export default defineStorage({
   provision: (given, context) => provisionServer(dialect, given, context),
 
   ...openingWith<OptionsOf<typeof options>>(
-    async ({ url, schema, history, lockTimeout }, context, counters) => {
+    async ({ url, replicaUrl, replicaPause, schema, history, lockTimeout }, context, counters) => {
       checkIdentifier('schema', schema)
-      const lockTimeoutMs = Math.max(1, Math.round(lockTimeout / 1e6))
-      const settings = { url, server: serverOf(url, dialect), schema, history, lockTimeoutMs }
+      const settings = {
+        url,
+        server: serverOf(url, dialect),
+        schema,
+        history,
+        lockTimeoutMs: Math.max(1, Math.round(lockTimeout / 1e6)),
+        replicas: replicasOf(replicaUrl),
+        replicaPauseNs: replicaPause,
+      }
       return new PostgresAdapter(await loadDriver(), settings, context, counters)
     },
   ),

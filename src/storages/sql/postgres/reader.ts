@@ -15,6 +15,12 @@ export const readerParameters = {
   default_transaction_read_only: 'on',
 } as const
 
+interface PollAfter {
+  /** The rows of each statement that was to be asked first. */
+  readonly answers: readonly (readonly PgRow[])[]
+  readonly poll: Poll
+}
+
 export class PostgresReader implements Reader {
   readonly blobs: PostgresBlobReading
   readonly #session: PgSession
@@ -37,17 +43,25 @@ export class PostgresReader implements Reader {
   }
 
   async poll(seen: Tid | undefined): Promise<Poll> {
+    return (await this.pollAfter(seen)).poll
+  }
+
+  /** As `poll`, in one round trip with what else is to be asked, which is answered before the snapshot is taken. */
+  async pollAfter(seen: Tid | undefined, ...first: readonly PgStep[]): Promise<PollAfter> {
     const steps: PgStep[] = this.#inSnapshot ? [{ statement: transaction.commit }] : []
+    const ended = steps.length
     this.#inSnapshot = true
     // BEGIN alone takes no snapshot; the statement after it does.
     const asked =
       seen === undefined
         ? { statement: this.#sql.state }
         : { statement: this.#sql.poll, values: [seen, changesLimit] }
-    const answers = await this.#session.request(...steps, { statement: transaction.begin }, asked)
+    steps.push(...first, { statement: transaction.begin }, asked)
+    const answers = await this.#session.request(...steps)
     const rows = answers.at(-1)!
     const [tid, horizon, life] = rows[0] as readonly [Tid, Tid, number]
-    return pollOf({ tid, horizon, life }, seen, seen === undefined ? [] : changesOf(rows))
+    const poll = pollOf({ tid, horizon, life }, seen, seen === undefined ? [] : changesOf(rows))
+    return { answers: answers.slice(ended, ended + first.length), poll }
   }
 
   load(oid: Oid): Promise<Row | undefined> {

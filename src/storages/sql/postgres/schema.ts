@@ -7,6 +7,7 @@ import { ShootoutError } from '../../../core/errors.ts'
 import { checkStoreVersion, noStoreError } from '../schema-check.ts'
 import type { PgSession } from './driver.ts'
 import { functionsFree, functionsHistory } from './functions.ts'
+import { replicaError } from './replicas.ts'
 import { newLife } from './statements.ts'
 
 /** Counted up when tables or functions change. */
@@ -62,7 +63,7 @@ export interface SchemaWanted {
   readonly readOnly: boolean
 }
 
-/** @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`, `no-store` */
+/** @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`, `no-store`, `server-is-replica` */
 export async function installSchema(session: PgSession, wanted: SchemaWanted): Promise<void> {
   if (await isInstalled(session, wanted)) return
   if (wanted.readOnly) throw noStoreError(wanted.title)
@@ -85,7 +86,10 @@ export async function installSchema(session: PgSession, wanted: SchemaWanted): P
   }
 }
 
-async function isInstalled(session: PgSession, { title, schema, history }: SchemaWanted): Promise<boolean> {
+async function isInstalled(
+  session: PgSession,
+  { title, schema, history, readOnly }: SchemaWanted,
+): Promise<boolean> {
   const tables = await session.rows(
     { text: 'SELECT relname::text FROM pg_class WHERE relnamespace = to_regnamespace($1)' },
     schema,
@@ -97,8 +101,11 @@ async function isInstalled(session: PgSession, { title, schema, history }: Schem
       `${title}: the schema ${schema} holds something else; nothing was changed. Name another schema`,
     )
   }
-  const [row] = await session.rows({ text: 'SELECT version::bigint, history::text FROM store_state' })
-  const [version, isHistory] = row!
+  const [row] = await session.rows({
+    text: 'SELECT version::bigint, history::text, pg_is_in_recovery()::text FROM store_state',
+  })
+  const [version, isHistory, isReplica] = row!
   checkStoreVersion(title, { version, history: isHistory === 'true' }, { version: schemaVersion, history })
+  if (isReplica === 'true' && !readOnly) throw replicaError(title)
   return true
 }

@@ -27,6 +27,8 @@ export interface PostgresWriterSettings {
   readonly clock: Clock
   /** Oids up to this one have been leased by this process and need not be told to the database. */
   leasedOidMax(): number
+  /** Told of the newest transaction of each commit, before anybody else is. */
+  committed(tid: Tid): void
   /** Interrupts what the server does for another session. */
   cancel(processId: number): Promise<void>
 }
@@ -97,6 +99,7 @@ export class PostgresWriter implements Writer {
     )
     this.#inTransaction = false
     const [tid, previous] = rows![0] as readonly [Tid, Tid]
+    this.#settings.committed(tid)
     return { tid, previous }
   }
 
@@ -114,6 +117,7 @@ export class PostgresWriter implements Writer {
     for (const { records } of transactions) await claimBlobs(this.#session, records)
     await this.#session.rows(transaction.commit)
     this.#inTransaction = false
+    this.#settings.committed(transactions.at(-1)!.tid)
   }
 
   #pack(changes: readonly Change[]): { readonly values: readonly PgValue[]; readonly oidMax: number | null } {
