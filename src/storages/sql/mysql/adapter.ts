@@ -5,6 +5,7 @@ import type { MutableCounters, OpenContext, PackOptions, PackResult } from '../.
 import { pack } from '../pack.ts'
 import type { InstallableAdapter } from '../sql-module.ts'
 import type { MyDriver, MySession } from './driver.ts'
+import { isClusterNode, whileRefused } from './galera.ts'
 import { MysqlPackSession } from './pack-session.ts'
 import { MysqlReader, readerPreparation } from './reader.ts'
 import { installSchema } from './schema.ts'
@@ -18,6 +19,8 @@ export interface MysqlSettings {
   readonly database: string
   readonly history: boolean
   readonly lockTimeoutSeconds: number
+  /** Of a cluster's node: a snapshot shows whatever was committed before anywhere. */
+  readonly causalReads: boolean
 }
 
 /** Modes that the statements here were written for, whatever the server's are. */
@@ -35,6 +38,8 @@ export class MysqlAdapter implements InstallableAdapter {
   #control: Promise<MySession> | undefined
   #messageBytesMax = 0
   #leasedOidMax = -1
+  /** What sessions are told that read, where the server is a node of a cluster. */
+  #causality: readonly string[] = []
 
   constructor(driver: MyDriver, settings: MysqlSettings, context: OpenContext, counters: MutableCounters) {
     this.title = `mysql ${settings.server} database ${settings.database}`
@@ -48,7 +53,12 @@ export class MysqlAdapter implements InstallableAdapter {
   async install(): Promise<void> {
     const session = await this.#connect([], undefined)
     this.#control = Promise.resolve(session)
-    const { database, history } = this.#settings
+    const { database, history, causalReads } = this.#settings
+    if (causalReads && (await isClusterNode(session))) {
+      // Before a transaction begins, its node waits until it has applied what the cluster had agreed on by then.
+      this.#causality = ['SET SESSION wsrep_sync_wait = 1']
+      for (const statement of this.#causality) await session.query(statement)
+    }
     const readOnly = this.#context.readOnly === true
     await installSchema(session, { title: this.title, database, history, readOnly })
     const [row] = await session.query('SELECT @@max_allowed_packet AS bytes')
@@ -82,12 +92,12 @@ export class MysqlAdapter implements InstallableAdapter {
   async #controlSession(): Promise<MySession> {
     const control = await this.#control?.catch(() => undefined)
     if (control !== undefined && !control.isBroken) return control
-    this.#control = this.#session([])
+    this.#control = this.#session(this.#causality)
     return this.#control
   }
 
   async openReader(): Promise<MysqlReader> {
-    return new MysqlReader(await this.#session(readerPreparation), this.keepsHistory)
+    return new MysqlReader(await this.#session([...readerPreparation, ...this.#causality]), this.keepsHistory)
   }
 
   async openWriter(): Promise<MysqlWriter> {
@@ -103,7 +113,7 @@ export class MysqlAdapter implements InstallableAdapter {
 
   async leaseOids(count: number): Promise<Oid> {
     const session = await this.#controlSession()
-    const first = (await session.number(calls.lease, count)) as Oid
+    const first = (await whileRefused(() => session.number(calls.lease, count))) as Oid
     this.#leasedOidMax = Math.max(this.#leasedOidMax, first + count - 1)
     return first
   }
@@ -118,11 +128,13 @@ export class MysqlAdapter implements InstallableAdapter {
     const tables = this.keepsHistory ? ['revision', 'current_object', 'transaction_log'] : ['object_state']
     // Whoever has seen anything of before must drop it, and TRUNCATE cannot be part of a transaction: so it is said
     // before, for whoever looks meanwhile, and after. Tids and oids go on, so that none ever means two things.
-    await session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1')
+    await whileRefused(() => session.query('UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1'))
     tables.push('object_blob', 'blob_chunk', 'pending_blob')
     for (const table of tables) await session.query(`TRUNCATE TABLE ${table}`)
-    await session.query(
-      `UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife}`,
+    await whileRefused(() =>
+      session.query(
+        `UPDATE store_state SET horizon = GREATEST(tid, horizon) + 1, tid = 0, packed = 0, life = ${newLife}`,
+      ),
     )
   }
 

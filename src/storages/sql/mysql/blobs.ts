@@ -10,6 +10,7 @@ import {
   type StoredBlob,
 } from '../blobs.ts'
 import type { MyRow, MySession } from './driver.ts'
+import { whileRefused } from './galera.ts'
 import { bytesOf } from './reader.ts'
 import { blobSql } from './statements.ts'
 
@@ -73,21 +74,23 @@ type Changes = readonly Omit<Change, 'base'>[]
 export async function linkBlobs(session: MySession, tid: Tid, changes: Changes): Promise<void> {
   for (const { oid, blob } of changes) {
     if (blob === undefined) continue
-    const found = await session.rows(blob.isNew ? blobSql.lockPending : blobSql.keep, blob.id)
+    const found = await session.rows(blob.isNew ? blobSql.lockPending : blobSql.lockLink, blob.id)
     if (found.length === 0) throw blobGoneError()
-    if (blob.isNew) await session.rows(blobSql.claim, blob.id)
+    // Both change the row: a lock alone would not stop a sweep on another node of a cluster.
+    await session.rows(blob.isNew ? blobSql.claim : blobSql.keep, blob.id)
     await session.rows(blobSql.link, oid, tid, blob.id, blob.bytes, blob.chunkBytes)
   }
 }
 
 export async function sweepBlobs(session: MySession, history: boolean): Promise<void> {
-  await session.query(history ? blobSql.unlinkHistory : blobSql.unlinkFree)
-  await session.query(blobSql.expire)
+  await whileRefused(() => session.query(history ? blobSql.unlinkHistory : blobSql.unlinkFree))
+  await whileRefused(() => session.query(blobSql.expire))
   // Each search goes on where the last one ended, so that what is kept is looked at once.
   for (let last = 0; ; ) {
     const [garbage] = await session.rows(blobSql.garbage, last)
     if (garbage === undefined) return
     last = garbage['blob_id'] as number
-    await session.rows(blobSql.dropGarbage, last)
+    const found = last
+    await whileRefused(() => session.rows(blobSql.dropGarbage, found))
   }
 }

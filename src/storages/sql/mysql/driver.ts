@@ -155,8 +155,11 @@ const errors: ErrorDialect = {
     ER_CON_COUNT_ERROR: 'raise max_connections of the server',
   },
   transientCodes: new Set(['ER_CON_COUNT_ERROR']),
-  faultOf: (code, message) =>
-    /closed state|Connection lost|connection was killed/i.test(message) ? 'lost' : faults.get(code),
+  faultOf(code, message) {
+    if (/closed state|Connection lost|connection was killed/i.test(message)) return 'lost'
+    if (code === 'ER_UNKNOWN_COM_ERROR' && message.includes('WSREP')) return 'node-not-ready'
+    return faults.get(code)
+  },
 }
 
 const faults: ReadonlyMap<string, Fault> = new Map<string, Fault>([
@@ -165,6 +168,8 @@ const faults: ReadonlyMap<string, Fault> = new Map<string, Fault>([
   ['ER_SERVER_SHUTDOWN', 'lost'],
   ['ER_CONNECTION_KILLED', 'lost'],
   ['ER_NET_READ_INTERRUPTED', 'lost'],
+  // A node that loses the others while it commits cannot tell whether they have the transaction.
+  ['ER_ERROR_DURING_COMMIT', 'lost'],
   ['ER_QUERY_INTERRUPTED', 'cancelled'],
   ['ER_LOCK_WAIT_TIMEOUT', 'lock-timeout'],
   ['ER_LOCK_DEADLOCK', 'deadlock'],

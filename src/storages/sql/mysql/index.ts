@@ -19,6 +19,10 @@ const options = {
     summary: 'the server, mysql://user:password@host:port/ (default: a run starts a private server)',
   }),
   database: option.string({ default: 'shootout', summary: 'the database that holds the store' }),
+  causalReads: option.boolean({
+    default: true,
+    summary: 'of a Galera node: every snapshot shows what was committed before on any node',
+  }),
   ...serverOptions,
 }
 
@@ -46,11 +50,12 @@ export default defineStorage({
   provision: (given, context) => provisionServer(dialect, given, context),
 
   ...openingWith<OptionsOf<typeof options>>(
-    async ({ url, database, history, lockTimeout }, context, counters) => {
+    async ({ url, database, history, lockTimeout, causalReads }, context, counters) => {
       checkIdentifier('database', database)
       // The server counts in seconds.
       const lockTimeoutSeconds = Math.max(1, Math.ceil(lockTimeout / 1e9))
-      const settings = { url, server: serverOf(url, dialect), database, history, lockTimeoutSeconds }
+      const server = serverOf(url, dialect)
+      const settings = { url, server, database, history, lockTimeoutSeconds, causalReads }
       return new MysqlAdapter(await loadDriver(), settings, context, counters)
     },
   ),

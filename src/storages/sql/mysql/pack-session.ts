@@ -4,6 +4,7 @@ import type { Oid, Tid } from '../../../core/ids.ts'
 import type { PackSession, Removed } from '../pack.ts'
 import { sweepBlobs } from './blobs.ts'
 import type { MyRow, MySession } from './driver.ts'
+import { isRefusal, whileRefused } from './galera.ts'
 import { bytesOf } from './reader.ts'
 import { type PackStatements, packFree, packHistory } from './statements.ts'
 
@@ -39,14 +40,35 @@ export class MysqlPackSession implements PackSession {
     return oidsOf(await this.#session.rows(this.#sql.objectsAfter, oid, count))
   }
 
+  /** Where nodes of a cluster commit all the time, only what is small gets in between: so halves are tried. */
   async remove(oids: readonly Oid[], garbage: readonly Oid[], before: Tid): Promise<Removed> {
+    if (oids.length === 1) return whileRefused(() => this.#removeOnce(oids, garbage, before))
+    try {
+      return await whileRefused(() => this.#removeOnce(oids, garbage, before), 2)
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+    }
+    const unreachable = new Set(garbage)
+    const middle = oids.length >> 1
+    const removed = { revisions: 0, objects: 0 }
+    for (const half of [oids.slice(0, middle), oids.slice(middle)]) {
+      const own = half.filter((oid) => unreachable.has(oid))
+      const { revisions, objects } = await this.remove(half, own, before)
+      removed.revisions += revisions
+      removed.objects += objects
+    }
+    return removed
+  }
+
+  async #removeOnce(oids: readonly Oid[], garbage: readonly Oid[], before: Tid): Promise<Removed> {
     await this.#session.query('START TRANSACTION')
     try {
       const removed = await this.#remove(oids, garbage, before)
       await this.#session.query('COMMIT')
       return removed
     } catch (error) {
-      if (!this.#session.isBroken) await this.#session.query('ROLLBACK')
+      // What was refused has been rolled back, and a node may answer the next statement with that once more.
+      if (!this.#session.isBroken && !isRefusal(error)) await this.#session.query('ROLLBACK')
       throw error
     }
   }
@@ -76,8 +98,11 @@ export class MysqlPackSession implements PackSession {
   }
 
   async finish(before: Tid): Promise<void> {
-    await this.#session.rows('UPDATE store_state SET packed = GREATEST(packed, ?)', before)
-    if (this.#history) await this.#session.rows(packHistory.dropTransactions, before)
+    const { dropTransactions } = packHistory
+    await whileRefused(() =>
+      this.#session.rows('UPDATE store_state SET packed = GREATEST(packed, ?)', before),
+    )
+    if (this.#history) await whileRefused(() => this.#session.rows(dropTransactions, before))
   }
 
   sweepBlobs(): Promise<void> {

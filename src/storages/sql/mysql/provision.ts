@@ -1,10 +1,17 @@
-/** The databases of a run on a MySQL or MariaDB server. The mark of a database is a table, its lock one by its name. */
+/**
+ * The databases of a run on a MySQL or MariaDB server. The mark of a database is a table, its lock one by its name. In a
+ * cluster such a lock is known to one node alone, so the mark names that node, and no other node removes anything.
+ */
 
 import { type Durability, zeroCounters } from '../../storage.ts'
 import { checkIdentifier } from '../schema-check.ts'
 import { type ServerControl, type ServerFacts, storePrefix } from '../server-module.ts'
 import type { MyDriver, MySession } from './driver.ts'
+import { isClusterNode } from './galera.ts'
 import { dialectOf, markTable } from './schema.ts'
+
+/** Names a server among the nodes of its cluster. */
+const thisServer = "CONCAT(@@hostname, ':', @@datadir)"
 
 export function openControl(driver: MyDriver, url: string, title: string): Promise<MySession> {
   return driver.connect(url, { title, counters: zeroCounters(), prepare: [] })
@@ -24,7 +31,10 @@ export class MysqlControl implements ServerControl {
     checkIdentifier('database', database)
     await this.#session.query(`SELECT GET_LOCK('${database}', 0)`)
     await this.#session.query(`CREATE DATABASE ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
-    await this.#session.query(`CREATE TABLE ${database}.${markTable} (made_by VARCHAR(100)) ENGINE = InnoDB`)
+    await this.#session.query(
+      `CREATE TABLE ${database}.${markTable} (made_by VARCHAR(600) CHARACTER SET latin1 PRIMARY KEY) ENGINE = InnoDB`,
+    )
+    await this.#session.query(`INSERT INTO ${database}.${markTable} VALUES (${thisServer})`)
   }
 
   async dropPlace(database: string): Promise<void> {
@@ -42,8 +52,18 @@ export class MysqlControl implements ServerControl {
 
   async tryLock(database: string): Promise<boolean> {
     checkIdentifier('database', database)
+    if (!(await this.#isKnownHere(database))) return false
     const [row] = await this.#session.query(`SELECT GET_LOCK('${database}', 0) AS is_ours`)
     return Number(row!['is_ours']) === 1
+  }
+
+  /** Whoever has the lock has it on this server. */
+  async #isKnownHere(database: string): Promise<boolean> {
+    if (!(await isClusterNode(this.#session))) return true
+    const [row] = await this.#session.query(
+      `SELECT made_by, ${thisServer} AS here FROM ${database}.${markTable}`,
+    )
+    return row !== undefined && row['made_by'] === row['here']
   }
 
   async readFacts(): Promise<ServerFacts> {
@@ -59,6 +79,12 @@ export class MysqlControl implements ServerControl {
     for (const name of names) {
       const [row] = await this.#session.query(`SELECT @@GLOBAL.${name} AS value`)
       facts[name] = String(row!['value'])
+    }
+    if (await isClusterNode(this.#session)) {
+      const statuses = await this.#session.query(
+        "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_provider_version')",
+      )
+      for (const row of statuses) facts[String(row['Variable_name'])] = String(row['Value'])
     }
     return { facts, durability: durabilityOf(facts) }
   }

@@ -6,11 +6,12 @@
 import { ShootoutError } from '../../../core/errors.ts'
 import { checkStoreVersion, noStoreError } from '../schema-check.ts'
 import type { MySession } from './driver.ts'
+import { isClusterNode } from './galera.ts'
 import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
 import { newLife } from './statements.ts'
 
 /** Counted up when tables or procedures change. */
-const schemaVersion = 4
+const schemaVersion = 5
 
 /** Making a store takes a second or so; many may be made one after the other. */
 const installSeconds = 60
@@ -46,18 +47,20 @@ const blobTables = [
   `CREATE TABLE object_blob (
     oid BIGINT NOT NULL, tid BIGINT NOT NULL,
     blob_id BIGINT NOT NULL, bytes BIGINT NOT NULL, chunk_bytes BIGINT NOT NULL,
+    -- Counted up by whoever takes the blob over into another revision.
+    kept BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (oid, tid), KEY object_blob_blob (blob_id), KEY object_blob_tid (tid)) ${tableOptions}`,
 ]
 
-/** Last, and under its name only when it has its row: a store is either whole or not there. */
-const stateTables = (history: boolean): readonly string[] => [
-  `CREATE TABLE oid_state (next_oid BIGINT NOT NULL) ${tableOptions}`,
-  'INSERT INTO oid_state VALUES (1)',
-  `CREATE TABLE new_state (
-    version INT NOT NULL, history INT NOT NULL, tid BIGINT NOT NULL, horizon BIGINT NOT NULL, packed BIGINT NOT NULL,
-    life BIGINT NOT NULL)
-    ${tableOptions}`,
-  `INSERT INTO new_state VALUES (${schemaVersion}, ${history ? 1 : 0}, 0, 0, 0, ${newLife})`,
+/** First: whoever makes it makes the store, on whichever node of a cluster. Under its name only when all is there. */
+const newState = `CREATE TABLE new_state (
+    id INT NOT NULL PRIMARY KEY, version INT NOT NULL, history INT NOT NULL,
+    tid BIGINT NOT NULL, horizon BIGINT NOT NULL, packed BIGINT NOT NULL, life BIGINT NOT NULL) ${tableOptions}`
+
+const fillState = (history: boolean): readonly string[] => [
+  `CREATE TABLE oid_state (id INT NOT NULL PRIMARY KEY, next_oid BIGINT NOT NULL) ${tableOptions}`,
+  'INSERT INTO oid_state VALUES (1, 1)',
+  `INSERT INTO new_state VALUES (1, ${schemaVersion}, ${history ? 1 : 0}, 0, 0, 0, ${newLife})`,
   'RENAME TABLE new_state TO store_state',
 ]
 
@@ -90,12 +93,13 @@ export async function installSchema(session: MySession, wanted: SchemaWanted): P
   if ((await stateOf(session, wanted)) !== 'whole') {
     if (wanted.readOnly) throw noStoreError(title)
     // Whoever opens a fresh store at the same moment waits here, and then finds it made. Tables without a state are
-    // somebody else's only if nobody is making them now, so that is judged here too.
-    await session.query(`SELECT GET_LOCK('shootout install ${database}', ${installSeconds})`)
+    // somebody else's only if nobody is making them now, so that is judged here too. Names of locks may have 64 letters.
+    const lock = `CONCAT('shootout install ', MD5('${database}'))`
+    await session.query(`SELECT GET_LOCK(${lock}, ${installSeconds})`)
     try {
       await install(session, wanted, dialect)
     } finally {
-      await session.query(`SELECT RELEASE_LOCK('shootout install ${database}')`)
+      await session.query(`SELECT RELEASE_LOCK(${lock})`)
     }
   }
   await session.query(`USE ${database}`)
@@ -105,17 +109,42 @@ async function install(session: MySession, wanted: SchemaWanted, dialect: Dialec
   const { title, database, history } = wanted
   const state = await stateOf(session, wanted)
   if (state === 'whole') return
-  if (state === 'partial') {
+  await session.query(`CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
+  await session.query(`USE ${database}`)
+  if (state === 'partial' || !(await isMade(session, newState))) {
+    if (await isMadeElsewhere(session, wanted)) return
     throw new ShootoutError(
       'foreign-database',
       `${title}: the database ${database} holds something else, or a store whose making was interrupted; nothing was changed. Name another database`,
     )
   }
-  await session.query(`CREATE DATABASE IF NOT EXISTS ${database} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`)
-  await session.query(`USE ${database}`)
   const tables = history ? historyTables : freeTables
-  const statements = [...tables, ...blobTables, ...procedures(history, dialect), ...stateTables(history)]
+  const statements = [...tables, ...blobTables, ...procedures(history, dialect), ...fillState(history)]
   for (const statement of statements) await session.query(statement)
+}
+
+/** False when the table is there already. */
+async function isMade(session: MySession, statement: string): Promise<boolean> {
+  try {
+    await session.query(statement)
+    return true
+  } catch (error) {
+    const isThere = error instanceof ShootoutError && error.details['mysqlCode'] === 'ER_TABLE_EXISTS_ERROR'
+    if (isThere) return false
+    throw error
+  }
+}
+
+/** The lock is one node's own: a client of another node may be making the store. Then this waits until it is there. */
+async function isMadeElsewhere(session: MySession, wanted: SchemaWanted): Promise<boolean> {
+  if (!(await isClusterNode(session))) return false
+  for (let second = 0; second < installSeconds; second++) {
+    if ((await stateOf(session, wanted)) === 'whole') return true
+    const [making] = await session.query(`SHOW TABLES LIKE 'new_state'`)
+    if (making === undefined && (await stateOf(session, wanted)) !== 'whole') return false
+    await session.query('SELECT SLEEP(1)')
+  }
+  return false
 }
 
 /** @throws ShootoutError `schema-version`, `schema-history` */

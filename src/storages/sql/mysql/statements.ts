@@ -155,7 +155,8 @@ export const blobSql = {
   drop: 'DELETE p, c FROM pending_blob AS p LEFT JOIN blob_chunk AS c ON c.blob_id = p.id WHERE p.id = ?',
   lockPending: 'SELECT id FROM pending_blob WHERE id = ? FOR UPDATE',
   claim: 'DELETE FROM pending_blob WHERE id = ?',
-  keep: 'SELECT blob_id FROM object_blob WHERE blob_id = ? LOCK IN SHARE MODE',
+  lockLink: 'SELECT blob_id FROM object_blob WHERE blob_id = ? FOR UPDATE',
+  keep: 'UPDATE object_blob SET kept = kept + 1 WHERE blob_id = ?',
   link: 'INSERT INTO object_blob (oid, tid, blob_id, bytes, chunk_bytes) VALUES (?, ?, ?, ?, ?)',
   unlinkFree: `
     DELETE b FROM object_blob AS b LEFT JOIN object_state AS o ON o.oid = b.oid AND o.tid = b.tid

@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from '../../../core/clock.ts'
-import { ShootoutError } from '../../../core/errors.ts'
+import { ConflictError, DisconnectedError, ReadConflictError } from '../../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { TransactionMetadata } from '../../storage.ts'
 import {
@@ -20,6 +20,7 @@ import {
 import { packRows } from '../row-pack.ts'
 import { linkBlobs, MysqlBlobWriting } from './blobs.ts'
 import type { MyRow, MySession, MyValue } from './driver.ts'
+import { isRefusal, whileRefused } from './galera.ts'
 import { bytesOf } from './reader.ts'
 import { calls } from './statements.ts'
 
@@ -36,8 +37,12 @@ export interface MysqlWriterSettings {
 /** Rows of one message: cutting them out takes the server longer the more there are. */
 const rowsPerMessage = 1000
 
-/** In a row, after which a vote gives up. */
-const deadlocksMax = 10
+/** A vote that was taken, in case its locks are lost and it must be taken again. */
+interface Vote {
+  readonly changes: readonly Change[]
+  readonly expectations: readonly Expectation[]
+  readonly rows: readonly Row[]
+}
 
 export class MysqlWriter implements Writer {
   readonly blobs: MysqlBlobWriting
@@ -46,6 +51,7 @@ export class MysqlWriter implements Writer {
   #inTransaction = false
   /** Oids of reads that found nothing; rows made for them are removed by finish. */
   #missing: readonly Oid[] = []
+  #voted: Vote | undefined
 
   constructor(session: MySession, settings: MysqlWriterSettings) {
     this.#session = session
@@ -58,6 +64,12 @@ export class MysqlWriter implements Writer {
   }
 
   async vote(changes: readonly Change[], expectations: readonly Expectation[]): Promise<readonly Row[]> {
+    const rows = await this.#vote(changes, expectations)
+    this.#voted = { changes, expectations, rows }
+    return rows
+  }
+
+  async #vote(changes: readonly Change[], expectations: readonly Expectation[]): Promise<readonly Row[]> {
     this.#inTransaction = true
     this.#missing = expectations.filter(({ serial }) => serial === noTid).map(({ oid }) => oid)
     const [differing, shared = [], reads = []] = await this.#lockAndDetect(
@@ -81,15 +93,8 @@ export class MysqlWriter implements Writer {
    * InnoDB lets a share lock that skips what is locked wait behind an exclusive one that waits itself, and may then see
    * a deadlock in it. Whoever it picks out has lost its locks and nothing else: the vote is one call, made once more.
    */
-  async #lockAndDetect(changed: string, expected: string): Promise<readonly (readonly MyRow[])[]> {
-    for (let repeats = 0; ; repeats++) {
-      try {
-        return await this.#session.results(calls.vote, changed, expected)
-      } catch (error) {
-        const isDeadlock = error instanceof ShootoutError && error.code === 'deadlock'
-        if (!isDeadlock || repeats === deadlocksMax) throw error
-      }
-    }
+  #lockAndDetect(changed: string, expected: string): Promise<readonly (readonly MyRow[])[]> {
+    return whileRefused(() => this.#session.results(calls.vote, changed, expected))
   }
 
   async cancelVote(): Promise<void> {
@@ -98,7 +103,32 @@ export class MysqlWriter implements Writer {
     await this.#settings.cancel(this.#session.threadId)
   }
 
-  async finish(changes: readonly Change[], metadata: TransactionMetadata): Promise<Committed> {
+  /**
+   * In a cluster a commit is refused when another node committed at the same moment, whatever it changed. All is undone
+   * then, the locks of the vote too. If a second vote finds what the first one found, nothing has come in between.
+   */
+  finish(changes: readonly Change[], metadata: TransactionMetadata): Promise<Committed> {
+    return whileRefused(async (refusals) => {
+      if (refusals > 0) await this.#voteAgain()
+      return this.#commit(changes, metadata)
+    })
+  }
+
+  /** @throws ConflictError, ReadConflictError when another transaction has changed what was voted on */
+  async #voteAgain(): Promise<void> {
+    const { changes, expectations, rows } = this.#voted!
+    const before = new Map(rows.map(({ oid, serial }) => [oid, serial]))
+    for (const { oid, serial } of await this.#vote(changes, expectations)) {
+      const known = before.get(oid)
+      if (known === serial) continue
+      const change = changes.find((one) => one.oid === oid)
+      if (change !== undefined) throw new ConflictError(oid, serial, known ?? change.base)
+      const expected = expectations.find((one) => one.oid === oid)!
+      throw new ReadConflictError(oid, serial, known ?? expected.serial)
+    }
+  }
+
+  async #commit(changes: readonly Change[], metadata: TransactionMetadata): Promise<Committed> {
     const parts = this.#split(changes)
     const said = metadataValues(metadata)
     const clock = this.#settings.clock.wallUs()
@@ -107,10 +137,10 @@ export class MysqlWriter implements Writer {
     if (parts.length <= 1 && !hasBlobs) {
       const [row] = await this.#session.rows(calls.finish, clock, ...this.#values(changes), missing, ...said)
       this.#inTransaction = false
-      return committedOf(row!)
+      return committedOf(row)
     }
     const [row] = await this.#session.rows(calls.finishBegin, clock, ...said)
-    const committed = committedOf(row!)
+    const committed = committedOf(row)
     await this.#putParts(committed.tid, parts)
     await linkBlobs(this.#session, committed.tid, changes)
     await this.#session.rows(calls.finishEnd, missing)
@@ -118,7 +148,11 @@ export class MysqlWriter implements Writer {
     return committed
   }
 
-  async restore(transactions: readonly StoredTransaction[]): Promise<void> {
+  restore(transactions: readonly StoredTransaction[]): Promise<void> {
+    return whileRefused(() => this.#restore(transactions))
+  }
+
+  async #restore(transactions: readonly StoredTransaction[]): Promise<void> {
     this.#inTransaction = true
     await this.#session.query('START TRANSACTION')
     for (const { tid, metadata, records } of transactions) {
@@ -173,7 +207,13 @@ export class MysqlWriter implements Writer {
     if (!this.#inTransaction) return
     this.#inTransaction = false
     // A session that is closed is rolled back by the server.
-    if (!this.#session.isBroken) await this.#session.query('ROLLBACK')
+    if (this.#session.isBroken) return
+    try {
+      await this.#session.query('ROLLBACK')
+    } catch (error) {
+      // So the server has done it already, and says so now.
+      if (!isRefusal(error)) throw error
+    }
   }
 
   close(): Promise<void> {
@@ -190,7 +230,10 @@ function rowOf(row: MyRow): Row {
   }
 }
 
-function committedOf(row: MyRow): Committed {
+/** @throws DisconnectedError when there is no answer, which leaves it open whether the commit was made */
+function committedOf(row: MyRow | undefined): Committed {
+  // A node that must apply an older transaction first may commit without getting back to the procedure that asked.
+  if (row === undefined) throw new DisconnectedError('the server did not tell the outcome of a commit')
   return { tid: row['tid'] as Tid, previous: row['previous'] as Tid }
 }
 
