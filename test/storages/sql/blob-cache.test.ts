@@ -3,7 +3,7 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import mysql from '../../../src/storages/sql/mysql/index.ts'
@@ -258,6 +258,7 @@ describe.each([
       await restore(one, content(5000, 1))
       same(await read(one, a), content(5000, 1))
       same(await read(other, a), content(5000, 1))
+      await vi.waitFor(() => expect(cached()).toHaveLength(1))
       await one.zap()
       await restore(one, content(5000, 2))
       for (const storage of [one, other, await open()]) same(await read(storage, a), content(5000, 2))
@@ -367,5 +368,7 @@ test('a copy of a store goes its own way', async () => {
   await restore(first, 2)
   await restore(second, 3)
   same(await read(first, b), content(1000, 2))
+  // It is in the cache now, by the same object id and tid.
+  await close(first)
   same(await read(second, b), content(1000, 3))
 })
