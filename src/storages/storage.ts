@@ -263,6 +263,7 @@ export interface PackOptions {
 export interface PackResult {
   readonly removedRevisions: number
   readonly removedObjects: number
+  /** Of the whole store, blobs included. */
   readonly bytesBefore: number
   readonly bytesAfter: number
 }

@@ -88,6 +88,32 @@ export function blobFiles(files: Log['files'], path: string): string[] {
   return files.list(blobsFolder(path)).filter((name) => parseBlobName(name) !== undefined)
 }
 
+/** Bytes of all files of blobs. */
+export async function blobBytes(log: Log): Promise<number> {
+  let bytes = 0
+  for (const [at, name] of blobFiles(log.files, log.path).entries()) {
+    if (at % objectsPerTurn === objectsPerTurn - 1) await nextTurn()
+    bytes += sizeOf(log, `${blobsFolder(log.path)}/${name}`)
+  }
+  return bytes
+}
+
+/** 0 where it cannot be told: nothing depends on it. */
+function sizeOf({ files, report }: Log, path: string): number {
+  try {
+    const file = files.open(path, 'read')
+    try {
+      return files.size(file)
+    } finally {
+      files.close(file)
+    }
+  } catch (error) {
+    // A transaction that was aborted has removed it meanwhile.
+    if (systemErrorCode(error) !== 'ENOENT') report(`${path}: not counted: ${describeError(error)}`)
+    return 0
+  }
+}
+
 /**
  * Removes those of the files that no record of the log names. Other files in the folder are not touched.
  * Nobody may be about to commit one of them.

@@ -14,7 +14,7 @@ import { ShootoutError } from '../../core/errors.ts'
 import type { Tid } from '../../core/ids.ts'
 import type { PackOptions, PackResult } from '../storage.ts'
 import { blobName } from './blob-file.ts'
-import { prepareBlobs, sweepAfterPack } from './blob-folder.ts'
+import { blobBytes, prepareBlobs, sweepAfterPack } from './blob-folder.ts'
 import { damage } from './file-errors.ts'
 import { readFileHeader } from './file-header.ts'
 import { fileHeaderBytes, fileIdBytes, formatVersion } from './format.ts'
@@ -73,8 +73,7 @@ async function packOnce(
   const end = log.locked(() => log.publishedEnd)
   const plan = await planPack(log, scanner, cutoff, end, references, pause)
   if (plan.removes === 0) {
-    await sweepAfterPack(log, [])
-    return { removedRevisions: 0, removedObjects: 0, bytesBefore: end, bytesAfter: end }
+    return { removedRevisions: 0, removedObjects: 0, ...(await sweep(log, [], end, end)) }
   }
   const writer = new PackWriter(files, unfinishedPackPath(path), log.counters, {
     version: formatVersion,
@@ -99,17 +98,25 @@ async function packOnce(
       return before
     })
     if (bytesBefore === undefined) return undefined
-    await sweepAfterPack(log, copy.droppedBlobs)
     return {
       removedRevisions: copy.removedRevisions,
       removedObjects: copy.removedObjects,
-      bytesBefore,
-      bytesAfter: writer.end,
+      ...(await sweep(log, copy.droppedBlobs, bytesBefore, writer.end)),
     }
   } finally {
     log.counters.bytesRead += scanner.bytesRead
     if (!isSwitched) writer.discard()
   }
+}
+
+/**
+ * Removes blobs that are no longer needed.
+ * @returns the bytes of the whole store, given those of the log before and after
+ */
+async function sweep(log: Log, dropped: readonly string[], logBytesBefore: number, logBytesAfter: number) {
+  const bytesBefore = logBytesBefore + (await blobBytes(log))
+  await sweepAfterPack(log, dropped)
+  return { bytesBefore, bytesAfter: logBytesAfter + (await blobBytes(log)) }
 }
 
 /** Copies and flushes until there is little left to do. */

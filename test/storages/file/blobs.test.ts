@@ -1,6 +1,6 @@
 /** What the file storage promises of its blob files, beyond what the conformance suite sees. */
 
-import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { dumpFile, recoverFile, verifyFile } from '../../../src/cli/file.ts'
 import { noTid, type Tid } from '../../../src/core/ids.ts'
@@ -64,6 +64,26 @@ test('the file of a blob is its bytes, and goes when its transaction aborts, is 
   expect(filesOf(path)).toEqual(['unswept'])
   await storage.close()
   expect(filesOf(path)).toEqual([])
+})
+
+test('packing counts the bytes of the log and of the blobs', async () => {
+  const path = temporaryLog()
+  const storage = await openFile(path)
+  const instance = storage.newInstance()
+  await commitBlob(instance, 1, [new Uint8Array(100_000)])
+  await commitBlob(instance, 1, [new Uint8Array(300_000)])
+  instance.afterCompletion()
+  const size = () =>
+    [path, ...filesOf(path).map((name) => `${path}.blobs/${name}`)].reduce(
+      (sum, one) => sum + statSync(one).size,
+      0,
+    )
+  const before = size()
+  const packed = await storage.pack({ before: storage.lastTid })
+  expect(packed).toMatchObject({ bytesBefore: before, bytesAfter: size() })
+  expect(packed.bytesBefore - packed.bytesAfter).toBeGreaterThan(100_000)
+  const nothingLeft = await storage.pack({ before: storage.lastTid })
+  expect(nothingLeft).toMatchObject({ bytesBefore: size(), bytesAfter: size() })
 })
 
 test('an undo names the same file again, without copying it', async () => {
