@@ -240,7 +240,7 @@ async function tryAll(
 function trialText({ extra, isDisturbed }: Arm, trial: Trial): string {
   const measured = trial.ratio === undefined ? '' : `, measured ${(100 * (trial.ratio - 1)).toFixed(1)} %`
   const beside = isDisturbed ? ', disturbed' : ''
-  return `${percentText(extra)} more work${beside}: ${trial.verdict}, ${trial.values.length} pairs${measured}, ${formatWait(trial.elapsedNs)}`
+  return `${percentText(extra)} more work${beside}: ${trial.verdict}${trial.verdict === 'inconclusive' ? ` (${trial.ground})` : ''}, ${trial.values.length} pairs${measured}, ${formatWait(trial.elapsedNs)}`
 }
 
 async function tryConduct(

@@ -25,6 +25,9 @@ const countedBurdens: Readonly<Record<CountedTrial['extra'], Burden>> = {
 /** The scenario in which commits are counted. */
 export const committing = 'update'
 
+/** Readings of the machine that tell the next gate what is usual: those of about one gate. */
+const blocksKept = 12
+
 /** What one gate may take. On a quiet machine fifty pairs take a fraction of it. */
 const gateBudgetNs = 600e9
 /** Where the machine is disturbed, pairs are slow, and a gate that cannot tell in this time has told enough. */
@@ -121,6 +124,7 @@ export class SubjectUnderTest {
     const seed = `${this.#job.seed}/${number}`
     const pairs: PairLine[] = []
     const unjudged: PairLine[] = []
+    const seen: JudgedBlock[] = []
     const random = new Random(seed).split('disturbance')
     const confounder = isDisturbed ? new Confounder(this.#bench.folder) : undefined
     try {
@@ -137,6 +141,7 @@ export class SubjectUnderTest {
             this.#journal.append(line)
             if (line.type === 'pair') unjudged.push(line)
             if (line.type !== 'block') return
+            seen.push({ cells: '0', machine: line.machine })
             const judged = unjudged.splice(0)
             if (line.disturbed === undefined) pairs.push(...judged)
           },
@@ -152,6 +157,8 @@ export class SubjectUnderTest {
           failed: (_, { error }) => warn(error.message),
         },
       })
+      // What is usual is what was seen lately, as it is for a gate with a pilot of its own.
+      if (!isDisturbed) this.#blocks = [...this.#blocks, ...seen].slice(-blocksKept)
       const { verdict, ground, evidence, metric } = cells[0]!
       const { ratio, interval } = evidence ?? { ratio: undefined, interval: undefined }
       const { operations } = this.#order
