@@ -1,11 +1,18 @@
 /** What comes before it is asked for: neighbours that the server sends along, and what clients fetch in the background. */
 
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
+import { parseOptions } from '../../../src/core/options.ts'
+import { Database, PersistentMap, references as recordReferences } from '../../../src/database/index.ts'
+import { openContext, openStorage } from '../../../src/storages/open.ts'
 import type { Storage, StorageInstance } from '../../../src/storages/storage.ts'
 import { BodyReader } from '../../../src/storages/zeo/body.ts'
 import type { AheadSettings } from '../../../src/storages/zeo/client-ahead.ts'
 import { ClientCache, shareClientCache } from '../../../src/storages/zeo/client-cache.ts'
+import { openClient } from '../../../src/storages/zeo/client-storage.ts'
+import { FrameParser } from '../../../src/storages/zeo/frame-parser.ts'
+import zeo from '../../../src/storages/zeo/index.ts'
 import { prefetchedMax, types } from '../../../src/storages/zeo/protocol.ts'
 import { bytes, eventually, type Given, oid, Served, text, write } from './harness.ts'
 import { type Heard, RawClient } from './raw-client.ts'
@@ -366,6 +373,32 @@ describe('prefetch', () => {
     expect(client.counters().roundTrips).toBe(hits.roundTrips)
   })
 
+  test('leaves the client behind what is asked for in the same breath', async () => {
+    await start()
+    await fill(served.storage, many(10))
+    const wire = await served.place.dial()
+    const said: number[] = []
+    const parser = new FrameParser(
+      { messageBytesMax: 1024 ** 2, assemblyBytesMax: 0, streamsMax: 0 },
+      (type) => said.push(type),
+    )
+    const write = wire.write.bind(wire)
+    wire.write = (pieces) => {
+      for (const piece of pieces) parser.push(piece)
+      write(pieces)
+    }
+    const servers = [{ address: 'tapped', dial: async () => wire }]
+    const client = await openClient({ servers, cache: newCache() }, openContext())
+    const instance = client.newInstance()
+    await instance.pollInvalidations()
+    const stop = new AbortController()
+    const prefetching = instance.prefetch(upTo(9), stop.signal)
+    stop.abort()
+    await Promise.all([prefetching, instance.load(oid(10))])
+    expect(said.slice(-3)).toEqual([types.load, types.prefetch, types.cancel])
+    await client.close()
+  })
+
   test('without a cache, what was prefetched is held for the snapshot', async () => {
     await start()
     await fill(served.storage, many(50))
@@ -558,4 +591,49 @@ describe('by depth', () => {
     await instance.prefetch([oid(9000)])
     expect(noted.slice(came)).toEqual(['many 9000'])
   })
+})
+
+describe('options', () => {
+  const open = (given: Record<string, unknown>) =>
+    openStorage(
+      zeo,
+      parseOptions('zeo', zeo.options, { address: `unix:${join(served.folder, 's')}`, ...given }),
+    )
+
+  test.each([
+    [{ neighbours: 8, cacheBytesLimit: 0 }, /need a cache/],
+    [{ prefetchDepth: 1, cacheBytesLimit: 0 }, /need a cache/],
+    [{ neighbours: 8, prefetchDepth: 1 }, /give one of them/],
+  ])('%j is refused with a reason', async (given, reason) => {
+    await start()
+    await expect(open(given)).rejects.toThrow(reason)
+  })
+
+  test.each([{ neighbours: 32 }, { prefetchDepth: 2 }])(
+    'with %j, records of the object layer lead to others',
+    async (given) => {
+      await start({ references: recordReferences })
+      const writing = new Database(served.storage)
+      await writing.transact(async (connection) => {
+        const items = new PersistentMap(Array.from({ length: 20 }, (_, key) => [key, new PersistentMap()]))
+        const root = await connection.root
+        root.set('items', items)
+      })
+      await writing.close()
+      const storage = await open(given)
+      const reading = new Database(storage)
+      await reading.transact(async (connection) => {
+        const items = (await connection.root).get('items') as PersistentMap<PersistentMap>
+        await connection.activate(items)
+        const { ahead } = storage.cache as ClientCache
+        // The map of items, unless it was asked for before it came, and the items.
+        await eventually(() => ahead.received >= 20, 'the items')
+        const before = storage.counters().backendLoads
+        for (let key = 0; key < 20; key++) await connection.activate(items.get(key)!)
+        expect(storage.counters().backendLoads).toBe(before)
+      })
+      await reading.close()
+      await storage.close()
+    },
+  )
 })
