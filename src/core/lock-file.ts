@@ -4,7 +4,7 @@
  */
 
 import { randomUUID } from 'node:crypto'
-import { linkSync, readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs'
+import { linkSync, readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { ShootoutError } from './errors.ts'
 import { systemErrorCode } from './file-system.ts'
@@ -33,8 +33,8 @@ export function acquireLock(path: string, log: (message: string) => void): LockF
     token,
   }
   const ownPath = `${lockPath}.${token}`
-  writeFileSync(ownPath, `${JSON.stringify(owner)}\n`, { flag: 'wx' })
   try {
+    writeFileSync(ownPath, `${JSON.stringify(owner)}\n`, { flag: 'wx' })
     for (let attempt = 0; attempt < 10; attempt++) {
       try {
         linkSync(ownPath, lockPath)
@@ -54,7 +54,8 @@ export function acquireLock(path: string, log: (message: string) => void): LockF
     }
     throw lockedError(path, lockPath, readOwner(lockPath) ?? 'unreadable')
   } finally {
-    unlinkSync(ownPath)
+    // On a full disk it is there and empty; in a folder that cannot be written to it is not there.
+    rmSync(ownPath, { force: true })
   }
 }
 
