@@ -360,4 +360,58 @@ describe.skipIf(server === undefined)('postgres', () => {
     expect(server!.provision.durability).toBe('os')
     expect(server!.provision.facts).toMatchObject({ fsync: 'off', synchronous_commit: 'on' })
   })
+
+  describe('a session', () => {
+    const twice = { name: 'twice', text: 'SELECT $1::bigint, $1::bigint * 2' }
+    const divided = { name: 'divided', text: 'SELECT 1 / $1::int' }
+    const bad = { name: 'bad', text: 'SELECT nothing FROM nowhere' }
+
+    test('requests that are sent while a statement is being prepared get their own rows', async () => {
+      const asked = [1, 2, 3, 4, 5, 6].map((index) => [
+        { statement: twice, values: [index] },
+        { statement: divided, values: [1] },
+        { statement: twice, values: [-index] },
+      ])
+      const rounds = [...asked, ...asked].map((steps) => control.request(...steps))
+      for (const [index, results] of (await Promise.all(rounds)).entries()) {
+        const number = 1 + (index % 6)
+        expect(results).toEqual([[[number, number * 2]], [[1]], [[-number, -number * 2]]])
+      }
+    })
+
+    test('a failure ends its request and nothing else', async () => {
+      const ok = { statement: twice, values: [4] }
+      const failing = { statement: divided, values: [0] }
+      const results = await Promise.allSettled([
+        control.request(ok, failing, ok),
+        control.request({ statement: bad }),
+        control.request(ok, { statement: divided, values: [1] }),
+        control.request({ statement: bad }),
+      ])
+      expect(results.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled', 'rejected'])
+      expect(results[0]).toMatchObject({ reason: { code: 'postgres', details: { sqlState: '22012' } } })
+      expect(results[1]).toMatchObject({ reason: { details: { sqlState: '42P01' } } })
+      expect(results[2]).toMatchObject({ value: [[[4, 8]], [[1]]] })
+      expect(control.isBroken).toBe(false)
+    })
+
+    test('what comes after a failed step is not done', async () => {
+      await control.rows({ text: 'CREATE TEMPORARY TABLE done (number int)' })
+      const insert = { name: 'insert', text: 'INSERT INTO done VALUES ($1)' }
+      await control.request({ statement: insert, values: [1] })
+      await expect(
+        control.request(
+          { statement: divided, values: [0] },
+          { statement: insert, values: [2] },
+          { statement: { text: 'COMMIT' } },
+        ),
+      ).rejects.toMatchObject({ details: { sqlState: '22012' } })
+      expect(await control.rows({ text: 'SELECT number FROM done' })).toEqual([[1]])
+    })
+
+    test('a column of a type that is not read here is an error, and the session goes on', async () => {
+      await expect(control.rows({ name: 'odd', text: 'SELECT 1.5' })).rejects.toThrow('type 1700')
+      expect(await control.rows(twice, 3)).toEqual([[3, 6]])
+    })
+  })
 })

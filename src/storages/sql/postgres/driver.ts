@@ -1,12 +1,10 @@
 /**
  * The only file that imports `pg`. A session sends several statements at once and gets all their rows in one round
  * trip; it counts what it does and raises coded errors.
- *
- * Results come in text format, because `pg` decodes what should be binary as UTF-8. Parameters that are bytes go in
- * binary.
  */
 
-import type { Client, ClientConfig } from 'pg'
+import { EventEmitter } from 'node:events'
+import type { Client, ClientConfig, Submittable } from 'pg'
 import {
   type ConnectionSettings,
   ConnectionState,
@@ -16,23 +14,20 @@ import {
   importDriver,
   lostCodes,
 } from '../driver.ts'
+import {
+  type PgStatement,
+  type PgStep,
+  Preparations,
+  type RequestClass,
+  requestClass,
+  type Wire,
+} from './request.ts'
+import { type PgRow, type PgValue, RowSplitter } from './rows.ts'
+
+export type { PgStatement, PgStep } from './request.ts'
+export type { PgRow, PgValue } from './rows.ts'
 
 const driverPackage = { name: 'pg', install: 'npm install pg@8' }
-
-/** Values of columns: bigint as number (all of ours are below 2⁵³), bytea as bytes, everything else as text. */
-export type PgValue = number | string | Uint8Array | null
-export type PgRow = readonly PgValue[]
-
-/** A statement, prepared once for each session under its name; without a name it is sent as it is. */
-export interface PgStatement {
-  readonly name?: string
-  readonly text: string
-}
-
-export interface PgStep {
-  readonly statement: PgStatement
-  readonly values?: readonly PgValue[]
-}
 
 export interface PgSettings extends ConnectionSettings {
   /** Settings of the session, by name. */
@@ -51,7 +46,8 @@ export interface PgDriver {
 
 /** @throws ShootoutError `driver-missing` */
 export async function loadDriver(): Promise<PgDriver> {
-  const pg = await importDriver(driverPackage, () => import('pg'))
+  const { default: pg } = await importDriver(driverPackage, () => import('pg'))
+  const Request = requestClass(pg.Query as unknown as Parameters<typeof requestClass>[0])
   return {
     async connect(url, settings) {
       const options = Object.entries(settings.parameters)
@@ -63,10 +59,10 @@ export async function loadDriver(): Promise<PgDriver> {
         options,
         connectionTimeoutMillis: settings.connectTimeoutMs ?? 10_000,
         pipeline: true,
-        types: { getTypeParser: (type) => parsers.get(type as number) ?? String },
       }
-      const client = new pg.default.Client(config)
-      const session = new PgSession(client, settings)
+      const client = new pg.Client(config)
+      takeRows(wireOf(client))
+      const session = new PgSession(client, Request, settings)
       try {
         await client.connect()
       } catch (error) {
@@ -77,36 +73,41 @@ export async function loadDriver(): Promise<PgDriver> {
   }
 }
 
-const bigintType = 20
-const byteaType = 17
-
-const parsers: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
-  [bigintType, Number],
-  // Hexadecimal after `\x`.
-  [byteaType, (text) => Buffer.from(text.slice(2), 'hex')],
-])
-
 /** The parts of `pg` that its types do not show. */
-interface Wire {
+interface Internals {
   readonly processID: number
-  readonly connection: {
-    readonly stream: {
-      cork(): void
-      uncork(): void
-      readonly bytesRead: number
-      readonly bytesWritten: number
-      destroy(): void
-    }
+  readonly connection: Wire
+}
+
+function wireOf(client: Client): Wire {
+  return (client as unknown as Internals).connection
+}
+
+/** Rows go to the request that is being answered as they came; `pg` parses everything else. */
+function takeRows(wire: Wire): void {
+  const attach = wire.attachListeners.bind(wire)
+  wire.attachListeners = (stream) => {
+    const others = new EventEmitter()
+    attach(others)
+    const splitter = new RowSplitter(
+      (bytes, at) => wire.emit('dataRow', { bytes, at }),
+      (messages) => others.emit('data', messages),
+    )
+    stream.on('data', (chunk: Buffer) => splitter.push(chunk))
+    stream.on('end', () => others.emit('end'))
   }
 }
 
 export class PgSession {
   readonly #client: Client
+  readonly #Request: RequestClass
+  readonly #preparations = new Preparations()
   readonly #settings: PgSettings
   readonly #state: ConnectionState
 
-  constructor(client: Client, settings: PgSettings) {
+  constructor(client: Client, Request: RequestClass, settings: PgSettings) {
     this.#client = client
+    this.#Request = Request
     this.#settings = settings
     this.#state = new ConnectionState(client, settings, errors)
   }
@@ -118,7 +119,7 @@ export class PgSession {
 
   /** The server's process for this session. */
   get processId(): number {
-    return (this.#client as unknown as Wire).processID
+    return (this.#client as unknown as Internals).processID
   }
 
   /** This session will not be used again. */
@@ -127,67 +128,47 @@ export class PgSession {
   }
 
   /**
-   * Sends all steps at once, waits for all answers: one round trip. When a step fails, the steps after it have been
-   * sent all the same; inside a transaction the server refuses them.
-   * @throws the error of the first step that failed
+   * Sends all steps at once, waits for all answers: one round trip. When a step fails, those after it are not done.
+   * @throws the error of the step that failed
    */
-  async request(...steps: readonly PgStep[]): Promise<readonly (readonly PgRow[])[]> {
+  request(...steps: readonly PgStep[]): Promise<readonly (readonly PgRow[])[]> {
     this.#settings.counters.roundTrips++
-    const results = await Promise.allSettled(this.#send(steps))
-    this.#countBytes()
-    const failed = results.find((result) => result.status === 'rejected')
-    if (failed !== undefined) throw failed.reason
-    return results.map((result) => (result as PromiseFulfilledResult<readonly PgRow[]>).value)
+    return this.#send(steps)
   }
 
   /** As `request` with one step. */
   async rows(statement: PgStatement, ...values: readonly PgValue[]): Promise<readonly PgRow[]> {
-    this.#settings.counters.roundTrips++
-    const [answer] = this.#send([{ statement, values }])
-    const rows = await answer!
-    this.#countBytes()
-    return rows
+    const [rows] = await this.request(values.length === 0 ? { statement } : { statement, values })
+    return rows!
   }
 
   /** Sends without waiting; what is requested later is answered later. A failure breaks the session. */
   post(statement: PgStatement): void {
-    const [sent] = this.#send([{ statement }])
-    sent!.catch(() => this.#state.condemn())
+    this.#send([{ statement }]).catch(() => this.#state.condemn())
   }
 
-  #send(steps: readonly PgStep[]): readonly Promise<readonly PgRow[]>[] {
-    const { stream } = (this.#client as unknown as Wire).connection
+  #send(steps: readonly PgStep[]): Promise<readonly (readonly PgRow[])[]> {
     this.#settings.counters.statements += steps.length
-    stream.cork()
-    try {
-      return steps.map((step) => this.#query(step))
-    } finally {
-      stream.uncork()
-    }
-  }
-
-  async #query({ statement, values }: PgStep): Promise<readonly PgRow[]> {
-    try {
-      const result = await this.#client.query<PgValue[]>({
-        ...(statement.name === undefined ? {} : { name: statement.name }),
-        text: statement.text,
-        ...(values === undefined ? {} : { values: values as PgValue[] }),
-        rowMode: 'array',
+    return new Promise((resolve, reject) => {
+      const request = new this.#Request(steps, {
+        preparations: this.#preparations,
+        resolve: (results) => {
+          this.#state.countBytes(wireOf(this.#client).stream)
+          resolve(results)
+        },
+        reject: (error) => {
+          this.#state.countBytes(wireOf(this.#client).stream)
+          reject(this.#state.coded(error))
+        },
       })
-      return result.rows
-    } catch (error) {
-      throw this.#state.coded(error)
-    }
-  }
-
-  #countBytes(): void {
-    this.#state.countBytes((this.#client as unknown as Wire).connection.stream)
+      this.#client.query(request as unknown as Submittable)
+    })
   }
 
   /** Ends the connection without a word, for a server that does not answer. What was asked of it fails. */
   destroy(): void {
     this.#state.condemn()
-    ;(this.#client as unknown as Wire).connection.stream.destroy()
+    wireOf(this.#client).stream.destroy()
   }
 
   async close(): Promise<void> {

@@ -6,7 +6,7 @@ import type { PastRow, Poll, Reader, Row } from '../adapter.ts'
 import { changesLimit, pastRowOf, pollOf, recordsOf } from '../answers.ts'
 import { LoadBatch } from '../load-batch.ts'
 import { PostgresBlobReading } from './blobs.ts'
-import type { PgRow, PgSession, PgStep, PgValue } from './driver.ts'
+import type { PgRow, PgSession, PgStep } from './driver.ts'
 import { historyFree, historyPreserving, transaction } from './statements.ts'
 
 /** Session settings of a reader: each transaction is a snapshot. */
@@ -70,7 +70,7 @@ export class PostgresReader implements Reader {
 
   async #loadOne(oid: Oid): Promise<Row | undefined> {
     const [row] = await this.#session.rows(this.#sql.load, oid)
-    return row === undefined ? undefined : { oid, serial: row[0] as Tid, data: bytesOf(row[1]) }
+    return row === undefined ? undefined : { oid, serial: row[0] as Tid, data: row[1] as Uint8Array | null }
   }
 
   async loadMany(oids: readonly Oid[]): Promise<readonly Row[]> {
@@ -78,7 +78,7 @@ export class PostgresReader implements Reader {
     return rows.map((row) => ({
       oid: row[0] as Oid,
       serial: row[1] as Tid,
-      data: bytesOf(row[2]),
+      data: row[2] as Uint8Array | null,
     }))
   }
 
@@ -127,11 +127,6 @@ export class PostgresReader implements Reader {
   close(): Promise<void> {
     return this.#session.close()
   }
-}
-
-/** What `load` and `loadMany` give as text. */
-function bytesOf(text: PgValue | undefined): Uint8Array | null {
-  return text === null ? null : Buffer.from(text as string, 'base64')
 }
 
 /** An array of numbers as PostgreSQL writes it. */

@@ -61,8 +61,8 @@ export class PostgresWriter implements Writer {
       { statement: transaction.begin },
       { statement: write.vote, values },
     )
-    const current = rows!.filter((row) => row[3] === 'f').map((row) => this.#row(row))
-    const locked = rows!.find((row) => row[3] === 't')
+    const current = rows!.filter((row) => row[3] === false).map((row) => this.#row(row))
+    const locked = rows!.find((row) => row[3] === true)
     const isKnown = current.some(({ oid }) => oid === locked?.[0])
     if (locked !== undefined && !isKnown) throw lockedError(locked[0] as Oid, locked[1] as Tid)
     return current
@@ -79,7 +79,7 @@ export class PostgresWriter implements Writer {
       oid: row[0] as Oid,
       serial: row[1] as Tid,
       data: row[2] as Uint8Array | null,
-      hasBlob: row[4] === 't',
+      hasBlob: row[4] === true,
     }
   }
 
@@ -142,10 +142,5 @@ export class PostgresWriter implements Writer {
 }
 
 function metadataValues({ user, description, extension }: TransactionMetadata): readonly PgValue[] {
-  return [user, description, bytesOf(extension)]
-}
-
-/** `pg` sends Buffers in binary, and other byte arrays as text. */
-function bytesOf(data: Uint8Array): Buffer {
-  return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+  return [user, description, extension]
 }
