@@ -19,7 +19,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
  * @typedef {import('../../src/core/ids.ts').Tid} Tid
  */
 
-const built = new URL(process.env['SHOOTOUT_BUILT'] ?? '../../dist/', import.meta.url)
+const built = new URL(process.env['SHOOTOUT_DIST'] ?? '../../dist/', import.meta.url)
 const { openContext } = await import(new URL('storages/open.js', built).href)
 const { parseOptions } = await import(new URL('core/options.js', built).href)
 const { Database } = await import(new URL('database/index.js', built).href)
@@ -32,12 +32,15 @@ const recordBytes = 300
 const hitsPerRound = 20_000
 const noTid = /** @type {Tid} */ (0)
 
+const { median, report } = await import('./support.js')
+const { createStateCache, StateCache } = await import(new URL('storages/cache/state-cache.js', built).href)
 const { Item } = await import(new URL('scenarios/payload.js', built).href)
 
 if (isMainThread) await main()
 else await readOnDemand()
 
 async function main() {
+  memory()
   const folder = mkdtempSync(join(tmpdir(), 'shootout-bench-'))
   try {
     const options = parseOptions('sqlite', sqlite.options, { path: join(folder, 'store.sqlite') })
@@ -63,6 +66,23 @@ async function fill(storage) {
   await (await transaction.vote()).finish()
   await instance.release()
   return oids
+}
+
+/**
+ * What an entry takes of a full cache beside its own bytes. Entries are chains of blocks: one of 336 bytes fills its
+ * blocks, so that everything beside them is metadata; in others the end of the last block is unused.
+ */
+function memory() {
+  const bytesLimit = 16 * 1024 ** 2
+  for (const bytes of [336, recordBytes]) {
+    const cache = new StateCache(createStateCache({ bytesLimit }))
+    const entry = new Uint8Array(bytes).fill(7)
+    for (let oid = 0; oid < bytesLimit / bytes; oid++) cache.add(oid, 1000, entry, 2000)
+    const overhead = cache.bytesLimit / cache.entries - bytes
+    const value = `${overhead.toFixed(1)} bytes beside its own`
+    if (bytes === recordBytes) report(`an entry of ${bytes} bytes`, value)
+    else report(`metadata of an entry of ${bytes}`, value, '64 bytes', overhead <= 64)
+  }
 }
 
 /** @param {Storage} storage */
@@ -124,7 +144,7 @@ async function onConnection(options) {
  */
 async function onThreads(options, shared, oids) {
   const at = process.argv.indexOf('--threads')
-  /** @type {number[]} */
+  /** @type {{ elapsed: number, processor: number }[]} */
   const medians = []
   const levels = [1, at < 0 ? 4 : Number(process.argv[at + 1])]
   for (const level of levels) {
@@ -137,22 +157,32 @@ async function onThreads(options, shared, oids) {
     await answers()
     /** @type {number[]} */
     const times = []
+    /** @type {number[]} */
+    const processor = []
     for (let round = 0; round < rounds + warmUpRounds; round++) {
       const done = answers()
+      const cpu = process.cpuUsage()
       const start = process.hrtime.bigint()
       for (const worker of workers) worker.postMessage('read')
       await done
       const ns = Number(process.hrtime.bigint() - start)
       const cores = Math.min(level, availableParallelism())
-      if (round >= warmUpRounds) times.push((ns * cores) / (level * hitsPerRound))
+      const { user, system } = process.cpuUsage(cpu)
+      if (round < warmUpRounds) continue
+      times.push((ns * cores) / (level * hitsPerRound))
+      processor.push(((user + system) * 1000) / (level * hitsPerRound))
     }
     for (const worker of workers) worker.postMessage('end')
-    medians.push(median(times))
+    medians.push({ elapsed: median(times), processor: median(processor) })
   }
-  const [alone = Number.NaN, together = Number.NaN] = medians
-  console.log(
-    `${levels[1]} threads: ${together.toFixed(0)} ns per hit, one alone ${alone.toFixed(0)} ns, ratio ${(together / alone).toFixed(2)}`,
-  )
+  const [alone, together] = medians
+  if (alone === undefined || together === undefined) throw new Error('nothing was measured')
+  const ratio = together.elapsed / alone.elapsed
+  const say = (/** @type {typeof alone} */ { elapsed, processor }) =>
+    `${elapsed.toFixed(0)} ns per hit (processor ${processor.toFixed(0)})`
+  const ratios = `× ${ratio.toFixed(2)}, processor × ${(together.processor / alone.processor).toFixed(2)}`
+  const value = `${say(together)}, one alone ${say(alone)}, ${ratios}`
+  report(`${levels[1]} threads that share a cache`, value, '× 2', ratio <= 2)
 }
 
 async function readOnDemand() {
@@ -202,12 +232,6 @@ function compare(what, ours, floor) {
     times.floor.push(other)
   }
   const [a, b] = [median(times.ours), median(times.floor)]
-  console.log(
-    `${what}: ${a.toFixed(0)} ns per hit (fastest round ${Math.min(...times.ours).toFixed(0)}), Map and copy ${b.toFixed(0)} ns (${Math.min(...times.floor).toFixed(0)}), ratio ${(a / b).toFixed(2)}`,
-  )
-}
-
-/** @param {readonly number[]} values */
-function median(values) {
-  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
+  const value = `${a.toFixed(0)} ns per hit (fastest round ${Math.min(...times.ours).toFixed(0)}), Map and copy ${b.toFixed(0)} ns, × ${(a / b).toFixed(2)}`
+  report(what, value, '1000 ns', a <= 1000)
 }
