@@ -5,7 +5,7 @@ import { Random } from '../../../src/core/random.ts'
 import {
   binaryDecoder,
   decodeRow,
-  type PgRow,
+  type PgValue,
   RowSplitter,
   textDecoder,
 } from '../../../src/storages/sql/postgres/rows.ts'
@@ -54,11 +54,11 @@ const answer = [
   message('Z', Buffer.from('I')),
 ]
 
-/** In the order in which it was told: rows, and the codes of other messages. */
-function told(chunks: readonly Buffer[]): (PgRow | string)[] {
-  const all: (PgRow | string)[] = []
+/** In the order in which it was told: rows, and the codes of other messages. Bytes as text, which compares quickly. */
+function told(chunks: readonly Buffer[]): unknown[] {
+  const all: unknown[] = []
   const splitter = new RowSplitter(
-    (bytes, at) => all.push(decodeRow(decoders, bytes, at)),
+    (bytes, at) => all.push(decodeRow(decoders, bytes, at).map(plain)),
     (messages) => {
       for (let at = 0; at < messages.length; at += 1 + messages.readInt32BE(at + 1)) {
         all.push(messages.toString('latin1', at, at + 1))
@@ -69,13 +69,17 @@ function told(chunks: readonly Buffer[]): (PgRow | string)[] {
   return all
 }
 
+function plain(value: PgValue): unknown {
+  return value instanceof Uint8Array ? `bytes ${Buffer.from(value).toString('hex')}` : value
+}
+
 const expected = [
   '1',
-  [Number.MAX_SAFE_INTEGER, data, 'grün', true, -7],
+  [Number.MAX_SAFE_INTEGER, plain(data), 'grün', true, -7],
   [null, null, null, null, null],
   'C',
-  [-1, Buffer.alloc(70_000, 3), '', false, 2 ** 31 - 1],
-  [0, Buffer.alloc(0), 'D', true, 0],
+  [-1, plain(Buffer.alloc(70_000, 3)), '', false, 2 ** 31 - 1],
+  [0, plain(Buffer.alloc(0)), 'D', true, 0],
   'Z',
 ]
 
@@ -87,7 +91,7 @@ test('a stream may be cut anywhere', () => {
   const seed = 20_260_101
   const random = new Random(seed)
   const all = Buffer.concat(answer)
-  for (let round = 0; round < 200; round++) {
+  for (let round = 0; round < 100; round++) {
     const chunks: Buffer[] = []
     const longest = [1, 3, 40, 5000, 60_000][round % 5]!
     for (let at = 0; at < all.length; ) {
