@@ -33,7 +33,7 @@ await inEach(async ({ processIds, storage, floor }) => {
   /** @param {readonly Oid[]} chosen */
   async function commit(chosen) {
     const transaction = instance.begin()
-    for (const oid of chosen) transaction.store(oid, serials.get(oid) ?? noTid, data)
+    for (const oid of chosen) await transaction.store(oid, serials.get(oid) ?? noTid, data)
     const committed = await (await transaction.vote()).finish()
     for (const oid of chosen) serials.set(oid, committed)
   }

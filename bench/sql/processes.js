@@ -89,7 +89,7 @@ async function commit({ name, options, kind, round, index, processes }) {
   async function byStorage() {
     await instance.pollInvalidations()
     const transaction = instance.begin()
-    for (const oid of await instance.newOids(count)) transaction.store(oid, noTid, data)
+    for (const oid of await instance.newOids(count)) await transaction.store(oid, noTid, data)
     await (await transaction.vote()).finish()
     await instance.afterCompletion()
   }
