@@ -1,10 +1,11 @@
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { afterAll, expect, test } from 'vitest'
 import { makeFolder } from '../../src/core/make-folder.ts'
 
 const base = mkdtempSync(join(tmpdir(), 'make-folder-'))
+afterAll(() => rmSync(base, { recursive: true }))
 
 test('makes what is missing, and leaves what is there', () => {
   const path = join(base, 'a', 'b', 'c')

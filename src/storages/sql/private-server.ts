@@ -120,15 +120,15 @@ function isTraversable(folder: string): boolean {
   }
 }
 
+/** `wait` takes notice of a server that has ended; only asking whether its process exists would not, until then. */
 const guard = `
   folder=$1; signal=$2; shift 2
-  "$@" </dev/null & server=$!
-  ( while kill -0 $server 2>/dev/null; do sleep 1; done; kill $$ 2>/dev/null ) </dev/null >/dev/null 2>&1 & watch=$!
-  trap : TERM
-  read -r _
+  exec 3<&0
+  "$@" </dev/null 3<&- & server=$!
+  ( read -r _ <&3; kill -$signal $server ) >/dev/null 2>&1 & watch=$!
+  trap 'kill -$signal $server' TERM
+  while kill -0 $server 2>/dev/null; do wait $server; done
   kill $watch 2>/dev/null
-  kill -$signal $server 2>/dev/null
-  wait $server
   cd /; rm -rf "$folder"`
 
 interface Guarded {
@@ -142,11 +142,13 @@ interface Guarded {
 class GuardedServer {
   readonly #child: ChildProcess
   readonly #name: string
+  readonly #folder: string
   #said = ''
 
   /** Detached: a Ctrl-C at the terminal is for us; the server ends when we have finished with it. */
   constructor(name: string, command: readonly string[], { folder, identity, signal }: Guarded) {
     this.#name = name
+    this.#folder = folder
     this.#child = spawn('/bin/sh', ['-c', guard, 'shootout-server', folder, signal, ...command], {
       ...identity,
       cwd: folder,
@@ -185,14 +187,17 @@ class GuardedServer {
 
   async stop(): Promise<void> {
     const child = this.#child
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const ended = new Promise<void>((resolve) => {
-      child.once('exit', () => resolve())
-    })
-    child.stdin!.end()
-    const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
-    await ended
-    clearTimeout(timer)
+    if (child.exitCode === null && child.signalCode === null) {
+      const ended = new Promise<void>((resolve) => {
+        child.once('exit', () => resolve())
+      })
+      child.stdin!.end()
+      const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
+      await ended
+      clearTimeout(timer)
+    }
+    // The guard has emptied it, but may not be allowed to remove it.
+    rmSync(this.#folder, { recursive: true, force: true })
   }
 }
 

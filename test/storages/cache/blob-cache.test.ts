@@ -15,7 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../../../src/core/clock.ts'
 import { type FileSystem, realFileSystem } from '../../../src/core/file-system.ts'
@@ -37,7 +37,7 @@ beforeEach(() => {
 
 afterEach(async () => {
   for (const cache of opened.splice(0)) await cache.close()
-  rmSync(folder, { recursive: true, force: true })
+  rmSync(dirname(folder), { recursive: true, force: true })
   logged.length = 0
   gone.clear()
 })

@@ -1,6 +1,6 @@
 /** What the conformance suite cannot know of blobs in SQL: what aborts and crashes leave, and large blobs under packs. */
 
-import { mkdtempSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, test } from 'vitest'
@@ -22,10 +22,12 @@ const servers = {
   mysql: await startTestServer(mysql, { durability: 'os' }),
 }
 const opened: Storage[] = []
+const folders: string[] = []
 let stores = 0
 
 afterEach(async () => {
   for (const storage of opened.splice(0)) await storage.close()
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
 })
 
 afterAll(async () => {
@@ -40,7 +42,9 @@ interface Place {
 }
 
 async function sqlitePlace(): Promise<Place> {
-  const path = join(mkdtempSync(join(tmpdir(), 'shootout-blobs-')), 'store.sqlite')
+  const folder = mkdtempSync(join(tmpdir(), 'shootout-blobs-'))
+  folders.push(folder)
+  const path = join(folder, 'store.sqlite')
   const driver = await loadSqlite()
   return {
     open: () => openStorage(sqlite, parseOptions('sqlite', sqlite.options, { path, durability: 'os' })),
