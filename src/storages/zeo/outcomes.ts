@@ -6,6 +6,8 @@
  * the client has been away for long.
  *
  * The answer "not committed" must stay true: it bars the transaction, even if its `finish` is still in some buffer.
+ * Where a client makes the server keep more entries than it may have views, the oldest go, and the answer for what has
+ * no entry is "unknown" from then on.
  */
 
 import { noTid, type Tid } from '../../core/ids.ts'
@@ -23,6 +25,8 @@ interface Entry {
 
 interface Session {
   readonly views: Map<number, Entry>
+  /** No entry was dropped: a view without one has not begun a transaction. */
+  isWhole: boolean
   connections: number
   /** 0 while the first connection lasts. */
   leftAt: number
@@ -38,16 +42,19 @@ const sessionsMax = 10_000
 export class Outcomes {
   readonly #sessions = new Map<string, Session>()
   readonly #timers: Timers
+  readonly #viewsMax: number
 
-  constructor(timers: Timers) {
+  constructor(timers: Timers, viewsMax: number) {
     this.#timers = timers
+    this.#viewsMax = viewsMax
   }
 
   /** A client has connected. */
   arrive(key: string): void {
     const session = this.#sessions.get(key)
-    if (session === undefined) this.#sessions.set(key, { views: new Map(), connections: 1, leftAt: 0 })
-    else session.connections++
+    if (session === undefined) {
+      this.#sessions.set(key, { views: new Map(), isWhole: true, connections: 1, leftAt: 0 })
+    } else session.connections++
     if (this.#sessions.size > sessionsMax) this.#forget()
   }
 
@@ -60,10 +67,10 @@ export class Outcomes {
 
   /** @returns false when the client has been told that this transaction will never be */
   begin(key: string, view: number, number: number, abandon: () => void): boolean {
-    const { views } = this.#sessions.get(key)!
-    const previous = views.get(view)
+    const session = this.#sessions.get(key)!
+    const previous = session.views.get(view)
     if (previous !== undefined && previous.number >= number) return false
-    views.set(view, { number, state: 'open', tid: noTid, waiting: [], abandon })
+    this.#put(session, view, { number, state: 'open', tid: noTid, waiting: [], abandon })
     return true
   }
 
@@ -95,11 +102,12 @@ export class Outcomes {
 
   /** `not-committed` also means that it never will be. */
   async ask(key: string, view: number, number: number): Promise<Outcome> {
-    const { views, connections, leftAt } = this.#sessions.get(key)!
-    const entry = views.get(view)
-    if (entry === undefined && connections === 1 && leftAt === 0) return 'unknown'
+    const session = this.#sessions.get(key)!
+    const entry = session.views.get(view)
+    const isFirstConnection = session.connections === 1 && session.leftAt === 0
+    if (entry === undefined && (isFirstConnection || !session.isWhole)) return 'unknown'
     if (entry === undefined || entry.number < number) {
-      views.set(view, { number, state: 'barred', tid: noTid, waiting: [], abandon: () => {} })
+      this.#put(session, view, { number, state: 'barred', tid: noTid, waiting: [], abandon: () => {} })
       return 'not-committed'
     }
     if (entry.number !== number) return 'unknown'
@@ -118,6 +126,18 @@ export class Outcomes {
   #entry(key: string, view: number, number: number): Entry | undefined {
     const entry = this.#sessions.get(key)?.views.get(view)
     return entry?.number === number ? entry : undefined
+  }
+
+  #put(session: Session, view: number, entry: Entry): void {
+    const { views } = session
+    views.set(view, entry)
+    if (views.size <= this.#viewsMax) return
+    for (const [number, { state }] of views) {
+      if (number === view || state === 'open' || state === 'finishing') continue
+      views.delete(number)
+      session.isWhole = false
+      return
+    }
   }
 
   #settle(entry: Entry, state: 'committed' | 'lost'): void {

@@ -119,7 +119,7 @@ export class ZeoServer {
   constructor(settings: ServerSettings) {
     const { limits, timers = systemTimers, slowMs = slowMsDefault, readOnly = false } = settings
     this.settings = { ...settings, readOnly, timers, slowMs, limits: { ...defaultLimits, ...limits } }
-    this.outcomes = new Outcomes(timers)
+    this.outcomes = new Outcomes(timers, this.settings.limits.viewsMax)
     this.changes = new ServedChanges(settings.storage, (reason) =>
       settings.log({ level: 'warn', event: 'storage', facts: { reason } }),
     )
