@@ -7,8 +7,8 @@ import { type ConflictError, ObjectNotFoundError } from '../../core/errors.ts'
 import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { ConflictResolver, RevisionSpan, StorageInstance } from '../storage.ts'
+import type { Change } from './client-changes.ts'
 import type { ClientStorage } from './client-storage.ts'
-import type { Change } from './client-transaction.ts'
 
 /**
  * Makes of `change` one that applies to the current revision.

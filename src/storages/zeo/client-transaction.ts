@@ -28,27 +28,16 @@ import type {
 import { BlobSender } from './blob-sender.ts'
 import type { BodyReader } from './body.ts'
 import { cachedPieceBytes } from './client-blobs.ts'
+import { type Change, ClientChanges } from './client-changes.ts'
 import type { ClientInstance } from './client-instance.ts'
 import { mergeHere } from './client-merge.ts'
 import { askOutcome } from './client-outcome.ts'
 import type { ClientStorage } from './client-storage.ts'
 import { undoHere } from './client-undo.ts'
 import type { Link } from './link.ts'
-import { writeMetadata } from './messages.ts'
 import { types } from './protocol.ts'
 
 type State = 'open' | 'voting' | 'voted' | 'finishing' | 'finished' | 'failed' | 'aborted'
-
-export interface Change {
-  readonly oid: Oid
-  serial: Tid
-  /** Null deletes. */
-  data: Uint8Array | null
-  /** What `serial` looked like, where a merge has left it. */
-  base?: Uint8Array
-  /** A blob was streamed with it, which cannot be sent again. */
-  hasBlob?: true
-}
 
 /** How often a transaction is merged here and voted again; others may commit in between. */
 const mergeRoundsMax = 20
@@ -66,14 +55,11 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   readonly #storage: ClientStorage
   readonly #instance: ClientInstance
   readonly #link: Link
-  readonly #metadata: TransactionMetadata
   readonly #onEnd: () => void
-  readonly #changes = new Map<Oid, Change>()
-  readonly #reads: { readonly oid: Oid; readonly serial: Tid }[] = []
+  readonly #changes: ClientChanges
   readonly #undone = new Set<Oid>()
   /** Merged here. */
   readonly #merged = new Set<Oid>()
-  #number = 0
   /** What the cache of blobs has of those that were stored. */
   readonly #copies = new Map<Oid, IncomingBlob>()
   /** Of the blob that is being stored. */
@@ -90,14 +76,13 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     this.#storage = storage
     this.#instance = instance
     this.#link = link
-    this.#metadata = metadata
     this.#onEnd = onEnd
+    this.#changes = new ClientChanges(link, instance.number, metadata, () => storage.nextTransactionNumber())
     if (storage.capabilities.deletion)
       this.delete = (oid, serial) => this.#change(oid, serial, null, 'delete')
     if (storage.capabilities.blobs)
       this.storeBlob = (oid, serial, data, source) => this.#storeBlob(oid, serial, data, source)
     if (storage.capabilities.undo) this.undo = (tid) => this.#undo(tid)
-    this.#sendBegin()
   }
 
   // --- One-way --------------------------------------------------------------------------------------------------------
@@ -140,7 +125,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
       await sender.send(copy?.copyOf(source) ?? source)
       await storing
       this.#keepCopy(oid, copy)
-      this.#changes.set(oid, { oid, serial, data, hasBlob: true })
+      this.#changes.byOid.set(oid, { oid, serial, data, hasBlob: true })
     } catch (error) {
       copy?.drop()
       if (error instanceof ConflictError) this.#storage.counted.conflicts++
@@ -162,36 +147,12 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   #change(oid: Oid, serial: Tid, data: Uint8Array | null, call: string): void {
     this.#expect('open', call)
     if (serial === noTid) this.#storage.lease.avoid(oid)
-    const change = { oid, serial, data }
-    this.#changes.set(oid, change)
-    this.#sendChange(change)
+    this.#changes.put({ oid, serial, data })
   }
 
   readCurrent(oid: Oid, serial: Tid): void {
     this.#expect('open', 'readCurrent')
-    const read = { oid, serial }
-    this.#reads.push(read)
-    this.#sendRead(read)
-  }
-
-  #sendBegin(): void {
-    this.#number = this.#storage.nextTransactionNumber()
-    const { fields } = this.#link
-    this.#link.gather(
-      types.begin,
-      this.#instance.number,
-      writeMetadata(fields.id(this.#number as Tid), this.#metadata).take(),
-    )
-  }
-
-  #sendChange({ oid, serial, data }: Change): void {
-    const fields = this.#link.fields.id(oid).id(serial).take()
-    if (data === null) this.#link.gather(types.delete, this.#instance.number, fields)
-    else this.#link.gather(types.store, this.#instance.number, fields, data)
-  }
-
-  #sendRead({ oid, serial }: { readonly oid: Oid; readonly serial: Tid }): void {
-    this.#link.gather(types.readCurrent, this.#instance.number, this.#link.fields.id(oid).id(serial).take())
+    this.#changes.readCurrent(oid, serial)
   }
 
   async #undo(tid: Tid): Promise<readonly Oid[]> {
@@ -214,24 +175,18 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   async #undoHere(tid: Tid, error: unknown): Promise<readonly Oid[] | undefined> {
     const { resolveConflict } = this.#storage.context
     if (!(error instanceof ShootoutError) || error.code !== 'undo' || this.#state !== 'open') return undefined
-    if (resolveConflict === undefined || this.#undone.size > 0 || this.#hasBlobs) return undefined
-    const undone = await undoHere(this.#storage, this.#instance, resolveConflict, this.#changes, tid)
+    if (resolveConflict === undefined || this.#undone.size > 0 || this.#changes.hasBlobs) return undefined
+    const undone = await undoHere(this.#storage, this.#instance, resolveConflict, this.#changes.byOid, tid)
     if (undone === undefined) return undefined
     this.#expect('open', 'undo')
     for (const change of undone) {
-      this.#changes.set(change.oid, change)
+      this.#changes.byOid.set(change.oid, change)
       this.#undone.add(change.oid)
       this.#merged.add(change.oid)
     }
     // The server has broken its transaction off: all of it is sent again.
-    this.#sendAll()
+    this.#changes.sendAgain()
     return undone.map(({ oid }) => oid)
-  }
-
-  #sendAll(): void {
-    this.#sendBegin()
-    for (const change of this.#changes.values()) this.#sendChange(change)
-    for (const read of this.#reads) this.#sendRead(read)
   }
 
   // --- Two-phase commit -----------------------------------------------------------------------------------------------
@@ -333,9 +288,9 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   #committed(tid: Tid, onTid: ((tid: Tid) => void) | undefined, isKnown = true): Tid {
     const { counted } = this.#storage
     counted.commits++
-    counted.stores += this.#changes.size
-    for (const { data } of this.#changes.values()) counted.storedBytes += data?.length ?? 0
-    for (const oid of this.#undone) if (!this.#changes.has(oid)) counted.stores++
+    counted.stores += this.#changes.byOid.size
+    for (const { data } of this.#changes.byOid.values()) counted.storedBytes += data?.length ?? 0
+    for (const oid of this.#undone) if (!this.#changes.byOid.has(oid)) counted.stores++
     for (const oid of this.resolvedOids) if (!this.#undone.has(oid)) counted.resolvedConflicts++
     if (isKnown) {
       this.#storage.cache?.committed(tid, this.#storedAsSent())
@@ -364,7 +319,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
 
   *#storedAsSent(): Generator<Change> {
     const others = new Set([...this.resolvedOids, ...this.#undone])
-    for (const change of this.#changes.values()) if (!others.has(change.oid)) yield change
+    for (const change of this.#changes.byOid.values()) if (!others.has(change.oid)) yield change
   }
 
   async #settled(finishing: Promise<Tid>, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
@@ -378,7 +333,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
 
   /** The connection was lost after the finish had been sent. */
   async #askOutcome(cause: unknown, onTid: ((tid: Tid) => void) | undefined): Promise<Tid> {
-    const named = { view: this.#instance.number, number: this.#number }
+    const named = { view: this.#instance.number, number: this.#changes.number }
     const tid = await askOutcome(this.#storage, this.#link, named, cause)
     // The answer to the vote may have been lost too: nobody knows whether the server has merged anything.
     return this.#committed(tid, onTid, false)
@@ -388,19 +343,14 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   async #mergeOrThrow(error: unknown, round: number): Promise<void> {
     const { resolveConflict } = this.#storage.context
     if (!(error instanceof ConflictError) || resolveConflict === undefined) throw error
-    const change = this.#changes.get(error.oid)
+    const change = this.#changes.byOid.get(error.oid)
     if (change === undefined || this.#undone.size > 0 || round >= mergeRoundsMax) throw error
     // There is no merging of blobs, and what was streamed cannot be sent again.
-    if (this.#state !== 'voting' || this.#hasBlobs) throw error
+    if (this.#state !== 'voting' || this.#changes.hasBlobs) throw error
     await mergeHere(this.#storage, this.#instance, resolveConflict, change, error)
     this.#merged.add(change.oid)
     this.#expect('voting', 'vote')
-    this.#sendAll()
-  }
-
-  get #hasBlobs(): boolean {
-    for (const { hasBlob } of this.#changes.values()) if (hasBlob === true) return true
-    return false
+    this.#changes.sendAgain()
   }
 
   // --- State ----------------------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ import { ConflictError, ObjectNotFoundError } from '../../core/errors.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { ConflictResolver, StorageInstance, TransactionRecord } from '../storage.ts'
+import type { Change } from './client-changes.ts'
 import type { ClientStorage } from './client-storage.ts'
-import type { Change } from './client-transaction.ts'
 
 /**
  * The changes that undo transaction `tid`. Undefined when it cannot be read, or something cannot be merged.
