@@ -6,13 +6,14 @@ import { blobHistory } from './topics/blob-history.ts'
 import { blobTransactions } from './topics/blob-transactions.ts'
 import { blobs } from './topics/blobs.ts'
 import { concurrency } from './topics/concurrency.ts'
-import { conflictResolution, conflicts } from './topics/conflicts.ts'
+import { conflictResolution } from './topics/conflict-resolution.ts'
+import { conflicts } from './topics/conflicts.ts'
 import { cache, counters } from './topics/counters.ts'
 import { deletion } from './topics/deletion.ts'
 import { currentRevision, history, revisionList } from './topics/history.ts'
 import { honesty } from './topics/honesty.ts'
 import { invalidations } from './topics/invalidations.ts'
-import { iteration, restore } from './topics/iteration.ts'
+import { iteration } from './topics/iteration.ts'
 import { loadMany, prefetch } from './topics/load-many.ts'
 import { objectIds } from './topics/object-ids.ts'
 import { packing } from './topics/pack.ts'
@@ -20,17 +21,22 @@ import { persistence } from './topics/persistence.ts'
 import { races, sharedRaces } from './topics/races.ts'
 import { readCurrent } from './topics/read-current.ts'
 import { readOnly } from './topics/read-only.ts'
+import { restore } from './topics/restore.ts'
 import { sharing } from './topics/sharing.ts'
 import { snapshots } from './topics/snapshots.ts'
+import { transactionState } from './topics/transaction-state.ts'
 import { twoPhaseCommit } from './topics/two-phase-commit.ts'
 import { undoTopic } from './topics/undo.ts'
+import { waitingVotes } from './topics/waiting-votes.ts'
 import { close, zap } from './topics/zap-and-close.ts'
 
 export const topics: readonly Topic[] = [
   honesty,
   basics,
   objectIds,
+  transactionState,
   twoPhaseCommit,
+  waitingVotes,
   conflicts,
   conflictResolution,
   readCurrent,

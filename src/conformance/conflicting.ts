@@ -1,0 +1,31 @@
+/** What topics about conflicts need: two clients that want the same object, and steps of a commit. */
+
+import type { Oid, Tid } from '../core/ids.ts'
+import type { Transaction, VotedTransaction } from '../storages/storage.ts'
+import { put } from './client.ts'
+import type { Workshop } from './workshop.ts'
+
+/** Two clients whose snapshots show the same `text`; then the second commits `theirs`. */
+export async function diverge(shop: Workshop, text: string, theirs: string | null) {
+  const [mine, other] = await shop.clients(2)
+  const oid = await mine!.createOne(text)
+  await mine!.poll()
+  const { serial } = await mine!.load(oid)
+  const committed = await other!.write(oid, theirs)
+  return { mine: mine!, other: other!, oid, serial, committed }
+}
+
+/** Stores and votes; a conflict may come out at either. Aborts when it does. */
+export async function storeAndVote(transaction: Transaction, oid: Oid, serial: Tid, text: string | null) {
+  try {
+    await put(transaction, oid, serial, text)
+    return await transaction.vote()
+  } catch (error) {
+    await transaction.abort()
+    throw error
+  }
+}
+
+export async function finish(voted: VotedTransaction | Promise<VotedTransaction>): Promise<Tid> {
+  return await (await voted).finish()
+}
