@@ -1,13 +1,12 @@
 /**
- * The programmatic surface: read and analyse results files, open storages, and write storages and scenarios (those
- * also under the subpaths `shootout/storage` and `shootout/scenario`).
+ * The programmatic surface: read and analyse results files, open storages, keep objects in them, and write storages and
+ * scenarios (those also under the subpaths `shootout/storage` and `shootout/scenario`).
  */
 
 export { analyse } from './analysis/analyse.ts'
 export type * from './analysis/model.ts'
 export { type ConfigFile, defineConfig } from './cli/config-file.ts'
-export { Connection } from './database/connection.ts'
-export { Database } from './database/database.ts'
+export * from './database/index.ts'
 export { readResults } from './results/reader.ts'
 export type * from './results/schema.ts'
 export { defineScenario } from './scenarios/scenario.ts'
