@@ -57,12 +57,18 @@ export async function runCheck(
     options,
     repeatCommand(options.storageName ?? nameOf(moduleUrl), givenOptions, plan.seed),
   )
+  // A behaviour that fails may leave calls under way, and what becomes of them must not end the check.
+  const strays: unknown[] = []
+  const stray = (reason: unknown) => void strays.push(reason)
+  process.on('unhandledRejection', stray)
   try {
     for (const check of plan.checks) {
       const startMs = performance.now()
       let error: PlainError | undefined
       try {
         await check.run()
+        // Where nothing has failed so far, nobody else can be to blame.
+        if (strays.length > 0 && report.failureCount === 0) throw strays[0]
       } catch (thrown) {
         error = toPlainError(thrown)
       }
@@ -72,6 +78,7 @@ export async function runCheck(
     }
   } finally {
     await plan.dispose()
+    process.off('unhandledRejection', stray)
   }
   report.end()
   return report.failureCount === 0 ? 0 : 1

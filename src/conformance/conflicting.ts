@@ -1,7 +1,9 @@
-/** What topics about conflicts need: two clients that want the same object, and steps of a commit. */
+/** What topics about conflicts need: two clients that want the same object, steps of a commit, and repeating it. */
 
+import { isTransient } from '../core/errors.ts'
 import type { Oid, Tid } from '../core/ids.ts'
 import type { Transaction, VotedTransaction } from '../storages/storage.ts'
+import { errorOf } from './claims.ts'
 import { put } from './client.ts'
 import type { Workshop } from './workshop.ts'
 
@@ -28,4 +30,16 @@ export async function storeAndVote(transaction: Transaction, oid: Oid, serial: T
 
 export async function finish(voted: VotedTransaction | Promise<VotedTransaction>): Promise<Tid> {
   return await (await voted).finish()
+}
+
+/** Every conflict means that somebody else got through; a storage that shows what is stale would conflict for ever. */
+const attemptsMax = 1000
+
+/** Repeats a whole transaction until it is through. */
+export async function untilThrough(transaction: () => Promise<unknown>): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const error = await errorOf(transaction)
+    if (error === undefined) return
+    if (!isTransient(error) || attempt === attemptsMax) throw error
+  }
 }

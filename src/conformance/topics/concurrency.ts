@@ -1,20 +1,17 @@
 /** Many at once on one storage. */
 
-import { isTransient } from '../../core/errors.ts'
 import { noTid, type Tid } from '../../core/ids.ts'
 import { topic } from '../behaviour.ts'
-import { errorOf, holds, same } from '../claims.ts'
+import { holds, same } from '../claims.ts'
 import type { Client } from '../client.ts'
+import { untilThrough } from '../conflicting.ts'
 
-/** Repeats a whole transaction until it is through. */
-async function persist(client: Client, transaction: () => Promise<unknown>): Promise<void> {
-  for (;;) {
+/** Repeats a whole transaction, from a new snapshot, until it is through. */
+const persist = (client: Client, transaction: () => Promise<unknown>) =>
+  untilThrough(async () => {
     await client.poll()
-    const error = await errorOf(transaction)
-    if (error === undefined) return
-    if (!isTransient(error)) throw error
-  }
-}
+    await transaction()
+  })
 
 export const concurrency = topic('concurrency', (it) => {
   it('fifty commits at once are all there, each with a tid of its own', async (shop) => {

@@ -5,7 +5,7 @@ import { noTid, type Oid } from '../../core/ids.ts'
 import { needs, topic } from '../behaviour.ts'
 import { errorOf, holds, refuses, same } from '../claims.ts'
 import { mergeNumbers, toBytes, toText } from '../client.ts'
-import { diverge, finish, storeAndVote } from '../conflicting.ts'
+import { diverge, finish, storeAndVote, untilThrough } from '../conflicting.ts'
 
 export const conflictResolution = topic(
   'conflict resolution',
@@ -187,15 +187,11 @@ export const conflictResolution = topic(
           )
           if (error === undefined) return
           if (!isTransient(error)) throw error
-          for (;;) {
+          await untilThrough(async () => {
             await client.poll()
             const number = Number(await client.read(oid))
-            const again = await errorOf(() =>
-              client.commitHere(new Map([[oid, String(number + 10 ** index)]])),
-            )
-            if (again === undefined) return
-            if (!isTransient(again)) throw again
-          }
+            await client.commitHere(new Map([[oid, String(number + 10 ** index)]]))
+          })
         }),
       )
       same(await clients[0]!.readNow(oid), '111111', 'the sum')

@@ -6,19 +6,14 @@ import type { VotedTransaction } from '../../storages/storage.ts'
 import { topic } from '../behaviour.ts'
 import { errorOf, holds, refuses, same } from '../claims.ts'
 import type { Client } from '../client.ts'
-import { diverge, finish, storeAndVote } from '../conflicting.ts'
+import { diverge, finish, storeAndVote, untilThrough } from '../conflicting.ts'
 
-/** Adds one to the number in the object, again and again until it works. */
-async function increment(client: Client, oid: Oid): Promise<void> {
-  for (;;) {
+/** Adds one to the number in the object. */
+const increment = (client: Client, oid: Oid) =>
+  untilThrough(async () => {
     await client.poll()
-    const error = await errorOf(async () =>
-      client.commitHere(new Map([[oid, String(Number(await client.read(oid)) + 1)]])),
-    )
-    if (error === undefined) return
-    if (!isTransient(error)) throw error
-  }
-}
+    await client.commitHere(new Map([[oid, String(Number(await client.read(oid)) + 1)]]))
+  })
 
 export const conflicts = topic('conflicts', (it) => {
   it('a change of a stale revision is a conflict', async (shop) => {

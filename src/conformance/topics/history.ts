@@ -95,7 +95,7 @@ export const history = topic(
       const { client, oid, tids } = await withRevisions(shop, 8)
       const seen: Tid[] = []
       let before = maxTid
-      for (;;) {
+      while (seen.length <= tids.length) {
         const span = await client.instance.loadBefore(oid, before)
         if (span === undefined) break
         seen.push(span.serial)

@@ -6,6 +6,7 @@ import type { Transaction, VotedTransaction } from '../../storages/storage.ts'
 import { needs, topic } from '../behaviour.ts'
 import { errorOf, holds, pause, refuses, same } from '../claims.ts'
 import { type Client, mergeNumbers, put, toBytes } from '../client.ts'
+import { untilThrough } from '../conflicting.ts'
 
 async function declareAndVote(
   transaction: Transaction,
@@ -118,16 +119,15 @@ export const readCurrent = topic('read current', (it) => {
     await b!.poll()
     const writes = new Map([[written!, { serial: await serialOf(a!, written!), text: 'mine' }]])
     const voted = await declareAndVote(a!.begin(), read!, await serialOf(a!, read!), writes)
-    const competing = (async () => {
-      for (;;) {
-        // Where the row is held, a storage may refuse at once to wait for it.
-        const error = await errorOf(() => b!.commitHere(new Map([[read!, 'theirs']])))
-        if (error === undefined) return
-        if (!isTransient(error)) throw error
+    let attempts = 0
+    const competing = untilThrough(async () => {
+      if (attempts++ > 0) {
         await pause(1)
         await b!.poll()
       }
-    })()
+      // Where the row is held, a storage may refuse at once to wait for it.
+      await b!.commitHere(new Map([[read!, 'theirs']]))
+    })
     await pause(5)
     const tid = await voted.finish()
     await competing

@@ -1,15 +1,6 @@
 /** PostgreSQL from an npm package. The package is a fake one, whose programs are those of the system. */
 
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
@@ -76,7 +67,6 @@ test('a server is started from a package whose install script never ran', async 
   } finally {
     await server.stop()
   }
-  // The folder itself goes with that of the run.
-  expect(readdirSync(socketFolder)).toEqual([])
+  expect(existsSync(socketFolder)).toBe(false)
   rmSync(stores, { recursive: true })
 })
