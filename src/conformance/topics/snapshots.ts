@@ -194,10 +194,13 @@ export const snapshots = topic('snapshots', (it) => {
     const oids = await writer!.create(...Array.from({ length: 10 }, () => '0'))
     let isWriting = true
     const writing = (async () => {
-      for (let round = 1; round <= 40; round++) {
-        await writer!.commit(new Map(oids.map((oid) => [oid, `${round}`])))
+      try {
+        for (let round = 1; round <= 40; round++) {
+          await writer!.commit(new Map(oids.map((oid) => [oid, `${round}`])))
+        }
+      } finally {
+        isWriting = false
       }
-      isWriting = false
     })()
     for (let round = 0; isWriting || round < 5; round++) {
       await reader!.poll()
