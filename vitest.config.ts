@@ -1,8 +1,9 @@
 import { defineConfig } from 'vitest/config'
 
 // `source` imports src directly. `built` starts threads and processes, which need real .js entry files, so it
-// imports the built package by its name; a global set-up builds it first. `cluster` starts clusters of database servers;
-// it is no part of `npm test`, but run by `npm run test:cluster`.
+// imports the built package by its name; a global set-up builds it first. `cluster` starts clusters of database servers.
+// `mysql` runs the tests of that storage, which otherwise use MariaDB where it is installed, on MySQL. Both are no part of
+// `npm test`, but run by `npm run test:cluster` and `npm run test:mysql`.
 export default defineConfig({
   test: {
     projects: [
@@ -10,10 +11,10 @@ export default defineConfig({
         test: {
           name: 'source',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/built/**', 'test/cluster/**'],
+          exclude: ['test/built/**', 'test/cluster/**', 'test/mysql/**'],
           testTimeout: 30_000,
           // Most of the time goes into waiting for disks and servers.
-          maxWorkers: 2,
+          maxWorkers: 3,
         },
       },
       {
@@ -22,8 +23,8 @@ export default defineConfig({
           include: ['test/built/**/*.test.ts'],
           globalSetup: ['test/built/build.ts'],
           testTimeout: 120_000,
-          fileParallelism: false,
-          // These start processes by the dozen: when the others are through, one file at a time.
+          // These start processes by the dozen, which mostly take turns: when the others are through, three files at a time.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
         },
       },
@@ -36,6 +37,23 @@ export default defineConfig({
           hookTimeout: 180_000,
           fileParallelism: false,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: 'mysql',
+          include: [
+            'test/mysql/**/*.test.ts',
+            'test/storages/sql/{mysql,conformance-mysql,blobs,blob-cache,abort-waiting}.test.ts',
+            'test/storages/copy/copy.test.ts',
+            'test/built/{sql-servers,sql-sharing}.test.ts',
+          ],
+          globalSetup: ['test/built/build.ts', 'test/mysql/prepare.ts'],
+          env: { SHOOTOUT_REQUIRE: 'mysql' },
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

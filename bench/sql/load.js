@@ -1,14 +1,19 @@
-/** Loads that no cache has: one by one, a hundred at once, prefetched. `node bench/sql/load.js [sqlite|postgres|mysql …]` */
+/**
+ * Loads that no cache has: one by one, a hundred at once, prefetched; and one by one where there is no cache that what was
+ * loaded would go into. `node bench/sql/load.js [sqlite|postgres|mysql …]`
+ */
 
 import { rowCount } from './bare.js'
-import { fill, inEach, inTurns, reportRatio } from './support.js'
+import { fill, inEach, inTurns, openStorage, reportRatio } from './support.js'
 
 /** @typedef {import('./support.js').Oid} Oid */
 
 const bulk = 100
 
-await inEach(async ({ name, processIds, storage, floor }) => {
+await inEach(async ({ name, module, options, processIds, storage, floor }) => {
   const instance = await storage.newInstance()
+  const uncached = await openStorage(module, { ...options, cacheBytesLimit: 0 })
+  const uncachedInstance = await uncached.newInstance()
   const pick = picker(await fill(instance, rowCount))
   const pickRow = picker(Array.from({ length: rowCount }, (_, oid) => /** @type {Oid} */ (oid)))
   const many = (/** @type {() => Oid} */ next) => Array.from({ length: bulk }, next)
@@ -19,17 +24,19 @@ await inEach(async ({ name, processIds, storage, floor }) => {
   }
   // SQLite answers in a microsecond or two; a round must be long enough to be timed.
   const operations = name === 'sqlite' ? 5000 : 2000
-  reportRatio(
-    'load of one object',
-    await inTurns(
-      { operations, processIds },
-      {
-        floor: { before: floorBefore, run: () => floor.load(pickRow()) },
-        ours: { before, run: () => instance.load(pick()) },
+  const single = await inTurns(
+    { operations, processIds },
+    {
+      floor: { before: floorBefore, run: () => floor.load(pickRow()) },
+      ours: { before, run: () => instance.load(pick()) },
+      uncached: {
+        before: () => uncachedInstance.pollInvalidations(),
+        run: () => uncachedInstance.load(pick()),
       },
-    ),
-    { factor: 1.3 },
+    },
   )
+  reportRatio('load of one object', { floor: single.floor, ours: single.ours }, { factor: 1.3 })
+  reportRatio('without a cache', { floor: single.floor, ours: single.uncached }, { factor: 1.3 })
   const times = await inTurns(
     { operations: rowCount / bulk, processIds },
     {
@@ -56,6 +63,8 @@ await inEach(async ({ name, processIds, storage, floor }) => {
     { us: 5, scale: bulk },
   )
   await floor.end()
+  await uncachedInstance.release()
+  await uncached.close()
   await instance.release()
 })
 

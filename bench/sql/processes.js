@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { open as openFloor } from './bare.js'
 import { data, dist, inEach, median, moduleOf, noTid, report } from './support.js'
 
-/** @typedef {import('./support.js').Oid} Oid */
+/** @typedef {import('./bare.js').Options} Options */
 
 const count = 20
 const many = 5
@@ -48,7 +48,7 @@ async function compare() {
 /**
  * Commits per second of so many processes.
  * @param {number} processes
- * @param {{ name: string, options: unknown, kind: string, round: number }} what
+ * @param {{ name: string, options: Options, kind: string, round: number }} what
  */
 async function rateOf(processes, what) {
   const children = Array.from({ length: processes }, (_, index) => {
@@ -65,7 +65,7 @@ async function rateOf(processes, what) {
   return (commits * 1000) / durationMs
 }
 
-/** @param {{ name: string, options: any, kind: string, round: number, index: number, processes: number }} what */
+/** @param {{ name: string, options: Options, kind: string, round: number, index: number, processes: number }} what */
 async function commit({ name, options, kind, round, index, processes }) {
   const { openStorage } = await import(`${dist}storages/open.js`)
   const storage = kind === 'ours' ? await openStorage(await moduleOf(name), options) : undefined

@@ -14,8 +14,8 @@ import process from 'node:process'
  *
  * @typedef {object} Store
  * @property {string} name of the storage
- * @property {any} module
- * @property {any} options that open it
+ * @property {import('../../src/storages/storage.ts').StorageModule} module
+ * @property {import('./bare.js').Options} options that open it
  * @property {number[]} processIds of the server
  * @property {Storage} storage
  * @property {Floor} floor
@@ -25,7 +25,7 @@ import process from 'node:process'
 
 export const dist = process.env['SHOOTOUT_DIST'] ?? new URL('../../dist/', import.meta.url).href
 
-const { openStorage, parseOptions } = await import(`${dist}storages/index.js`)
+export const { openStorage, parseOptions } = await import(`${dist}storages/index.js`)
 const { cpuTimeOfTrees } = await import(`${dist}core/process-cpu.js`)
 const { open: openFloor } = await import('./bare.js')
 

@@ -2,13 +2,34 @@
  * The floor: a process that answers bytes with bytes over a socket, and does nothing else. A request says in its first
  * eight bytes how long it is, and how long an answer it wants (u32 each).
  *
- *     node floor-server.js PATH      a unix socket; TCP on loopback where PATH is left out
+ *     node floor-server.js PATH                             a unix socket; TCP on loopback where PATH is left out
+ *     node floor-server.js PATH STORAGE FOLDER DURABILITY   the same, with a commit of one object of 400 bytes to a
+ *                                                           storage of its own before each answer
  */
 
 import { createServer } from 'node:net'
 
 const pieceBytes = 1024 * 1024
 const piece = Buffer.alloc(pieceBytes, 7)
+const [path, serve, folder, durability] = process.argv.slice(2)
+const commit = serve === undefined || folder === undefined ? undefined : await committer(serve, folder)
+
+/** @param {string} storageName @param {string} ownFolder */
+async function committer(storageName, ownFolder) {
+  const { fill, openOwn } = await import('./support.js')
+  const own = await openOwn(storageName === 'memory' ? 'memory' : 'file', ownFolder, durability)
+  const instance = await own.newInstance()
+  const [oid] = await fill(instance, 1, 400)
+  const data = new Uint8Array(400).fill(7)
+  let serial = own.lastTid
+  return async () => {
+    instance.pollInvalidations()
+    const transaction = instance.begin()
+    transaction.store(oid, serial, data)
+    serial = await (await transaction.vote()).finish()
+    instance.afterCompletion()
+  }
+}
 
 const server = createServer((socket) => {
   socket.setNoDelay(true)
@@ -43,10 +64,10 @@ const server = createServer((socket) => {
       }
       if (missing === 0) answers.push(head.readUInt32BE(4))
     }
-    answer()
+    if (commit === undefined || answers.length === 0) answer()
+    else void commit().then(answer)
   })
 })
-const path = process.argv[2]
 if (path === undefined) server.listen(0, '127.0.0.1', listening)
 else server.listen(path, listening)
 

@@ -3,9 +3,7 @@
  * trips of a commit are what it takes longer than without the proxy, over what a bare round trip takes longer.
  */
 
-import { fork } from 'node:child_process'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import {
   commits,
   connectFloor,
@@ -18,19 +16,12 @@ import {
   report,
   sample,
   shown,
+  startProxy,
   withServer,
 } from './support.js'
 
 const turns = Number(process.argv[2] ?? 5)
 const data = new Uint8Array(400).fill(7)
-
-/** @param {string} listen @param {string} target @param {number} roundTripMs */
-async function startProxy(listen, target, roundTripMs) {
-  const script = fileURLToPath(new URL('./delaying-proxy.js', import.meta.url))
-  const child = fork(script, [listen, target, `${roundTripMs / 2}`])
-  await new Promise((done) => child.once('message', done))
-  return child
-}
 
 await inFolder((folder) =>
   withServer({}, async (served) => {

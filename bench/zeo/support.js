@@ -1,7 +1,7 @@
 /** What the benchmarks of the client-server storage have in common. They run on the built package; see README.md. */
 
-import { fork } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { fork, spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -50,6 +50,59 @@ export function note(what, value) {
   console.log(`${`  ${what}`.padEnd(46)} ${value}`)
 }
 
+/** Calls after which compilers have nothing left to do, at either end. */
+export const warmCalls = 4000
+
+/**
+ * Does something twice: with this process and others on one processor, and with the others on a second one. To wake a
+ * process that sleeps on another processor takes several times as long as to hand the processor on, above all in a
+ * virtual machine. Which of the two happens is up to the system, which changes its mind every few milliseconds: the
+ * figures of a run would fall into two heaps, of product and floor by chance. Where the system has no `taskset`, or one
+ * processor, it is done once.
+ *
+ * @param {readonly number[]} others @param {(name: string) => Promise<void>} body
+ */
+export async function inPlaces(others, body) {
+  const [first, second] = processors
+  if (first === undefined || second === undefined) return await body('anywhere')
+  const all = [process.pid, ...others]
+  for (const [name, processor] of /** @type {const} */ ([
+    ['one processor', first],
+    ['two processors', second],
+  ])) {
+    for (const pid of all) keep(pid, pid === process.pid ? first : processor)
+    await body(name)
+    for (const pid of all) keep(pid, processors.join(','))
+  }
+}
+
+/** Those of this machine that this process may use, where it can be told to use others. */
+const processors = usableProcessors()
+
+function usableProcessors() {
+  const { status, stdout } = spawnSync('taskset', ['-pc', `${process.pid}`], { encoding: 'utf8' })
+  if (status !== 0) return []
+  /** @type {(range: string) => number[]} */
+  const ofRange = (range) => {
+    const [from = 0, to = from] = range.split('-').map(Number)
+    return Array.from({ length: to - from + 1 }, (_, index) => from + index)
+  }
+  return stdout
+    .slice(stdout.lastIndexOf(':') + 1)
+    .trim()
+    .split(',')
+    .flatMap(ofRange)
+}
+
+/**
+ * The main thread alone: what compilers and collectors do beside it may go on anywhere.
+ * @param {number} pid @param {number | string} place
+ */
+function keep(pid, place) {
+  const { status, stderr } = spawnSync('taskset', ['-pc', `${place}`, `${pid}`], { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`taskset: ${stderr}`)
+}
+
 /** Durations of some calls, one after the other, µs. @param {number} count @param {(round: number) => unknown} call */
 export async function sample(count, call) {
   const samples = []
@@ -92,10 +145,10 @@ export const ratio = (a, b) => median(a.map((value, turn) => value / (b[turn] ??
  * A server over a fresh store, in a process of its own.
  *
  * @template T
- * @param {{ serve?: 'memory' | 'file', durability?: string, transport?: string }} settings
+ * @param {{ serve?: 'memory' | 'file', durability?: string, transport?: string, references?: boolean }} settings
  * @param {(served: Served) => Promise<T>} work
  */
-export async function withServer({ serve = 'memory', durability, transport = 'unix' }, work) {
+export async function withServer({ serve = 'memory', durability, transport = 'unix', references }, work) {
   return await inFolder(async (folder) => {
     const address = transport === 'unix' ? `unix:${join(folder, 's')}` : '127.0.0.1:0'
     const server = await startServer(
@@ -106,6 +159,7 @@ export async function withServer({ serve = 'memory', durability, transport = 'un
         address: parseAddress(address),
         token: '',
         resolverUrl: `${dist}database/resolve-conflict.js`,
+        ...(references ? { referencesUrl: `${dist}database/record-decoder.js` } : {}),
       },
       console.error,
     )
@@ -178,23 +232,46 @@ export async function commits(count, instance, oids, data) {
   return samples
 }
 
+/**
+ * Between a client and a server, in a process of its own.
+ * @param {string} listen path @param {string} target path @param {number} roundTripMs
+ */
+export async function startProxy(listen, target, roundTripMs) {
+  const script = fileURLToPath(new URL('./delaying-proxy.js', import.meta.url))
+  const child = fork(script, [listen, target, `${roundTripMs / 2}`])
+  await new Promise((done) => child.once('message', done))
+  return child
+}
+
 /** @typedef {{ trip(requestBytes: number, answerBytes: number): Promise<void>, close(): void }} Floor */
 
-/** A bare socket to a process that only answers. @param {string} transport @param {string} folder */
-export async function openFloor(transport, folder) {
-  const path = join(folder, 'floor')
+/**
+ * A bare socket to a process that only answers, or commits to a storage of its own and then answers.
+ * @param {string} transport @param {string} folder @param {{ serve: 'memory' | 'file', durability?: string }} [commits]
+ */
+export async function openFloor(transport, folder, commits) {
+  const path = join(folder, commits === undefined ? 'floor' : 'committing-floor')
   const script = fileURLToPath(new URL('./floor-server.js', import.meta.url))
-  const child = fork(script, transport === 'unix' ? [path] : [])
+  const child = fork(script, transport === 'unix' ? [path, ...committing(folder, commits)] : [])
   const place = await new Promise((done) => child.once('message', done))
   const floor = await connectFloor(transport === 'unix' ? path : `127.0.0.1:${place}`)
   return {
     ...floor,
+    pid: child.pid ?? 0,
     place: transport === 'unix' ? path : `127.0.0.1:${place}`,
     close() {
       floor.close()
       child.disconnect()
     },
   }
+}
+
+/** @param {string} folder @param {{ serve: string, durability?: string }} [commits] @returns {string[]} */
+function committing(folder, commits) {
+  if (commits === undefined) return []
+  const own = join(folder, 'committing')
+  mkdirSync(own)
+  return [commits.serve, own, ...(commits.durability === undefined ? [] : [commits.durability])]
 }
 
 /** @param {string} place path, or host:port @returns {Promise<Floor>} */

@@ -1,6 +1,9 @@
-/** One writer of writers.js: each time it is told for how long, ms, it commits as fast as it can, or asks a floor. */
+/**
+ * One writer of writers.js: warms up, and then, each time it is told for how long, ms, it commits as fast as it can, or
+ * asks a floor.
+ */
 
-import { commitOnce, connectFloor, fill, openClient } from './support.js'
+import { commitOnce, connectFloor, fill, openClient, sample, warmCalls } from './support.js'
 
 const [place = '', kind] = process.argv.slice(2)
 const data = new Uint8Array(400).fill(7)
@@ -26,6 +29,7 @@ async function batch(ms) {
   process.send?.({ perSecond: (count / (performance.now() - from)) * 1000, cpuUs: (user + system) / count })
 }
 
+await sample(warmCalls, work)
 process.on('message', (/** @type {number} */ ms) => void batch(ms))
 process.on('disconnect', () => process.exit(0))
 process.send?.('ready')

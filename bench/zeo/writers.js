@@ -11,7 +11,8 @@ import { fileURLToPath } from 'node:url'
 import { inFolder, median, note, openFloor, report, shown, withServer } from './support.js'
 
 const turns = Number(process.argv[2] ?? 5)
-const batchMs = 400
+const durabilities = process.argv[3]?.split(',') ?? ['os', 'full']
+const batchMs = 600
 const target = 5000
 
 /** @param {string} place of a server, or of a floor @param {string} kind @param {number} count */
@@ -53,13 +54,12 @@ function syncsPerSecond(folder) {
   return (count / (performance.now() - from)) * 1000
 }
 
-for (const durability of ['os', 'full']) {
+for (const durability of durabilities) {
   await inFolder((folder) =>
     withServer({ serve: 'file', durability }, async (served) => {
       const floor = await openFloor('unix', folder)
       const writers = await startWriters(served.address, 'zeo', 8)
       const bare = await startWriters(floor.place, 'floor', 8)
-      await writers.batch()
       for (const count of [1, 2, 4, 8]) {
         /** @type {Record<'bare' | 'syncs' | 'commits' | 'client' | 'server', number[]>} */
         const found = { bare: [], syncs: [], commits: [], client: [], server: [] }

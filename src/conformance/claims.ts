@@ -82,6 +82,33 @@ export async function eventually(claim: string, test: () => Awaitable<boolean>):
   }
 }
 
+/**
+ * Begins work that is waited for later. Should it never come to that, because something else fails first, then what
+ * becomes of the work follows from it and is nobody's error.
+ */
+export function begun<T>(work: () => Awaitable<T>): Promise<T> {
+  const promise = (async () => await work())()
+  promise.catch(() => {})
+  return promise
+}
+
+/**
+ * Looks again and again while `work` goes on, and once more when it has ended. So a look that would wait for what the
+ * work does ends, too, when the work fails.
+ * @throws what `look` throws, at once; else what the work has thrown
+ */
+export async function lookingOn(work: Promise<unknown>, look: () => Promise<void>): Promise<void> {
+  let isUnderWay = true
+  const ended = begun(() => work.finally(() => (isUnderWay = false)))
+  for (let looks = 1; isUnderWay; looks++) {
+    await look()
+    // Mostly at once, and now and then later, so that timers and disks get on.
+    if (looks % 4 === 0) await pause()
+  }
+  await ended
+  await look()
+}
+
 /** Lets everything that can happen happen, and then some. */
 export function pause(milliseconds = 0): Promise<void> {
   return new Promise((resolve) => {
@@ -90,17 +117,19 @@ export function pause(milliseconds = 0): Promise<void> {
   })
 }
 
-/** Rejects when `work` does not end in time. The timer does not keep the process alive. */
-export async function within<T>(limitMs: number, claim: string, work: Awaitable<T>): Promise<T> {
+/** Rejects when `work` does not end in time, with what `late` makes of it. */
+export async function within<T>(
+  limitMs: number,
+  claim: string,
+  work: Awaitable<T>,
+  late = (): Error => new AssertionError({ message: `${claim} did not end within ${limitMs} ms` }),
+): Promise<T> {
   let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new AssertionError({ message: `${claim} did not end within ${limitMs} ms` })),
-      limitMs,
-    )
+  const overdue = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late()), limitMs)
   })
   try {
-    return await Promise.race([work, late])
+    return await Promise.race([work, overdue])
   } finally {
     clearTimeout(timer)
   }

@@ -5,6 +5,7 @@
 
 import { noTid, type Oid, type Tid } from '../core/ids.ts'
 import type {
+  CommittedTransaction,
   Invalidations,
   Revision,
   Storage,
@@ -146,6 +147,17 @@ export async function put(
   if (text !== null) await transaction.store(oid, serial, toBytes(text))
   else if (transaction.delete === undefined) fail('the storage has no delete')
   else await transaction.delete(oid, serial)
+}
+
+/** As a connection commits: in one step where the storage can. */
+export async function commitAtOnce(
+  transaction: Transaction,
+  onTid?: (tid: Tid) => void,
+): Promise<CommittedTransaction> {
+  if (transaction.commit !== undefined) return await transaction.commit(onTid)
+  const voted = await transaction.vote()
+  const tid = await voted.finish(onTid)
+  return { tid, resolvedOids: voted.resolvedOids }
 }
 
 /** A vote that failed leaves nothing but abort. */

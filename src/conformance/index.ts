@@ -14,13 +14,13 @@
 
 import { type Check, type CheckPlan, planChecks, type Target } from './plan.ts'
 
+export { givenUpCode, timeoutCode } from './conduct.ts'
 export { type Check, type CheckPlan, planChecks, type SkippedCheck, type Target } from './plan.ts'
 export type { CreateStore } from './stores.ts'
-export { topics } from './topics.ts'
 
 /** What the suite wants of a test framework. */
 export interface TestFramework {
-  /** Registers a test. */
+  /** Registers a test. Where the framework limits its time, `timeoutMs` should be less: its message says what hangs. */
   test(name: string, body: () => Promise<void>): unknown
   /** Registers what is to be done after all tests of the file. */
   after(body: () => Promise<void>): unknown

@@ -1,17 +1,12 @@
-/**
- * Which behaviours apply to a storage, and how each is run: in a workshop of its own, with a time limit, and with the
- * seed in the message when it fails.
- */
+/** Which behaviours apply to a storage, and which are left out, with the reason. */
 
 import { closestName, ShootoutError, UsageError } from '../core/errors.ts'
-import { type OptionsOf, type OptionsSpec, parseOptions } from '../core/options.ts'
-import { Random } from '../core/random.ts'
+import { parseOptions } from '../core/options.ts'
 import type { StorageModule } from '../storages/storage.ts'
 import type { Behaviour, Facts, Topic } from './behaviour.ts'
-import { within } from './claims.ts'
-import { type CreateStore, type StoreSource, storeSource } from './stores.ts'
+import { Conduct, limited } from './conduct.ts'
+import { type CreateStore, storeSource } from './stores.ts'
 import { topics } from './topics.ts'
-import { Workshop } from './workshop.ts'
 
 /** What is to be checked. */
 export interface Target {
@@ -26,23 +21,34 @@ export interface Target {
   readonly only?: readonly string[]
   /** Random choices follow from it. A new one each time when left out. */
   readonly seed?: string
+  /**
+   * How long a behaviour may take before it fails with `check-timeout`. Default: a minute. No behaviour takes a
+   * second on a healthy storage, so this tells what hangs from what is slow.
+   */
+  readonly timeoutMs?: number
   /** Progress and oddities from the storage. */
   log?(message: string): void
 }
 
+/** One behaviour that applies to the storage. */
 export interface Check {
   readonly topic: string
   readonly claim: string
-  /** Rejects when the claim does not hold. */
+  /**
+   * Rejects when the claim does not hold; with `check-timeout` when it takes too long, and, when three have, with
+   * `check-given-up` at once.
+   */
   run(): Promise<void>
 }
 
+/** One behaviour that does not apply, and why. */
 export interface SkippedCheck {
   readonly topic: string
   readonly claim: string
   readonly reason: string
 }
 
+/** What there is to check. Whoever made it disposes of it. */
 export interface CheckPlan {
   readonly storage: string
   readonly seed: string
@@ -52,27 +58,33 @@ export interface CheckPlan {
   dispose(): Promise<void>
 }
 
-/** No behaviour takes a second on a healthy storage; a minute means that it hangs. */
-const limitMs = 60_000
+const defaultTimeoutMs = 60_000
 
 /**
  * @throws UsageError when options are wrong, no stores can be made, or `only` or `skip` names nothing
- * @throws ShootoutError `storage-unavailable`
+ * @throws ShootoutError `storage-unavailable`, `check-timeout` when the storage cannot be opened and closed in time
  */
 export async function planChecks(target: Target): Promise<CheckPlan> {
   const { module } = target
   const options = parseOptions(module.name, module.options, target.options ?? {})
   const seed = target.seed ?? String(Math.floor(Math.random() * 0x1_0000_0000))
-  const source = await storeSource(module, options, target.create, target.log ?? (() => {}))
+  const timeoutMs = target.timeoutMs ?? defaultTimeoutMs
+  // Making stores may mean starting a server, which is not what a short limit is about.
+  const provisionMs = Math.max(timeoutMs, defaultTimeoutMs)
+  const source = await limited(provisionMs, 'provision', () =>
+    storeSource(module, options, target.create, target.log ?? (() => {})),
+  )
   if (!source.available) {
     throw new ShootoutError(
       'storage-unavailable',
       `storage ${module.name} cannot be used here: ${source.reason}`,
     )
   }
+  const dispose = () => limited(provisionMs, 'dispose of what was provisioned', () => source.dispose())
   try {
     checkNames(target)
-    const facts = await findFacts(module, options, source)
+    const conduct = new Conduct({ module, options, source, seed, timeoutMs })
+    const facts = await conduct.findFacts()
     const checks: Check[] = []
     const skipped: SkippedCheck[] = []
     for (const topic of topics) {
@@ -81,12 +93,12 @@ export async function planChecks(target: Target): Promise<CheckPlan> {
         const named = { topic: topic.name, claim: behaviour.claim }
         const reason = skipReason(target, facts, topic, behaviour)
         if (reason !== undefined) skipped.push({ ...named, reason })
-        else checks.push({ ...named, run: () => run(module, options, source, seed, topic, behaviour) })
+        else checks.push({ ...named, run: () => conduct.run(topic, behaviour) })
       }
     }
-    return { storage: module.name, seed, checks, skipped, dispose: () => source.dispose() }
+    return { storage: module.name, seed, checks, skipped, dispose }
   } catch (error) {
-    await source.dispose()
+    await dispose()
     throw error
   }
 }
@@ -131,40 +143,4 @@ function checkNames({ only = [], skip = {} }: Target): void {
       (closest === undefined ? `topics are ${topicNames.join(', ')}` : `did you mean "${closest}"?`),
     { details: { unknown } },
   )
-}
-
-/** Opens a store once, to see what cannot be known from the capabilities. */
-async function findFacts(
-  module: StorageModule,
-  options: OptionsOf<OptionsSpec>,
-  source: StoreSource,
-): Promise<Facts> {
-  const shop = new Workshop(module, options, source, new Random('facts'))
-  try {
-    const storage = await shop.storage()
-    return { capabilities: shop.capabilities, hasCache: storage.cache !== undefined }
-  } finally {
-    await shop.dispose()
-  }
-}
-
-async function run(
-  module: StorageModule,
-  options: OptionsOf<OptionsSpec>,
-  source: StoreSource,
-  seed: string,
-  topic: Topic,
-  behaviour: Behaviour,
-): Promise<void> {
-  const random = new Random(seed).split(topic.name, behaviour.claim)
-  const shop = new Workshop(module, options, source, random)
-  try {
-    await within(limitMs, 'this', behaviour.run(shop))
-  } catch (error) {
-    // What broke is the news; a clean-up that fails after it only follows from it.
-    await within(10_000, 'closing', shop.dispose()).catch(() => {})
-    if (error instanceof Error) error.message += `\n(seed ${seed})`
-    throw error
-  }
-  await within(10_000, 'closing everything afterwards', shop.dispose())
 }

@@ -11,7 +11,7 @@ import { isTransient } from '../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../core/ids.ts'
 import type { Random } from '../core/random.ts'
 import { fail, holds } from './claims.ts'
-import { type Client, put, toText } from './client.ts'
+import { type Client, commitAtOnce, put, toText } from './client.ts'
 import { interleave, type Turn } from './interleave.ts'
 
 /** The numbers in the objects of a model. */
@@ -142,6 +142,11 @@ async function tryStep(
   const written = [...next.keys()].filter((index) => next[index] !== before[index])
   await turn()
   const transaction = reader.client.begin()
+  const inTwoSteps = async (): Promise<Tid> => {
+    const voted = await transaction.vote()
+    if (splitsCommit) await turn()
+    return await voted.finish()
+  }
   try {
     for (const index of written) {
       await put(transaction, reader.oids[index]!, reader.serialOf(index), String(next[index]))
@@ -149,9 +154,7 @@ async function tryStep(
     for (const index of next.keys()) {
       if (!written.includes(index)) await transaction.readCurrent(reader.oids[index]!, reader.serialOf(index))
     }
-    const voted = await transaction.vote()
-    if (splitsCommit) await turn()
-    const tid = await voted.finish()
+    const tid = random.integer(2) === 0 ? await inTwoSteps() : (await commitAtOnce(transaction)).tid
     for (const index of written) reader.remember(index, next[index]!, tid)
     return true
   } catch (error) {

@@ -5,11 +5,13 @@ import { basics } from './topics/basics.ts'
 import { blobHistory } from './topics/blob-history.ts'
 import { blobTransactions } from './topics/blob-transactions.ts'
 import { blobs } from './topics/blobs.ts'
+import { commitsAtOnce } from './topics/commit-at-once.ts'
 import { concurrency } from './topics/concurrency.ts'
 import { conflictResolution } from './topics/conflict-resolution.ts'
 import { conflicts } from './topics/conflicts.ts'
 import { cache, counters } from './topics/counters.ts'
 import { deletion } from './topics/deletion.ts'
+import { garbage } from './topics/garbage.ts'
 import { currentRevision, history, revisionList } from './topics/history.ts'
 import { honesty } from './topics/honesty.ts'
 import { invalidations } from './topics/invalidations.ts'
@@ -17,6 +19,7 @@ import { iteration } from './topics/iteration.ts'
 import { loadMany, prefetch } from './topics/load-many.ts'
 import { objectIds } from './topics/object-ids.ts'
 import { packing } from './topics/pack.ts'
+import { packUnderWay } from './topics/pack-under-way.ts'
 import { persistence } from './topics/persistence.ts'
 import { races, sharedRaces } from './topics/races.ts'
 import { readCurrent } from './topics/read-current.ts'
@@ -40,6 +43,7 @@ export const topics: readonly Topic[] = [
   conflicts,
   conflictResolution,
   readCurrent,
+  commitsAtOnce,
   snapshots,
   invalidations,
   loadMany,
@@ -50,6 +54,8 @@ export const topics: readonly Topic[] = [
   deletion,
   undoTopic,
   packing,
+  garbage,
+  packUnderWay,
   iteration,
   restore,
   blobs,

@@ -16,6 +16,7 @@ import type {
   StorageInstance,
   StorageModule,
 } from '../storages/storage.ts'
+import { Calls } from './calls.ts'
 import { Client } from './client.ts'
 import type { StoreSource } from './stores.ts'
 
@@ -24,6 +25,7 @@ export class Workshop {
   readonly options: OptionsOf<OptionsSpec>
   readonly capabilities: Capabilities
   readonly random: Random
+  readonly calls: Calls
   readonly #source: StoreSource
   readonly #instances: StorageInstance[] = []
   readonly #storages: Storage[] = []
@@ -32,11 +34,18 @@ export class Workshop {
   #shared: SharedState<unknown> | undefined
   #main: Storage | undefined
 
-  constructor(module: StorageModule, options: OptionsOf<OptionsSpec>, source: StoreSource, random: Random) {
+  constructor(
+    module: StorageModule,
+    options: OptionsOf<OptionsSpec>,
+    source: StoreSource,
+    random: Random,
+    calls = new Calls(),
+  ) {
     this.module = module
     this.options = options
     this.capabilities = module.capabilities(options)
     this.random = random
+    this.calls = calls
     this.#source = source
   }
 
@@ -48,11 +57,13 @@ export class Workshop {
 
   /** Opens the store (again). Of reach `isolate`, a store can be open once at a time. */
   async open(given: Partial<OpenContext> = {}): Promise<Storage> {
-    this.#store ??= await this.#source.newStore()
+    const { calls, module } = this
+    this.#store ??= await calls.note('newStore', () => this.#source.newStore())
     const { options } = this.#store
     const context = openContext(given)
-    this.#shared ??= await this.module.share?.(options, context)
-    const storage = await this.module.open(options, context, this.#shared?.state)
+    this.#shared ??= await calls.note('share', () => module.share?.(options, context))
+    const opened = await calls.note('open', () => module.open(options, context, this.#shared?.state))
+    const storage = calls.watch('storage', opened)
     this.#storages.push(storage)
     return storage
   }
@@ -88,7 +99,8 @@ export class Workshop {
 
   /** A workshop with another store. */
   another(): Workshop {
-    const other = new Workshop(this.module, this.options, this.#source, this.random.split('another'))
+    const random = this.random.split('another')
+    const other = new Workshop(this.module, this.options, this.#source, random, this.calls)
     this.#others.push(other)
     return other
   }
@@ -98,13 +110,13 @@ export class Workshop {
     for (const instance of this.#instances.splice(0)) await instance.release()
     for (const storage of this.#storages.splice(0)) await storage.close()
     this.#main = undefined
-    await this.#shared?.close()
+    await this.calls.note('share.close', () => this.#shared?.close())
     this.#shared = undefined
   }
 
   async dispose(): Promise<void> {
     for (const other of this.#others) await other.dispose()
     await this.closeAll()
-    await this.#store?.dispose()
+    await this.calls.note('store.dispose', () => this.#store?.dispose())
   }
 }

@@ -3,6 +3,7 @@
  * Tests hand in a virtual clock; nothing else reads time directly, except timers that only wait.
  */
 
+/** Both clocks. */
 export interface Clock {
   /** Microseconds since 1970-01-01 UTC. May go back. */
   wallUs(): number
@@ -13,6 +14,7 @@ export interface Clock {
   monotonicNs(): number
 }
 
+/** The system's own. */
 export const systemClock: Clock = {
   // Whole milliseconds are enough: `nextTid` keeps tids apart within one.
   wallUs: () => Date.now() * 1000,

@@ -14,6 +14,7 @@ import type { Oid, Tid } from './ids.ts'
 /** Plain data that goes with an error: it must survive `structuredClone` and JSON. */
 export type ErrorDetails = Readonly<Record<string, unknown>>
 
+/** What an error may have besides code and message. */
 export interface ShootoutErrorOptions {
   readonly cause?: unknown
   readonly details?: ErrorDetails
@@ -21,6 +22,7 @@ export interface ShootoutErrorOptions {
   readonly transient?: boolean
 }
 
+/** An error that a user or the world has caused. Decide by `code` and `transient`. */
 export class ShootoutError extends Error {
   /**
    * A storage may come with its own copy of the package: of another version for a comparison, or in its own
@@ -169,6 +171,7 @@ export interface PlainError {
 /** Code of errors that are not ours: a bug in a storage, a scenario or a driver. */
 export const unexpectedCode = 'unexpected'
 
+/** Any thrown value as plain data: `code` is `unexpected` where it has none. */
 export function toPlainError(error: unknown): PlainError {
   if (!(error instanceof Error)) {
     return { name: 'Error', code: unexpectedCode, message: String(error), transient: false, details: {} }

@@ -3,10 +3,12 @@
  * process or a server can load them for itself.
  */
 
-import { existsSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ShootoutError, UsageError } from './errors.ts'
+import { systemErrorCode } from './file-system.ts'
+import { shellWord } from './shell-word.ts'
 
 /**
  * URL of a module of our own beside the calling one. Our modules end in `.ts` in the source tree and in `.js` in the
@@ -31,8 +33,15 @@ export function looksLikePath(text: string): boolean {
  */
 export function moduleUrl(path: string, baseFolder: string = process.cwd()): string {
   const url = path.startsWith('file://') ? path : pathToFileURL(resolve(baseFolder, path)).href
-  if (!existsSync(fileURLToPath(url))) {
-    throw new UsageError('module-not-found', `there is no file ${fileURLToPath(url)}; check the path`, {
+  const file = fileURLToPath(url)
+  const found = statSync(file, { throwIfNoEntry: false })
+  if (found === undefined) {
+    throw new UsageError('module-not-found', `there is no file ${file}; check the path`, {
+      details: { path },
+    })
+  }
+  if (found.isDirectory()) {
+    throw new UsageError('module-not-found', `${file} is a folder; name the module in it`, {
       details: { path },
     })
   }
@@ -54,15 +63,37 @@ export async function loadDefault<T>(
   try {
     module = (await import(url)) as { readonly default?: unknown }
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new ShootoutError('module-broken', `${what} ${url} cannot be loaded: ${reason}`, {
+    throw new ShootoutError('module-broken', `${what} ${url} cannot be loaded: ${whyNot(cause)}`, {
       cause,
       details: { url },
     })
   }
-  const missing = module.default === undefined ? 'it has no default export' : check(module.default)
+  const found = isCompiled(module.default) ? module.default.default : module.default
+  const missing = found === undefined ? 'it has no default export' : check(found)
   if (missing !== undefined) {
     throw new ShootoutError('module-broken', `${url} is not a ${what}: ${missing}`, { details: { url } })
   }
-  return module.default as T
+  return found as T
+}
+
+/** What compilers make of a module for `require`: all of its exports, the default one among them, are one object. */
+function isCompiled(value: unknown): value is { readonly default?: unknown } {
+  return typeof value === 'object' && value !== null && '__esModule' in value
+}
+
+/** The reason, with the next step where the system's own sentence has none. */
+function whyNot(cause: unknown): string {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  if (systemErrorCode(cause) === 'ERR_UNKNOWN_FILE_EXTENSION') {
+    return `${reason}; Node.js ${process.version} does not run such files, so compile it to JavaScript`
+  }
+  const missing = /^Cannot find package '((?:@[^/']+\/)?[^/']+)/.exec(reason)?.[1]
+  return missing === undefined ? reason : `${reason}; install it there: npm install ${whereFrom(missing)}`
+}
+
+/** A module of somebody's own imports us by name; then it is this installation that it needs. */
+function whereFrom(packageName: string): string {
+  return packageName === 'shootout'
+    ? shellWord(fileURLToPath(new URL('../..', import.meta.url)))
+    : packageName
 }

@@ -5,7 +5,7 @@
 
 import { resolve } from 'node:path'
 import { closestName, UsageError } from './errors.ts'
-import { formatBytes, parseBytes, parseDuration } from './units.ts'
+import { parseBytes, parseDuration, writeBytes, writeDuration } from './units.ts'
 
 /** One option: how to read it, its default, and what it means in one line. */
 export interface OptionSpec<T> {
@@ -27,7 +27,8 @@ export type OptionsOf<S extends OptionsSpec> = {
   readonly [K in keyof S]: S[K] extends OptionSpec<infer T> ? T : never
 }
 
-interface Common<T> {
+/** What every kind of option has. */
+export interface OptionBasics<T> {
   readonly default: T
   readonly summary: string
 }
@@ -38,7 +39,7 @@ function badValue(value: unknown, form: string): UsageError {
 
 /** Constructors for the kinds of option there are. */
 export const option = {
-  string: (common: Common<string>): OptionSpec<string> => ({
+  string: (common: OptionBasics<string>): OptionSpec<string> => ({
     ...common,
     form: 'text',
     parse(value) {
@@ -49,7 +50,7 @@ export const option = {
   }),
 
   /** A path, made absolute against the working directory. The empty default means "none given". */
-  path: (common: Common<string>): OptionSpec<string> => ({
+  path: (common: OptionBasics<string>): OptionSpec<string> => ({
     ...common,
     form: 'path',
     parse(value) {
@@ -59,7 +60,7 @@ export const option = {
     format: (value) => value,
   }),
 
-  boolean: (common: Common<boolean>): OptionSpec<boolean> => ({
+  boolean: (common: OptionBasics<boolean>): OptionSpec<boolean> => ({
     ...common,
     form: 'true|false',
     parse(value) {
@@ -72,7 +73,7 @@ export const option = {
   }),
 
   integer: (
-    common: Common<number> & { readonly min?: number; readonly max?: number },
+    common: OptionBasics<number> & { readonly min?: number; readonly max?: number },
   ): OptionSpec<number> => {
     const { min = 0, max = Number.MAX_SAFE_INTEGER, ...rest } = common
     return {
@@ -91,7 +92,7 @@ export const option = {
   },
 
   /** A size in bytes: `300`, `64kb`, `1gb`. */
-  bytes: (common: Common<number>): OptionSpec<number> => ({
+  bytes: (common: OptionBasics<number>): OptionSpec<number> => ({
     ...common,
     form: 'bytes',
     parse(value) {
@@ -99,11 +100,11 @@ export const option = {
       if (typeof value === 'string') return parseBytes(value)
       throw badValue(value, 'a size')
     },
-    format: formatBytes,
+    format: writeBytes,
   }),
 
   /** A duration, in nanoseconds: `500ms`, `30s`. */
-  duration: (common: Common<number>): OptionSpec<number> => ({
+  duration: (common: OptionBasics<number>): OptionSpec<number> => ({
     ...common,
     form: 'duration',
     parse(value) {
@@ -111,11 +112,11 @@ export const option = {
       if (typeof value === 'string') return parseDuration(value)
       throw badValue(value, 'a duration')
     },
-    format: (value) => `${value / 1e6}ms`,
+    format: writeDuration,
   }),
 
   choice: <const C extends readonly string[]>(
-    common: Common<C[number]> & { readonly choices: C },
+    common: OptionBasics<C[number]> & { readonly choices: C },
   ): OptionSpec<C[number]> => {
     const { choices, ...rest } = common
     return {
@@ -145,7 +146,7 @@ export function parseOptions<S extends OptionsSpec>(
   const values: Record<string, unknown> = {}
   for (const [name, one] of Object.entries(spec)) values[name] = one.default
   for (const [name, value] of Object.entries(given)) {
-    const one = spec[name]
+    const one = Object.hasOwn(spec, name) ? spec[name] : undefined
     if (one === undefined) {
       const closest = closestName(name, Object.keys(spec))
       const names = Object.keys(spec)

@@ -36,6 +36,20 @@ export function parseDuration(text: string): number {
   return parse(text, durationUnits, 'bad-duration', 'a duration', 'such as 500ms, 30s, 4m or 1h')
 }
 
+/**
+ * `5%` or `0.05`; above 100 % only as a percentage, and below 1000 %.
+ * @throws UsageError `bad-value`
+ */
+export function parseShare(text: string): number {
+  const isPercent = text.endsWith('%')
+  const value = isPercent ? Number(text.slice(0, -1)) / 100 : Number(text)
+  // A bare 5 is five percent to whoever writes it, and five hundred to whoever reads it.
+  if (text.replace('%', '').trim() === '' || !(value >= 0 && value < (isPercent ? 10 : 1))) {
+    throw new UsageError('bad-value', `"${text}" is not a share; write it 5% or 0.05`)
+  }
+  return value
+}
+
 function parse(
   text: string,
   units: Readonly<Record<string, number>>,
@@ -44,11 +58,27 @@ function parse(
   examples: string,
 ): number {
   const match = /^(\d+(?:\.\d+)?)\s*([a-zµ]*)$/i.exec(text.trim())
-  const factor = match === null ? undefined : units[match[2]!.toLowerCase()]
-  if (match === null || factor === undefined) {
+  const unit = (match?.[2] ?? '').toLowerCase()
+  if (match === null || !Object.hasOwn(units, unit)) {
     throw new UsageError(code, `"${text}" is not ${what}; write it ${examples}`)
   }
-  return Math.round(Number(match[1]) * factor)
+  return Math.round(Number(match[1]) * units[unit]!)
+}
+
+/** What `parseBytes` reads as exactly this: `64mb`. */
+export function writeBytes(bytes: number): string {
+  return write(bytes, { gb: 1024 ** 3, mb: 1024 ** 2, kb: 1024 }, '')
+}
+
+/** What `parseDuration` reads as exactly this: `30s`. */
+export function writeDuration(durationNs: number): string {
+  return write(durationNs, { h: 3600e9, m: 60e9, s: 1e9, ms: 1e6, us: 1e3 }, durationNs === 0 ? 's' : 'ns')
+}
+
+/** In the largest unit of which it is a whole number. */
+function write(value: number, units: Readonly<Record<string, number>>, smallest: string): string {
+  const unit = Object.entries(units).find(([, factor]) => value !== 0 && value % factor === 0)
+  return unit === undefined ? `${value}${smallest}` : `${value / unit[1]}${unit[0]}`
 }
 
 /** `300 B`, `1.50 GB`: three significant digits, or the whole number where bytes are few. */
@@ -87,6 +117,11 @@ export function formatRate(perSecond: number): string {
   if (perSecond >= 1e6) return `${significant(perSecond / 1e6)} M/s`
   if (perSecond >= 1e4) return `${significant(perSecond / 1e3)} k/s`
   return `${significant(perSecond)}/s`
+}
+
+/** `1 object`, `20 objects`. */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? '' : 's'}`
 }
 
 /** Three significant digits, without exponent. */

@@ -37,6 +37,7 @@ interface Path {
   readonly bucket: BTreeBucket
 }
 
+/** A sorted map over many records, for any number of entries. Changes of different keys are merged. */
 export class BTree<V extends Value = Value> extends Persistent {
   static readonly className: string = 'shootout.BTree'
 

@@ -25,6 +25,7 @@ export class GenericObject extends PersistentObject<Value> {
   }
 }
 
+/** The classes that records may name. */
 export class ClassRegistry {
   readonly #classes = new Map<string, PersistentClass>()
 

@@ -8,29 +8,24 @@
  */
 
 import { isPromise } from '../core/awaitable.ts'
-import {
-  ClosedError,
-  CorruptDataError,
-  ObjectNotFoundError,
-  ShootoutError,
-  StorageTransactionError,
-} from '../core/errors.ts'
+import { CorruptDataError, ShootoutError, StorageTransactionError } from '../core/errors.ts'
 import { type Oid, rootOid, type Tid } from '../core/ids.ts'
 import {
   type Awaitable,
   type BlobReader,
   emptyMetadata,
   type Invalidations,
-  type Revision,
   type StorageInstance,
   type TransactionMetadata,
 } from '../storages/storage.ts'
 import type { ClassRegistry } from './class-registry.ts'
 import { carryOutCommit } from './commit.ts'
 import { ObjectCache, type ObjectCacheLimits } from './object-cache.ts'
+import { ObjectReader } from './object-reader.ts'
+import { OpenBlobs } from './open-blobs.ts'
 import { notLoaded, type ObjectOwner, type Persistent } from './persistent.ts'
 import { PersistentMap } from './persistent-map.ts'
-import { decodeRecord } from './record-decoder.ts'
+import { type Phase, wrongPhase } from './phase.ts'
 
 /** Objects that went between connections and storage. */
 export interface TransferCounts {
@@ -38,12 +33,7 @@ export interface TransferCounts {
   readonly stores: number
 }
 
-/**
- * `idle`: between transactions. `open`: in one. `failed`: its commit failed, only `abort` helps. `closed`: in the pool
- * or gone.
- */
-type Phase = 'idle' | 'open' | 'committing' | 'failed' | 'closed'
-
+/** What a database gives each of its connections. */
 export interface ConnectionSetup {
   readonly instance: StorageInstance
   readonly classes: ClassRegistry
@@ -52,27 +42,28 @@ export interface ConnectionSetup {
   readonly giveBack: (connection: Connection) => Awaitable<void>
 }
 
+/** One task's view of a database: a snapshot of objects, and the changes it will commit. */
 export class Connection implements ObjectOwner {
   readonly #setup: ConnectionSetup
   readonly #instance: StorageInstance
   readonly #cache: ObjectCache
+  readonly #reader: ObjectReader
   #phase: Phase = 'idle'
   /** Counts transactions, so that a load that comes back too late is noticed. */
   #transaction = 0
   readonly #changed = new Set<Persistent>()
   readonly #readCurrent = new Set<Persistent>()
-  readonly #readers = new Set<BlobReader>()
+  readonly #blobs = new OpenBlobs()
   /** What went wrong after the last commit was done; the next `begin` throws it. */
   #lateError: unknown
   #loads = 0
   #stores = 0
-  readonly #refer = (oid: Oid, className: string): Persistent =>
-    this.#cache.find(oid) ?? this.#ghost(oid, className)
 
   constructor(setup: ConnectionSetup) {
     this.#setup = setup
     this.#instance = setup.instance
     this.#cache = new ObjectCache(setup.limits)
+    this.#reader = new ObjectReader(this, setup.classes, this.#cache)
   }
 
   /** Objects loaded from, and stored into, the storage so far. */
@@ -108,11 +99,11 @@ export class Connection implements ObjectOwner {
     this.#mustBeOpen()
     this.#loads++
     const revision = this.#instance.load(oid)
-    if (!isPromise(revision)) return this.#receive(oid, revision)
+    if (!isPromise(revision)) return this.#reader.read(oid, revision)
     const transaction = this.#transaction
     return revision.then((arrived) => {
       this.#mustStillBe(transaction)
-      return this.#receive(oid, arrived)
+      return this.#reader.read(oid, arrived)
     })
   }
 
@@ -129,11 +120,11 @@ export class Connection implements ObjectOwner {
     const oid = this.#loadable(object)
     this.#loads++
     const revision = this.#instance.load(oid)
-    if (!isPromise(revision)) return this.#fill(object, oid, revision)
+    if (!isPromise(revision)) return this.#reader.fill(object, oid, revision)
     const transaction = this.#transaction
     return revision.then((arrived) => {
       this.#mustStillBe(transaction)
-      return this.#fill(object, oid, arrived)
+      return this.#reader.fill(object, oid, arrived)
     })
   }
 
@@ -145,11 +136,11 @@ export class Connection implements ObjectOwner {
     const oids = ghosts.map((object) => this.#loadable(object))
     this.#loads += oids.length
     const revisions = this.#instance.loadMany(oids)
-    if (!isPromise(revisions)) return this.#fillMany(ghosts, oids, revisions)
+    if (!isPromise(revisions)) return this.#reader.fillMany(ghosts, oids, revisions)
     const transaction = this.#transaction
     return revisions.then((arrived) => {
       this.#mustStillBe(transaction)
-      this.#fillMany(ghosts, oids, arrived)
+      this.#reader.fillMany(ghosts, oids, arrived)
     })
   }
 
@@ -167,20 +158,14 @@ export class Connection implements ObjectOwner {
   /** For `PersistentBlob.open`. Whoever forgets to close the reader has it closed with the connection. */
   async openBlob(object: Persistent): Promise<BlobReader | undefined> {
     const oid = this.#loadable(object)
+    const transaction = this.#transaction
     const reader = await this.#instance.openBlob?.(oid)
     if (reader === undefined) return undefined
-    const { serial, bytes } = reader
-    const own: BlobReader = {
-      serial,
-      bytes,
-      read: (position, length) => reader.read(position, length),
-      close: () => {
-        this.#readers.delete(own)
-        return reader.close()
-      },
+    if (this.#transaction !== transaction) {
+      await reader.close()
+      this.#mustStillBe(transaction)
     }
-    this.#readers.add(own)
-    return own
+    return this.#blobs.add(reader)
   }
 
   /** Forgets the state of all unchanged objects. */
@@ -205,7 +190,7 @@ export class Connection implements ObjectOwner {
    * @throws StorageTransactionError when one is open
    */
   begin(): Awaitable<void> {
-    if (this.#phase !== 'idle') this.#wrongPhase('begin')
+    if (this.#phase !== 'idle') wrongPhase(this.#phase, 'begin')
     const lateError = this.#lateError
     if (lateError !== undefined) {
       this.#lateError = undefined
@@ -246,7 +231,7 @@ export class Connection implements ObjectOwner {
    * @throws ConflictError, ReadConflictError and other transient errors: abort and repeat the whole transaction
    */
   async commit(metadata: TransactionMetadata = emptyMetadata): Promise<Tid> {
-    if (this.#phase !== 'open') this.#wrongPhase('commit')
+    if (this.#phase !== 'open') wrongPhase(this.#phase, 'commit')
     if (this.#changed.size === 0 && this.#readCurrent.size === 0) {
       const seen = this.#instance.snapshotTid
       const ended = this.#end()
@@ -288,7 +273,7 @@ export class Connection implements ObjectOwner {
 
   /** Drops all changes and ends the transaction. Does nothing when none is open. */
   abort(): Awaitable<void> {
-    if (this.#phase === 'committing') this.#wrongPhase('abort')
+    if (this.#phase === 'committing') wrongPhase(this.#phase, 'abort')
     if (this.#phase === 'idle' || this.#phase === 'closed') return
     for (const object of this.#changed) {
       if (object.status === 'new') {
@@ -326,9 +311,12 @@ export class Connection implements ObjectOwner {
     }
     await this.abort()
     this.#phase = 'closed'
-    for (const reader of this.#readers) await reader.close()
     this.#cache.limits = this.#setup.limits
-    await this.#setup.giveBack(this)
+    try {
+      await this.#blobs.closeAll()
+    } finally {
+      await this.#setup.giveBack(this)
+    }
   }
 
   /** For the database, when it takes the connection from its pool. */
@@ -375,61 +363,6 @@ export class Connection implements ObjectOwner {
     if (object?.status === 'saved') this.#cache.makeGhost(oid as Oid)
   }
 
-  #ghost(oid: Oid, className: string): Persistent {
-    const object = this.#setup.classes.make(className)
-    object.oid = oid
-    object.owner = this
-    object.dropState()
-    this.#cache.addGhost(oid, object)
-    return object
-  }
-
-  #receive(oid: Oid, revision: Revision): Persistent {
-    const known = this.#cache.find(oid)
-    if (known !== undefined) return known.status === 'ghost' ? this.#fill(known, oid, revision) : known
-    const { className, state } = decodeRecord(revision.data, this.#refer)
-    return this.#take(this.#refer(oid, className), oid, revision, state)
-  }
-
-  #fill<T extends Persistent>(object: T, oid: Oid, revision: Revision): T {
-    // Two loads of one object may be under way; the first to arrive counts.
-    if (object.status !== 'ghost') return object
-    const { className, state } = decodeRecord(revision.data, this.#refer)
-    if (className !== object.className) {
-      throw new CorruptDataError(
-        `object ${oid} is a ${className}, yet it is referred to as ${object.className}`,
-        {
-          details: { oid, className, referredAs: object.className },
-        },
-      )
-    }
-    return this.#take(object, oid, revision, state)
-  }
-
-  #take<T extends Persistent>(
-    object: T,
-    oid: Oid,
-    revision: Revision,
-    state: Parameters<T['setState']>[0],
-  ): T {
-    object.setState(state)
-    object.serial = revision.serial
-    this.#cache.hold(oid, object, revision.data.length)
-    return object
-  }
-
-  #fillMany(
-    objects: readonly Persistent[],
-    oids: readonly Oid[],
-    revisions: readonly (Revision | undefined)[],
-  ): void {
-    for (let index = 0; index < objects.length; index++) {
-      const revision = revisions[index]
-      if (revision === undefined) throw new ObjectNotFoundError(oids[index]!)
-      this.#fill(objects[index]!, oids[index]!, revision)
-    }
-  }
-
   #loadable(object: Persistent): Oid {
     this.#mustBeOpen()
     if (object.owner !== this || object.oid === undefined) throw foreign(object)
@@ -437,7 +370,7 @@ export class Connection implements ObjectOwner {
   }
 
   #mustBeOpen(): void {
-    if (this.#phase !== 'open') this.#wrongPhase('read or change objects')
+    if (this.#phase !== 'open') wrongPhase(this.#phase, 'read or change objects')
   }
 
   #mustStillBe(transaction: number): void {
@@ -445,21 +378,6 @@ export class Connection implements ObjectOwner {
     throw new StorageTransactionError(
       'the transaction ended while an object was being loaded; await every load',
     )
-  }
-
-  #wrongPhase(wanted: string): never {
-    switch (this.#phase) {
-      case 'closed':
-        throw new ClosedError('the connection')
-      case 'idle':
-        throw new StorageTransactionError(`cannot ${wanted}: no transaction is open, call begin() first`)
-      case 'failed':
-        throw new StorageTransactionError(`cannot ${wanted}: the last commit failed, call abort() first`)
-      case 'committing':
-        throw new StorageTransactionError(`cannot ${wanted}: a commit is under way, await it`)
-      case 'open':
-        throw new StorageTransactionError(`cannot ${wanted}: a transaction is open, commit or abort it first`)
-    }
   }
 }
 

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto'
 import { ClosedError, ConflictError, ObjectNotFoundError } from '../core/errors.ts'
 import { noTid, rootOid } from '../core/ids.ts'
 import { Random } from '../core/random.ts'
+import { settled } from '../core/settled.ts'
 import { type Awaitable, emptyMetadata, type Storage } from '../storages/storage.ts'
 import type { ClassRegistry } from './class-registry.ts'
 import { Connection, type TransferCounts } from './connection.ts'
@@ -15,6 +16,7 @@ import { encodeRecord } from './record-encoder.ts'
 import { type RetryOptions, withRetries } from './retry.ts'
 import { standardClasses } from './standard-classes.ts'
 
+/** How much its connections keep, and which classes they know. */
 export interface DatabaseOptions {
   /** Objects with state that each connection keeps after a transaction. Default 50 000. */
   readonly cacheObjectsLimit?: number
@@ -40,6 +42,7 @@ export interface TransactionCounts {
 /** Retries of `transact`, unless said otherwise: with doubling waits about a third of a second. */
 const retriesDefault = 12
 
+/** A storage as applications see it: connections that hold live objects. */
 export class Database {
   readonly storage: Storage
   readonly options: DatabaseOptions
@@ -135,11 +138,14 @@ export class Database {
     return { loads, stores }
   }
 
-  /** Ends all connections, open ones without commit. The storage stays open; who opened it closes it. */
+  /**
+   * Ends all connections, open ones without commit. The storage stays open; who opened it closes it.
+   * @throws the first error of a connection that could not be ended, when all the others are
+   */
   async close(): Promise<void> {
     this.#closed = true
     this.#pool.length = 0
-    for (const connection of [...this.#connections]) await this.#drop(connection)
+    await settled([...this.#connections].map((connection) => this.#drop(connection)))
   }
 
   async #takeBack(connection: Connection): Promise<void> {

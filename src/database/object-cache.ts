@@ -9,6 +9,7 @@
 import type { Oid } from '../core/ids.ts'
 import type { Persistent } from './persistent.ts'
 
+/** What a connection keeps after a transaction. */
 export interface ObjectCacheLimits {
   readonly objects: number
   readonly bytes: number

@@ -22,6 +22,7 @@ export type OpenSource = () => BlobSource
 
 const chunkBytes = 256 * 1024
 
+/** Bytes of any length as an object of their own, streamed both ways. */
 export class PersistentBlob extends Persistent {
   static readonly className: string = 'shootout.Blob'
   #source: OpenSource | undefined

@@ -3,6 +3,7 @@
 import { CorruptDataError } from '../core/errors.ts'
 import { PersistentObject, type Value } from './persistent.ts'
 
+/** A number that many can add to at once: concurrent additions are merged. */
 export class PersistentCounter extends PersistentObject<number> {
   static readonly className: string = 'shootout.Counter'
 

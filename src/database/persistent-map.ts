@@ -18,6 +18,7 @@ export function mustBeKey(value: unknown): void {
   if (!isMapKey(value)) throw new TypeError(`${String(value)} is not a string or a safe integer`)
 }
 
+/** A map in one record, for up to a few thousand entries. Concurrent changes of one map conflict. */
 export class PersistentMap<V extends Value = Value> extends Persistent {
   static readonly className: string = 'shootout.Map'
 

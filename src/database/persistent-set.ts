@@ -7,6 +7,7 @@ import { CorruptDataError } from '../core/errors.ts'
 import { notLoaded, Persistent, type Value } from './persistent.ts'
 import { isMapKey, type MapKey, mustBeKey } from './persistent-map.ts'
 
+/** A set in one record. Concurrent changes are merged unless both touch the same member. */
 export class PersistentSet extends Persistent {
   static readonly className: string = 'shootout.Set'
 

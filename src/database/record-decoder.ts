@@ -13,6 +13,7 @@ import { classNameLengthLimit, depthLimit, isClassName, recordVersion, tag } fro
 /** Gives the object that a reference stands for: a ghost, if it is not known yet. */
 export type Refer = (oid: Oid, className: string) => Persistent
 
+/** The class that a record names, and the state in it. */
 export interface DecodedRecord {
   readonly className: string
   readonly state: Value

@@ -8,6 +8,7 @@ import { isTransient } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
 import type { Awaitable } from '../storages/storage.ts'
 
+/** How often to repeat a transaction. */
 export interface RetryOptions {
   /** Repetitions after the first attempt. */
   readonly retries: number

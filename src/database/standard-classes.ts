@@ -13,6 +13,7 @@ import { PersistentCounter } from './persistent-counter.ts'
 import { PersistentMap } from './persistent-map.ts'
 import { PersistentSet } from './persistent-set.ts'
 
+/** What every database knows that is given no registry of its own. */
 export const standardClasses = new ClassRegistry([
   PersistentMap,
   PersistentSet,

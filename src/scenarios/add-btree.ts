@@ -4,6 +4,7 @@ import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
+import { counted } from '../core/units.ts'
 import { BTree } from '../database/b-tree.ts'
 import type { Connection } from '../database/connection.ts'
 import { type DatasetPlan, fillDataset, groupOf, openPayload } from './dataset.ts'
@@ -31,7 +32,7 @@ const objectsChecked = 500
 export default defineScenario<State>({
   name: 'add-btree',
   summary: 'commit of N new objects into the worker’s own BTree, under keys in random order',
-  title: ({ objectsPerTransaction: n }) => `add ${n} ${n === 1 ? 'object' : 'objects'} to a BTree`,
+  title: ({ objectsPerTransaction: n }) => `add ${counted(n, 'object')} to a BTree`,
   description:
     'Timed: begin a transaction, make N objects around content that was prepared before, set them in the worker’s BTree, ' +
     'commit. Keys are spread evenly, so nearly every object rewrites a bucket of its own, and its commit relies on the ' +

@@ -11,6 +11,7 @@ import { VerificationError } from '../core/errors.ts'
 import type { Oid } from '../core/ids.ts'
 import type { Random } from '../core/random.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
+import { counted } from '../core/units.ts'
 import type { Connection } from '../database/connection.ts'
 import { PersistentMap } from '../database/persistent-map.ts'
 import { type DatasetPlan, fillDataset, groupOf, loadedMap, openPayload } from './dataset.ts'
@@ -41,7 +42,7 @@ const recordsBesides = 2
 export default defineScenario<State>({
   name: 'add',
   summary: 'commit of N new objects into the worker’s own container',
-  title: ({ objectsPerTransaction: n }) => `add ${n} ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `add ${counted(n, 'object')}`,
   description:
     'Timed: begin a transaction, make N objects around content that was prepared before, hang them into a new page of ' +
     'the worker’s container, commit. That includes what an application’s commit includes: oids, records, store, vote, ' +

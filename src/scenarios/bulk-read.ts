@@ -1,5 +1,6 @@
 /** `bulk-read`: as `cold-read`, but all objects of an operation are loaded by one call. */
 
+import { counted } from '../core/units.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { auditColdReads, type Reading, readInPasses } from './read-passes.ts'
@@ -16,7 +17,7 @@ const reading: Reading = {
 export default defineScenario<ItemSet>({
   name: 'bulk-read',
   summary: 'load N objects by one call, every cache of the client empty',
-  title: ({ objectsPerTransaction: n }) => `load ${n} cold ${n === 1 ? 'object' : 'objects'} at once`,
+  title: ({ objectsPerTransaction: n }) => `load ${counted(n, 'cold object')} at once`,
   description:
     'Timed: one call that loads N objects into the connection, within a snapshot that is already open. Not timed: ' +
     'emptying the caches before each pass over the set, as in `cold-read`, and everything else that is not timed there. ' +

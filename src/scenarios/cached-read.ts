@@ -1,5 +1,6 @@
 /** `cached-read`: reads objects that the connection does not have, but the storage's own cache has. */
 
+import { counted } from '../core/units.ts'
 import { type DatasetPlan, fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustEqual } from './prove.ts'
@@ -24,7 +25,7 @@ const reading: Reading = {
 export default defineScenario<ItemSet>({
   name: 'cached-read',
   summary: 'read N objects one after the other, the object cache empty, the storage’s cache full',
-  title: ({ objectsPerTransaction: n }) => `read ${n} cached ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `read ${counted(n, 'cached object')}`,
   description:
     'Timed: load N objects one after the other within a snapshot that is already open, and look into each. Before the ' +
     'first batch the worker has read its whole set, where the storage has a cache of its own until that has it all; before each pass its ' +

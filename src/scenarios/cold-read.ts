@@ -1,5 +1,6 @@
 /** `cold-read`: reads objects that neither the connection nor the storage's own cache has. */
 
+import { counted } from '../core/units.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { auditColdReads, type Reading, readInPasses } from './read-passes.ts'
@@ -16,7 +17,7 @@ const reading: Reading = {
 export default defineScenario<ItemSet>({
   name: 'cold-read',
   summary: 'read N objects one after the other, every cache of the client empty',
-  title: ({ objectsPerTransaction: n }) => `read ${n} cold ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `read ${counted(n, 'cold object')}`,
   description:
     'Timed: load N objects one after the other, in random order of storage, within a snapshot that is already open, and ' +
     'look into each. Each object is read once per pass over the worker’s set; before each pass the object cache of every ' +

@@ -6,6 +6,7 @@
 import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import type { Random } from '../core/random.ts'
+import { counted } from '../core/units.ts'
 import type { Connection } from '../database/connection.ts'
 import { PersistentCounter } from '../database/persistent-counter.ts'
 import { auditRetries, collide } from './collide.ts'
@@ -25,8 +26,7 @@ const plan: DatasetPlan = { scenario: 'conflict-resolve', perWorker: 0, shared: 
 export default defineScenario<State>({
   name: 'conflict-resolve',
   summary: 'add to N counters that all workers add to at the same time; the storage merges the changes',
-  title: ({ objectsPerTransaction: n }) =>
-    `merge changes of ${n} conflicting ${n === 1 ? 'counter' : 'counters'}`,
+  title: ({ objectsPerTransaction: n }) => `merge changes of ${counted(n, 'conflicting counter')}`,
   description:
     'Before each operation every worker begins a transaction, reads N counters that all share, and adds 1 to each; then ' +
     'all meet. Timed: commit. All but one find that the counters have changed, and the storage has to merge: base, ' +

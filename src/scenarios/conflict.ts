@@ -7,6 +7,7 @@
 
 import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
+import { counted } from '../core/units.ts'
 import { auditRetries, type Contested, collide, openContested } from './collide.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
 import { type DatasetPlan, fillDataset } from './dataset.ts'
@@ -17,7 +18,7 @@ import { defineScenario, type ScenarioContext, type ScenarioParameters } from '.
 export default defineScenario<Contested>({
   name: 'conflict',
   summary: 'change N objects that all workers change at the same time; losers try again until they succeed',
-  title: ({ objectsPerTransaction: n }) => `update ${n} conflicting ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `update ${counted(n, 'conflicting object')}`,
   description:
     'Before each operation every worker begins a transaction, reads N objects that all share, and changes them; then all ' +
     'meet. Timed: commit, and after a conflict abort, wait a little (random, doubling from 0.5 ms to at most 50 ms), ' +

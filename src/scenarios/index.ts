@@ -3,6 +3,7 @@
 export * from '../core/errors.ts'
 export * from '../core/ids.ts'
 export { Random } from '../core/random.ts'
+export type { MixedSizes, RecordSizes, UniformSizes } from '../core/record-sizes.ts'
 export * from '../database/index.ts'
 export * from '../storages/storage.ts'
 export {

@@ -38,6 +38,7 @@ export function itemSetPlan(scenario: string, parameters: ScenarioParameters, ob
   return { scenario, perWorker: itemsPerWorker(parameters, objects), shared: 0 }
 }
 
+/** The objects that one worker reads or updates, in groups of as many as one operation wants. */
 export class ItemSet {
   readonly connection: Connection
   readonly payload: Payload

@@ -1,5 +1,6 @@
 /** `live-read`: reads objects that are live in the connection. What it measures is the object layer, and the harness. */
 
+import { counted } from '../core/units.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustEqual } from './prove.ts'
@@ -8,7 +9,7 @@ import { defineScenario } from './scenario.ts'
 export default defineScenario<ItemSet>({
   name: 'live-read',
   summary: 'read N objects that are live in the connection',
-  title: ({ objectsPerTransaction: n }) => `read ${n} live ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `read ${counted(n, 'live object')}`,
   description:
     'Timed: ask the connection for N objects that it has loaded, and look into each; no transaction boundary. Not timed: ' +
     'loading them, opening the snapshot. Proven by the counters: nothing was loaded, and the storage did nothing at all. ' +

@@ -5,6 +5,7 @@
 
 import { isPromise } from '../core/awaitable.ts'
 import type { Random } from '../core/random.ts'
+import { counted } from '../core/units.ts'
 import type { Connection } from '../database/connection.ts'
 import { withRetries } from '../database/retry.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
@@ -32,7 +33,7 @@ const retriesMax = 1000
 export default defineScenario<State>({
   name: 'mixed',
   summary: 'transactions that read N objects of a shared set, one in ten of them changing one',
-  title: ({ objectsPerTransaction: n }) => `mixed transactions over ${n} ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `mixed transactions over ${counted(n, 'object')}`,
   description:
     'Timed: begin, read N objects of a set that all workers share, in every tenth transaction change the last of them, ' +
     'commit; after a conflict abort, wait a little and do it again. A tenth of the set gets nine tenths of the accesses. ' +

@@ -3,6 +3,7 @@
 import { isPromise } from '../core/awaitable.ts'
 import { VerificationError } from '../core/errors.ts'
 import type { Oid } from '../core/ids.ts'
+import { counted } from '../core/units.ts'
 import type { StorageInstance } from '../storages/storage.ts'
 import { mustEqual } from './prove.ts'
 import { defineScenario, type ScenarioContext } from './scenario.ts'
@@ -21,7 +22,7 @@ const oidsPerPage = 1 << 16
 export default defineScenario<State>({
   name: 'new-oid',
   summary: 'get N new object ids from the storage',
-  title: ({ objectsPerTransaction: n }) => `get ${n} object ${n === 1 ? 'id' : 'ids'}`,
+  title: ({ objectsPerTransaction: n }) => `get ${counted(n, 'object id')}`,
   description:
     'Timed: one request for N object ids. Not timed: the snapshot that is open meanwhile, and looking at what came. ' +
     'Proven by the ids, after each batch: as many as asked for, ascending, and none that this worker had before. ' +

@@ -37,6 +37,7 @@ const recordOverheadBytes = encodeRecord(Item.className, new Uint8Array(0)).leng
 const fillByte = 0x2e
 const sizeVersion = 0xff_ff_ff_ff
 
+/** Makes the content of objects from a seed, and checks what was read against it. */
 export class Payload {
   readonly seed: number
   readonly #dataset: DatasetOptions
@@ -152,6 +153,7 @@ export function indexOf(content: Uint8Array): number {
   return readUint32(content, 4)
 }
 
+/** Which version of the object it is, as its content says. */
 export function versionOf(content: Uint8Array): number {
   return readUint32(content, 8)
 }

@@ -1,6 +1,7 @@
 /** `prefetch-read`: as `cold-read`, but the objects are asked for in one request before they are read one by one. */
 
 import { isPromise } from '../core/awaitable.ts'
+import { counted } from '../core/units.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustBeAtMost, mustEqual } from './prove.ts'
@@ -25,7 +26,7 @@ const reading: Reading = {
 export default defineScenario<ItemSet>({
   name: 'prefetch-read',
   summary: 'read N objects after one prefetch of all of them, every cache of the client empty',
-  title: ({ objectsPerTransaction: n }) => `prefetch and read ${n} cold ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `prefetch and read ${counted(n, 'cold object')}`,
   description:
     'Timed: one prefetch of N objects, then loading them one after the other, within a snapshot that is already open. ' +
     'Not timed: emptying the caches before each pass over the set, as in `cold-read`, and everything else that is not ' +

@@ -4,6 +4,7 @@
  */
 
 import { isPromise } from '../core/awaitable.ts'
+import { counted } from '../core/units.ts'
 import { auditRetries, type Contested, collide, openContested } from './collide.ts'
 import { changesOf, checkFiller, checkSum, countBytes, countChange } from './counted-content.ts'
 import { type DatasetPlan, fillDataset } from './dataset.ts'
@@ -14,7 +15,7 @@ export default defineScenario<Contested>({
   name: 'read-current-conflict',
   summary: 'change N own objects while relying on N objects that another worker is changing',
   title: ({ objectsPerTransaction: n }) =>
-    `update ${n} ${n === 1 ? 'object' : 'objects'}, relying on ${n} of another worker`,
+    `update ${counted(n, 'object')}, relying on ${n} of another worker`,
   description:
     'Before each operation every worker begins a transaction, changes N objects that only it changes, and declares that ' +
     'the commit relies on the N objects of the next worker; the last one’s next is the first. Then all meet. Timed: ' +

@@ -2,6 +2,7 @@
 
 import { isPromise } from '../core/awaitable.ts'
 import { ShootoutError, VerificationError } from '../core/errors.ts'
+import { counted } from '../core/units.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { Item } from './payload.ts'
@@ -11,7 +12,7 @@ import { defineScenario, type ScenarioContext } from './scenario.ts'
 export default defineScenario<ItemSet>({
   name: 'read-current',
   summary: 'commit that makes sure that N objects, only read, are still current',
-  title: ({ objectsPerTransaction: n }) => `rely on ${n} unchanged ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `rely on ${counted(n, 'unchanged object')}`,
   description:
     'Timed: begin a transaction, declare of N live objects that the commit relies on them, commit. Nothing is stored, ' +
     'and nobody changes the objects. Not timed: loading them. Proven by the counters (no loads, no stores), and at the ' +

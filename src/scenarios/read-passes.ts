@@ -16,6 +16,7 @@ export interface Reading {
   read(set: ItemSet, group: number): Awaitable<void>
 }
 
+/** A whole `run` of a reading scenario. */
 export async function readInPasses(context: ScenarioContext, set: ItemSet, reading: Reading): Promise<void> {
   const { connection } = set
   for (let done = 0; done < context.operations; done += set.groups) {

@@ -70,7 +70,7 @@ export function scenarioUrl(nameOrPath: string, baseFolder?: string): string {
   const closest = closestName(nameOrPath, [...scenarioNames, ...Object.keys(scenarioAliases)])
   throw new UsageError(
     'unknown-scenario',
-    `there is no scenario "${nameOrPath}"; ${closest === undefined ? '' : `did you mean "${closest}"? `}` +
+    `there is no scenario "${nameOrPath}". ${closest === undefined ? '' : `Did you mean "${closest}"? `}` +
       `Known are ${scenarioNames.join(', ')}; a scenario of your own is named by its path, ./my-scenario.js`,
     { details: { scenario: nameOrPath } },
   )

@@ -91,7 +91,7 @@ export interface ScenarioModule<State = unknown> {
   readonly name: string
   /** One line for `shootout list`: what is timed. */
   readonly summary: string
-  /** What one operation is, for a table heading: `add 20 objects`. */
+  /** What one operation is, as a plan lists it: `add 20 objects`. */
   title(parameters: ScenarioParameters): string
   /** What is timed, what is not, what proves it; a few sentences for `shootout list --long` and the docs. */
   readonly description: string

@@ -3,6 +3,7 @@
 import { isPromise } from '../core/awaitable.ts'
 import { noTid, type Oid } from '../core/ids.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
+import { counted } from '../core/units.ts'
 import { encodeRecord } from '../database/record-encoder.ts'
 import type { StorageInstance } from '../storages/storage.ts'
 import { type DatasetPlan, fillDataset } from './dataset.ts'
@@ -29,7 +30,7 @@ const recordsChecked = 500
 export default defineScenario<State>({
   name: 'store',
   summary: 'N new records straight into the storage, in one transaction',
-  title: ({ objectsPerTransaction: n }) => `store ${n} raw ${n === 1 ? 'record' : 'records'}`,
+  title: ({ objectsPerTransaction: n }) => `store ${counted(n, 'raw record')}`,
   description:
     'Timed: open a snapshot, begin, store N new records, vote, finish, end the snapshot; calls of the storage and nothing ' +
     'else. Not timed: making the records and getting their oids. It is `add` without the object layer and without a ' +

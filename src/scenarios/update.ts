@@ -2,6 +2,7 @@
 
 import { isPromise } from '../core/awaitable.ts'
 import { recordBytesMean, recordBytesMin } from '../core/record-sizes.ts'
+import { counted } from '../core/units.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustBeAtLeast, mustEqual } from './prove.ts'
@@ -21,7 +22,7 @@ const preparedBytesMax = 8 * 1024 ** 2
 export default defineScenario<State>({
   name: 'update',
   summary: 'change N existing objects and commit',
-  title: ({ objectsPerTransaction: n }) => `update ${n} ${n === 1 ? 'object' : 'objects'}`,
+  title: ({ objectsPerTransaction: n }) => `update ${counted(n, 'object')}`,
   description:
     'Timed: begin a transaction, give N objects of the worker’s own new content that was prepared before, commit. The ' +
     'objects are live in the connection, so nothing is loaded; the next operation takes the next N of the worker’s set. ' +

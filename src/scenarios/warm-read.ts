@@ -1,5 +1,6 @@
 /** `warm-read`: reads what another connection of the same process has just committed. */
 
+import { counted } from '../core/units.ts'
 import { fillDataset } from './dataset.ts'
 import { ItemSet, itemSetPlan } from './item-set.ts'
 import { mustEqual } from './prove.ts'
@@ -20,7 +21,7 @@ const objectsPerCommit = 500
 export default defineScenario<State>({
   name: 'warm-read',
   summary: 'read N objects that another connection of the process has just committed',
-  title: ({ objectsPerTransaction: n }) => `read ${n} ${n === 1 ? 'object' : 'objects'} just committed`,
+  title: ({ objectsPerTransaction: n }) => `read ${counted(n, 'object')} just committed`,
   description:
     'Before each pass another connection of the same worker gives every object new content and commits; the reading ' +
     'connection then begins a transaction. Timed: load N objects one after the other, and look into each. Not timed: the ' +

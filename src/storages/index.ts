@@ -6,7 +6,14 @@
 export { type Clock, systemClock } from '../core/clock.ts'
 export * from '../core/errors.ts'
 export * from '../core/ids.ts'
-export { type OptionSpec, type OptionsOf, type OptionsSpec, option, parseOptions } from '../core/options.ts'
+export {
+  type OptionBasics,
+  type OptionSpec,
+  type OptionsOf,
+  type OptionsSpec,
+  option,
+  parseOptions,
+} from '../core/options.ts'
 export { type Conflict, resolveOrThrow } from './conflict-resolution.ts'
 export {
   type BaseBlob,

@@ -134,8 +134,9 @@ class MemoryStore implements BaseStorage {
     return blob
   }
 
-  commit({ tid, metadata, records }: BaseTransaction, oldestSnapshot: Tid): void {
+  commit({ tid, metadata, records, wholeSince = noTid }: BaseTransaction, oldestSnapshot: Tid): void {
     this.lastTid = tid
+    this.#lose(wholeSince)
     if (records.length === 0) return
     const oids = records.map((record) => record.oid)
     const transaction: KeptTransaction = { tid, metadata, oids, revisionCount: oids.length }
@@ -161,10 +162,16 @@ class MemoryStore implements BaseStorage {
   #dropReplaced(revisions: KeptRevision[], tid: Tid): number {
     let count = 0
     while (revisions.length > 1 && revisions[1]!.serial <= tid) {
+      this.#lose(revisions[1]!.serial)
       this.#drop(revisions.shift()!)
       count++
     }
     return count
+  }
+
+  /** Of transactions up to this one something is gone: of itself, or of what was before it. */
+  #lose(tid: Tid): void {
+    if (tid > this.#packedTid) this.#packedTid = tid
   }
 
   #drop({ transaction }: KeptRevision): void {
@@ -187,6 +194,7 @@ class MemoryStore implements BaseStorage {
   /** An array, not a generator: what is committed while the caller iterates would change the maps under it. */
   iterate(from: Tid, to: Tid): TransactionRecord[] {
     const found: TransactionRecord[] = []
+    const packed = this.#packedTid > noTid && { wholeSince: this.#packedTid }
     for (const { tid, metadata, oids } of this.#transactions.values()) {
       if (tid < from || tid > to) continue
       const records: ObjectRecord[] = []
@@ -197,7 +205,7 @@ class MemoryStore implements BaseStorage {
         const { data, blob } = revision
         records.push({ oid, data, ...(blob && { blob }) })
       }
-      found.push({ tid, metadata, records })
+      found.push({ tid, metadata, records, ...packed })
     }
     return found
   }
@@ -217,7 +225,7 @@ class MemoryStore implements BaseStorage {
       removedRevisions++
       removedObjects++
     }
-    if (before > this.#packedTid) this.#packedTid = before
+    this.#lose(before)
     onProgress?.(1)
     return { removedRevisions, removedObjects, bytesBefore, bytesAfter: this.#bytes() }
   }

@@ -130,13 +130,13 @@ class MvccStorage implements Storage {
   }
 
   /** Takes over the blobs, which are another storage's. */
-  async #withBlobs({ tid, metadata, records }: TransactionRecord): Promise<BaseTransaction> {
+  async #withBlobs(transaction: TransactionRecord): Promise<BaseTransaction> {
     const taken: BaseRecord[] = []
-    for (const { oid, data, blob } of records) {
+    for (const { oid, data, blob } of transaction.records) {
       if (blob === undefined) taken.push({ oid, data })
       else taken.push({ oid, data, blob: await this.#takeBlob(oid, blob) })
     }
-    return { tid, metadata, records: taken }
+    return { ...transaction, records: taken }
   }
 
   #takeBlob(oid: Oid, blob: RecordedBlob): Promise<BaseBlob> {

@@ -35,8 +35,11 @@ export async function openStorage<S extends OptionsSpec, Shared>(
   let closing: Promise<void> | undefined
   storage.close = () => {
     closing ??= (async () => {
-      await closeStorage()
-      await shared.close()
+      try {
+        await closeStorage()
+      } finally {
+        await shared.close()
+      }
     })()
     return closing
   }

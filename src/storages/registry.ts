@@ -16,6 +16,14 @@ const urls: Readonly<Record<string, string>> = {
   mysql: siblingModule(import.meta.url, './sql/mysql/index'),
 }
 
+/** What people call them elsewhere. Only ever a hint: one name per thing. */
+const otherNames = new Map([
+  ['mariadb', 'mysql'],
+  ['pg', 'postgres'],
+  ['postgresql', 'postgres'],
+  ['filestorage', 'file'],
+])
+
 /** Names of the bundled storages, in the order in which reports show them. */
 export const storageNames: readonly string[] = Object.keys(urls)
 
@@ -24,13 +32,12 @@ export const storageNames: readonly string[] = Object.keys(urls)
  * @throws UsageError `unknown-storage`, `module-not-found`
  */
 export function storageUrl(nameOrPath: string, baseFolder?: string): string {
-  const url = urls[nameOrPath]
-  if (url !== undefined) return url
+  if (Object.hasOwn(urls, nameOrPath)) return urls[nameOrPath]!
   if (looksLikePath(nameOrPath)) return moduleUrl(nameOrPath, baseFolder)
-  const closest = closestName(nameOrPath, storageNames)
+  const closest = otherNames.get(nameOrPath.toLowerCase()) ?? closestName(nameOrPath, storageNames)
   throw new UsageError(
     'unknown-storage',
-    `there is no storage "${nameOrPath}"; ${closest === undefined ? '' : `did you mean "${closest}"? `}` +
+    `there is no storage "${nameOrPath}". ${closest === undefined ? '' : `Did you mean "${closest}"? `}` +
       `Known are ${storageNames.join(', ')}; a storage of your own is named by its path, ./my-storage.js`,
     { details: { storage: nameOrPath } },
   )

@@ -202,13 +202,15 @@ export interface Storage {
   iterate?(from?: Tid, to?: Tid): AsyncIterable<TransactionRecord>
   /**
    * `iterate` yields every transaction after this one whole, as it was committed: of earlier ones something may have been
-   * packed away. `noTid` where nothing ever was. An optional help for those who want to know what changed since a tid;
-   * left out by storages that drop replaced revisions by themselves.
+   * packed away. `noTid` where nothing ever was. A pack raises it before it removes anything, so that it is right also
+   * where the pack is stopped or killed. Restoring raises it to what the transaction brings along. An optional help for
+   * those who want to know what changed since a tid; left out by storages that drop replaced revisions by themselves.
    */
   wholeSince?(): Awaitable<Tid>
   /**
    * Appends a transaction that was iterated from another storage, with its tid, without checking conflicts.
-   * Its tid must be newer than `lastTid`.
+   * Its tid must be newer than `lastTid`. Where it brings `wholeSince` along, this storage knows from then on, as durably
+   * as it has the transaction, that transactions up to there may not be whole, and refuses to undo them.
    */
   restore?(transaction: TransactionRecord): Awaitable<void>
   /**
@@ -256,10 +258,11 @@ export interface PackOptions {
   /** Finds the oids a record refers to. Without it nothing is collected, only old revisions go. */
   readonly references?: (data: Uint8Array) => Iterable<Oid>
   readonly signal?: AbortSignal
-  /** Progress from 0 to 1. */
+  /** Progress from 0 to 1; the last is 1. */
   onProgress?(fraction: number): void
 }
 
+/** What `pack` has done. */
 export interface PackResult {
   readonly removedRevisions: number
   readonly removedObjects: number
@@ -273,6 +276,12 @@ export interface TransactionRecord {
   readonly tid: Tid
   readonly metadata: TransactionMetadata
   readonly records: readonly ObjectRecord[]
+  /**
+   * Of the storage that it was iterated from: of transactions up to this one, of the earlier ones and perhaps of this,
+   * something may be gone. On every transaction, also on those that are newer; left out where nothing is gone. It may lie
+   * behind the last transaction that is left, so whoever restores needs it, not only which transactions there are.
+   */
+  readonly wholeSince?: Tid
 }
 
 /** One object revision inside a transaction. */
@@ -300,6 +309,7 @@ export interface TransactionMetadata {
   readonly extension: Uint8Array
 }
 
+/** Of a transaction about which nothing is known. */
 export const emptyMetadata: TransactionMetadata = { user: '', description: '', extension: new Uint8Array(0) }
 
 // --- One connection's view ------------------------------------------------------------------------------------------
@@ -407,6 +417,7 @@ export interface RevisionSpan extends Revision {
   readonly nextSerial: Tid | undefined
 }
 
+/** One revision of an object, as `history` lists it. */
 export interface HistoryEntry {
   readonly tid: Tid
   readonly metadata: TransactionMetadata
@@ -459,7 +470,8 @@ export interface Transaction {
   undo?(tid: Tid): Awaitable<readonly Oid[]>
   /**
    * The last point that may fail. Detects conflicts, resolves what can be resolved, takes the locks.
-   * @throws ConflictError, ReadConflictError, CommitLockTimeoutError, DisconnectedError
+   * @throws ConflictError, ReadConflictError, CommitLockTimeoutError, DisconnectedError; StorageTransactionError when
+   *   the transaction is aborted while the vote waits
    */
   vote(): Awaitable<VotedTransaction>
   /**

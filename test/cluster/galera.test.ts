@@ -1,7 +1,7 @@
 /** MariaDB Galera: several nodes, each written to by clients of its own, are one store. */
 
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
-import { Client, voteOrAbort } from '../../src/conformance/client.ts'
+import { afterAll, describe, expect, test } from 'vitest'
+import { type Client, voteOrAbort } from '../../src/conformance/client.ts'
 import { checkStorage } from '../../src/conformance/index.ts'
 import { bankModel, pairModel, phaseModel, race } from '../../src/conformance/race-models.ts'
 import { noTid, type Oid } from '../../src/core/ids.ts'
@@ -13,24 +13,18 @@ import { loadDriver } from '../../src/storages/sql/mysql/driver.ts'
 import mysql from '../../src/storages/sql/mysql/index.ts'
 import { openControl } from '../../src/storages/sql/mysql/provision.ts'
 import { defineStorage, type Storage } from '../../src/storages/storage.ts'
+import { freshRandom } from '../fresh-random.ts'
 import { findDifference } from '../metamorphic/compare.ts'
 import { generate } from '../metamorphic/operations.ts'
 import { createAccounts, runClient, toBytes } from '../storages/sql/race-model.ts'
 import { GaleraCluster, type GaleraNode } from './galera-servers.ts'
 import { Ledger } from './ledger.ts'
+import { clientOf, OpenedStorages } from './opened-storages.ts'
 import { wanted } from './topics.ts'
 
 const cluster = await GaleraCluster.start(3)
-const opened: Storage[] = []
+const opened = new OpenedStorages(cluster)
 let count = 0
-
-afterAll(async () => {
-  await cluster.stop()
-})
-
-afterEach(async () => {
-  for (const storage of opened.splice(0)) await storage.close()
-})
 
 function freshDatabase(): string {
   return `cluster_${count++}`
@@ -39,7 +33,7 @@ function freshDatabase(): string {
 async function open(node: GaleraNode, given: Readonly<Record<string, unknown>>): Promise<Storage> {
   const options = parseOptions('mysql', mysql.options, { url: node.url, lockTimeout: '10s', ...given })
   const storage = await openStorage(mysql, options)
-  opened.push(storage)
+  opened.add(storage)
   return storage
 }
 
@@ -47,10 +41,6 @@ async function open(node: GaleraNode, given: Readonly<Record<string, unknown>>):
 async function openAll(given: Readonly<Record<string, unknown>> = {}): Promise<readonly Storage[]> {
   const database = freshDatabase()
   return Promise.all(cluster.nodes.map((node) => open(node, { database, ...given })))
-}
-
-async function clientOf(storage: Storage): Promise<Client> {
-  return new Client(storage, await storage.newInstance())
 }
 
 /** A client of the same store through each node. */
@@ -73,8 +63,7 @@ const rotating = defineStorage({
 
 describe.each([{ history: false }, { history: true }])('nodes with %o', ({ history }) => {
   test('clients of all nodes never see a broken total or a stale cache', async () => {
-    const seed = `galera/${history}/${Date.now()}`
-    const random = new Random(seed)
+    const random = freshRandom()
     const storages = await openAll({ history })
     const oids = await createAccounts(storages[0]!, 5)
     const outcomes = await Promise.all(
@@ -83,11 +72,11 @@ describe.each([{ history: false }, { history: true }])('nodes with %o', ({ histo
       ),
     )
     const commits = outcomes.reduce((sum, outcome) => sum + outcome.commits, 0)
-    expect(commits, `seed ${seed}`).toBeGreaterThan(20)
+    expect(commits).toBeGreaterThan(20)
   })
 
   test.each([pairModel, phaseModel, bankModel])('keep $name', async (model) => {
-    const random = new Random(`galera/${history}/${model.name}/${Date.now()}`)
+    const random = freshRandom()
     const storages = await openAll({ history })
     const writers = await Promise.all(storages.map(clientOf))
     const verifiers = await Promise.all(storages.map(clientOf))
@@ -174,6 +163,23 @@ describe.each([{ history: false }, { history: true }])('nodes with %o', ({ histo
     expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected'])
     const winner = outcomes[0]!.status === 'fulfilled' ? 'a' : 'b'
     for (const client of [a, b]) expect(await client.readNow(root)).toBe(winner)
+  })
+
+  test('who has voted to make an object is told that another node has made it meanwhile', async () => {
+    const [a, b] = (await clients({ history })) as [Client, Client]
+    const oid = (await a.newOids(1))[0]!
+    await Promise.all([a.poll(), b.poll()])
+    const voted = await b.vote(new Map([[oid, 'b']]))
+    const tid = await a.write(oid, 'a')
+    const onlooker = (await clients({ history }))[1]!
+    // Node b has applied it, so nothing is left to collide with in the cluster.
+    await onlooker.poll()
+    await expect(async () => voted.finish()).rejects.toMatchObject({
+      code: 'conflict',
+      details: { oid, current: tid },
+    })
+    await voted.abort()
+    for (const client of [a, b]) expect(await client.readNow(oid)).toBe('a')
   })
 
   test('a commit is seen by the next snapshot of every other node', async () => {
@@ -307,7 +313,7 @@ test('a run through one node leaves alone what a run through another one uses', 
 // The last: nodes are gone afterwards.
 describe('losing a node', () => {
   test('in the middle of commits loses nothing, and a new one gets all of it', async () => {
-    const random = new Random(`lost/${Date.now()}`)
+    const random = freshRandom()
     const storages = await openAll({ history: true })
     const database = `cluster_${count - 1}`
     const ledger = await Ledger.make(storages[0]!)

@@ -5,7 +5,7 @@
  */
 
 import { expect } from 'vitest'
-import { Client, toText } from '../../src/conformance/client.ts'
+import { Client, commitAtOnce, toText } from '../../src/conformance/client.ts'
 import { isTransient, ShootoutError } from '../../src/core/errors.ts'
 import type { Oid, Tid } from '../../src/core/ids.ts'
 import type { Random } from '../../src/core/random.ts'
@@ -58,8 +58,12 @@ export class Ledger {
           [this.#oids[to]!, String(Number(texts[to]) + moved)],
         ])
         transaction = await client.stage(changes, { ...emptyMetadata, user })
-        const voted = await transaction.vote()
-        this.#acknowledged.set(user, await voted.finish())
+        // Both ways of committing, beside each other.
+        const { tid } =
+          random.integer(2) === 0
+            ? await commitAtOnce(transaction)
+            : { tid: await (await transaction.vote()).finish() }
+        this.#acknowledged.set(user, tid)
       } catch (error) {
         await transaction?.abort()
         if (!(error instanceof ShootoutError)) throw error

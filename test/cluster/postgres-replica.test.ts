@@ -3,32 +3,26 @@
 import { renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { Client } from '../../src/conformance/client.ts'
+import type { Client } from '../../src/conformance/client.ts'
 import { checkStorage } from '../../src/conformance/index.ts'
 import { parseOptions } from '../../src/core/options.ts'
 import { Random } from '../../src/core/random.ts'
 import { openStorage } from '../../src/storages/open.ts'
 import postgres from '../../src/storages/sql/postgres/index.ts'
 import type { Storage } from '../../src/storages/storage.ts'
+import { freshRandom } from '../fresh-random.ts'
 import { findDifference } from '../metamorphic/compare.ts'
 import { generate } from '../metamorphic/operations.ts'
 import { createAccounts, runClient } from '../storages/sql/race-model.ts'
 import { Ledger } from './ledger.ts'
+import { clientOf, OpenedStorages } from './opened-storages.ts'
 import { type PgNode, PostgresCluster } from './postgres-servers.ts'
 import { wanted } from './topics.ts'
 
 const cluster = await PostgresCluster.start()
 const replica = await cluster.addReplica()
-const opened: Storage[] = []
+const opened = new OpenedStorages(cluster)
 let count = 0
-
-afterAll(async () => {
-  await cluster.stop()
-})
-
-afterEach(async () => {
-  for (const storage of opened.splice(0)) await storage.close()
-})
 
 function at(node: PgNode): string {
   return node.url
@@ -47,12 +41,8 @@ async function open(given: Readonly<Record<string, unknown>>): Promise<Opened> {
     ...given,
   })
   const storage = await openStorage(postgres, options, { log: (line) => said.push(line) })
-  opened.push(storage)
+  opened.add(storage)
   return { storage, said }
-}
-
-async function clientOf(storage: Storage): Promise<Client> {
-  return new Client(storage, await storage.newInstance())
 }
 
 /** Commits of somebody who has nothing to do with the replica. */
@@ -263,7 +253,7 @@ describe('a replica', () => {
     })
     const options = parseOptions('postgres', postgres.options, { schema, url: at(replica) })
     const storage = await openStorage(postgres, options, { readOnly: true })
-    opened.push(storage)
+    opened.add(storage)
     expect(await (await clientOf(storage)).readNow(oid)).toBe('old')
   })
 })
@@ -293,8 +283,7 @@ test('of two replicas one may fail', async () => {
 
 describe.each([{ history: false }, { history: true }])('with replicas and %o', ({ history }) => {
   test('clients never see a broken total or a stale cache, while the replica falls behind and catches up', async () => {
-    const seed = `replica/${history}/${Date.now()}`
-    const random = new Random(seed)
+    const random = freshRandom()
     const schema = `cluster_${count++}`
     const storages: Storage[] = []
     for (let copy = 0; copy < 3; copy++) {
@@ -317,7 +306,7 @@ describe.each([{ history: false }, { history: true }])('with replicas and %o', (
         ),
       )
       const commits = outcomes.reduce((sum, outcome) => sum + outcome.commits, 0)
-      expect(commits, `seed ${seed}`).toBeGreaterThan(30)
+      expect(commits).toBeGreaterThan(30)
     } finally {
       isOver = true
       await stutter
@@ -365,8 +354,7 @@ describe('conformance', async () => {
 describe('losing a replica', () => {
   test('in the middle of commits loses nothing', async () => {
     const dying = await cluster.addReplica()
-    const seed = `lost/${Date.now()}`
-    const random = new Random(seed)
+    const random = freshRandom()
     const schema = `cluster_${count++}`
     const first = (await open({ schema, history: true, replicaUrl: at(dying) })).storage
     const ledger = await Ledger.make(first)
@@ -379,7 +367,7 @@ describe('losing a replica', () => {
     await cluster.kill(dying)
     const before = ledger.commits
     await Promise.all(clients)
-    expect(ledger.commits, `seed ${seed}`).toBeGreaterThan(before)
+    expect(ledger.commits).toBeGreaterThan(before)
     await ledger.check(first)
   })
 

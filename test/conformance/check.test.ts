@@ -2,7 +2,11 @@
 
 import { expect, test } from 'vitest'
 import { runCheck } from '../../src/cli/check.ts'
+import { planChecks } from '../../src/conformance/index.ts'
 import { storageUrl } from '../../src/storages/registry.ts'
+import type { StorageModule } from '../../src/storages/storage.ts'
+import { coded } from '../coded.ts'
+import { mutant } from './mutants/mutate.ts'
 
 const broken = new URL('./mutants/keeps-data-through-zap.ts', import.meta.url).href
 
@@ -58,6 +62,19 @@ test('as JSON it is one document with every behaviour', async () => {
 
 test('a misspelt topic is refused with a suggestion', async () => {
   await expect(check(storageUrl('memory'), { only: 'snapshotz' })).rejects.toThrow(
-    /did you mean "snapshots"\?/,
+    coded('unknown-check', 'did you mean "snapshots"?'),
+  )
+})
+
+test('a storage that keeps its data is not checked in a store that may be somebody’s', async () => {
+  const module = mutant('keeping', { capabilities: { persistent: true } })
+  await expect(planChecks({ module })).rejects.toThrow(coded('cannot-make-stores', 'Add `provision`'))
+})
+
+test('a storage that is not there is said with its reason', async () => {
+  const provision = () => ({ available: false as const, reason: 'its server is not installed' })
+  const module: StorageModule = { ...mutant('absent', {}), provision }
+  await expect(planChecks({ module })).rejects.toThrow(
+    coded('storage-unavailable', 'its server is not installed'),
   )
 })

@@ -46,10 +46,23 @@ test('every problem is named, not just the first', () => {
   )
 })
 
+test('what every object has is no option and no unit', () => {
+  expect(() => parseOptions('storage file', spec, { constructor: '1' })).toThrow('no option "constructor"')
+  expect(() => parseBytes('5constructor')).toThrow('is not a size')
+  expect(() => parseDuration('5constructor')).toThrow('is not a duration')
+})
+
 test('sizes and durations are read as people write them', () => {
   expect([parseBytes('300'), parseBytes('1.5k'), parseBytes('2 GB')]).toEqual([300, 1536, 2 * 1024 ** 3])
   expect([parseDuration('250us'), parseDuration('4m'), parseDuration('1.5h')]).toEqual([250e3, 240e9, 5400e9])
   expect(() => parseDuration('4')).toThrow('not a duration')
+})
+
+test('defaults are shown as a person would write them, and as exactly what they are', () => {
+  const sizes = option.bytes({ default: 0, summary: '' })
+  const durations = option.duration({ default: 0, summary: '' })
+  expect([0, 300, 1500, 64 * 1024 ** 2].map(sizes.format)).toEqual(['0', '300', '1500', '64mb'])
+  expect([0, 30e9, 1_500e6, 90e9, 7].map(durations.format)).toEqual(['0s', '30s', '1500ms', '90s', '7ns'])
 })
 
 test('sizes, durations and rates are written with three digits', () => {

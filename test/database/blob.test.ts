@@ -157,3 +157,47 @@ test('a storage that keeps no blobs refuses them with a reason', async () => {
   })
   await expect(committed).rejects.toMatchObject({ code: 'blobs-not-kept' })
 })
+
+test('a blob whose opening outlasts the transaction is closed, and the caller hears why', async () => {
+  const database = await withBlob()
+  const connection = await database.openConnection()
+  await connection.begin()
+  const blob = await blobOf(connection)
+  const opening = blob.open()
+  await connection.abort()
+  await expect(opening).rejects.toThrow('await every load')
+  await connection.close()
+})
+
+test('a blob that cannot be closed keeps no connection from being used again, nor another blob from being closed', async () => {
+  const storage = await open()
+  const newInstance = storage.newInstance.bind(storage)
+  const closed: number[] = []
+  let opened = 0
+  storage.newInstance = async () => {
+    const instance = await newInstance()
+    const openBlob = instance.openBlob!.bind(instance)
+    instance.openBlob = async (oid) => {
+      const reader = (await openBlob(oid))!
+      const number = opened++
+      reader.close = () => {
+        closed.push(number)
+        if (number === 0) throw new Error('the disk is gone')
+      }
+      return reader
+    }
+    return instance
+  }
+  const database = new Database(storage)
+  await database.transact(async (connection) => {
+    ;(await connection.root).set('blob', new PersistentBlob(source('text')))
+  })
+  const connection = await database.openConnection()
+  await connection.begin()
+  const blob = await blobOf(connection)
+  await blob.open()
+  await blob.open()
+  await expect(connection.close()).rejects.toThrow('the disk is gone')
+  expect(closed).toEqual([0, 1])
+  expect(await database.openConnection()).toBe(connection)
+})

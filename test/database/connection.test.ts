@@ -273,6 +273,34 @@ test('a commit that fails at vote leaves new objects without oid', async () => {
   expect(storage.calls.at(-2)).toBe('abort')
 })
 
+test('an abort that fails too hides neither why the commit failed nor that it may be repeated', async () => {
+  const storage = new TestStorage()
+  const newInstance = storage.newInstance.bind(storage)
+  let isGone = false
+  storage.newInstance = async () => {
+    const instance = await newInstance()
+    const begin = instance.begin.bind(instance)
+    instance.begin = (metadata) => {
+      const transaction = begin(metadata)
+      if (!isGone) return transaction
+      transaction.vote = () => Promise.reject(new DisconnectedError('the server is gone'))
+      transaction.abort = () => Promise.reject(new Error('the socket is closed'))
+      return transaction
+    }
+    return instance
+  }
+  const database = await withNote(storage)
+  const connection = await begun(database)
+  connection.add(new Note('new'))
+  isGone = true
+  await expect(connection.commit()).rejects.toMatchObject({
+    code: 'abort-failed',
+    transient: true,
+    message: expect.stringMatching(/the server is gone.*the socket is closed/),
+    cause: { code: 'disconnected' },
+  })
+})
+
 test('a commit with nothing to do touches no storage transaction', async () => {
   const storage = new TestStorage()
   const database = await withNote(storage)
@@ -426,6 +454,24 @@ test('the pool keeps as many connections as it may and releases the rest', async
   await database.close()
   expect(storage.calls.filter((call) => call === 'release')).toHaveLength(3)
   await expect(database.openConnection()).rejects.toMatchObject({ code: 'closed' })
+})
+
+test('a connection that cannot be ended keeps no other from being ended with the database', async () => {
+  const storage = new TestStorage()
+  await (await withNote(storage)).close()
+  const database = new Database(storage)
+  // Makes sure that there is a root, with an instance of its own.
+  await (await database.openConnection()).close()
+  const makeInstance = storage.newInstance.bind(storage)
+  storage.newInstance = async () =>
+    Object.assign(await makeInstance(), { release: () => Promise.reject(new DisconnectedError('gone')) })
+  await Promise.all([database.openConnection(), database.openConnection()])
+  storage.newInstance = makeInstance
+  await database.openConnection()
+  storage.calls.length = 0
+  await expect(database.close()).rejects.toThrow(DisconnectedError)
+  // That of the pool and the last one; the one between could not.
+  expect(storage.calls.filter((call) => call === 'release')).toHaveLength(2)
 })
 
 test('a connection with uncommitted changes cannot be closed', async () => {

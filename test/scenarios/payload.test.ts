@@ -4,6 +4,7 @@ import { VerificationError } from '../../src/core/errors.ts'
 import { parseRecordSizes } from '../../src/core/record-sizes.ts'
 import { encodeRecord } from '../../src/database/record-encoder.ts'
 import { Item, indexOf, Payload, versionOf } from '../../src/scenarios/payload.ts'
+import { coded } from '../coded.ts'
 
 const record = (payload: Payload, index = 1) => encodeRecord(Item.className, payload.make(0, index, 0))
 
@@ -45,8 +46,12 @@ describe('a payload', () => {
   })
 
   test('says what the least size is', () => {
-    expect(() => new Payload(1, { recordBytes: 33, compressibility: 0 })).toThrow(/at least 34/)
-    expect(() => new Payload(1, { recordBytes: 50, compressibility: 0 }, 80)).toThrow(/at least 114/)
+    expect(() => new Payload(1, { recordBytes: 33, compressibility: 0 })).toThrow(
+      coded('record-too-small', 'at least 34'),
+    )
+    expect(() => new Payload(1, { recordBytes: 50, compressibility: 0 }, 80)).toThrow(
+      coded('record-too-small', 'at least 114'),
+    )
   })
 
   test.each([0, 0.25, 0.5, 0.75, 1])('compresses by about the share %d', (compressibility) => {

@@ -29,7 +29,7 @@ test('every alias and every headline name means a bundled scenario', () => {
 })
 
 test('an unknown name is refused with the closest one', () => {
-  expect(() => scenarioUrl('updaet')).toThrow(/did you mean "update"/)
+  expect(() => scenarioUrl('updaet')).toThrow(/Did you mean "update"/)
   expect(() => scenarioUrl('constructor')).toThrow(/there is no scenario "constructor"/)
   expect(() => scenarioUrl('./nowhere.js')).toThrow(expect.objectContaining({ code: 'module-not-found' }))
 })

@@ -5,9 +5,10 @@
 
 import { describe, expect, test } from 'vitest'
 import { describeError } from '../../src/core/errors.ts'
-import type { Oid, Tid } from '../../src/core/ids.ts'
+import { noTid, type Oid, type Tid } from '../../src/core/ids.ts'
 import { Random } from '../../src/core/random.ts'
-import { commit, type OpenedLog, openSimulated, text } from '../storages/file/support.ts'
+import { emptyMetadata } from '../../src/storages/storage.ts'
+import { bytes, commit, type OpenedLog, openSimulated, text } from '../storages/file/support.ts'
 import { type Faults, SimulatedFileSystem } from './simulated-file-system.ts'
 
 const path = '/disk/data.log'
@@ -75,6 +76,49 @@ async function verify(files: SimulatedFileSystem, expected: Expected): Promise<T
   expect([...files.snapshot().keys()].filter((name) => name.endsWith('.pack'))).toEqual([])
   return lastTid
 }
+
+/** In the future, as seen from the clock of the simulation or any other. */
+const restored = {
+  tid: (2 ** 52) as Tid,
+  metadata: emptyMetadata,
+  records: [{ oid: 1 as Oid, data: bytes('restored') }],
+  wholeSince: (2 ** 52 - 7) as Tid,
+}
+
+describe('restoring what comes from a packed store', () => {
+  async function workloadOfRestore(files: SimulatedFileSystem, expected: Expected): Promise<void> {
+    const opened = await openSimulated(files, path)
+    await expected.commit(opened, { 0: 'root>1', 1: 'a' })
+    await expected.commit(opened, { 1: 'b', 2: 'c' })
+    expected.values.get(1)?.add('restored')
+    await opened.storage.restore(restored)
+    expected.values.set(1, new Set(['restored']))
+    await opened.close()
+  }
+
+  test('loses nothing, and the transaction is never there without what it says of the pack', async () => {
+    const whole = new SimulatedFileSystem(new Random('restore'))
+    await workloadOfRestore(whole, new Expected())
+    let there = 0
+    for (let stopAt = 1; stopAt <= whole.operations; stopAt++) {
+      const files = new SimulatedFileSystem(new Random('restore'), { stopAt })
+      const expected = new Expected()
+      await workloadOfRestore(files, expected).catch(() => {})
+      for (let outcome = 0; outcome < 4; outcome++) {
+        const after = files.afterPowerLoss(new Random(`${stopAt}/${outcome}`))
+        const opened = await openSimulated(after, path)
+        const isThere = opened.storage.lastTid === restored.tid
+        if (isThere) there++
+        expect([isThere ? restored.wholeSince : noTid, restored.wholeSince]).toContain(
+          opened.storage.wholeSince(),
+        )
+        await opened.close()
+        await verify(after, expected)
+      }
+    }
+    expect(there).toBeGreaterThan(4)
+  })
+})
 
 describe('packing', () => {
   test('leaves the old log or the new one, wherever power is lost', async () => {

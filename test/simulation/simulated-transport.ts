@@ -4,7 +4,8 @@
  * Fault model: what is written arrives in order, after a delay drawn for each piece, cut into segments at random places.
  * Connections are independent: what two of them carry may overtake each other. At a chosen segment, counted over the
  * whole network, its connection is cut: that segment and everything still under way on it is lost, in both directions,
- * and each end hears of it after a delay of its own. Nothing else is lost, doubled or changed.
+ * and each end hears of it after a delay of its own. While the network is silent everything that arrives is lost, and
+ * who closes its end is not heard of at the other. Nothing else is lost, doubled or changed.
  *
  * Time passes only when everybody waits. The same seed gives the same run.
  */
@@ -35,6 +36,11 @@ export class VirtualTimers implements Timers {
       const place = this.#planned.indexOf(one)
       if (place !== -1) this.#planned.splice(place, 1)
     }
+  }
+
+  /** Time passes only when what has arrived was heard. */
+  limit(delayMs: number, call: () => void): Cancel {
+    return this.after(delayMs, call)
   }
 
   /** Lets time pass until `work` is done. @throws when nothing is left to happen, or too much has happened */
@@ -79,6 +85,7 @@ export class SimulatedNetwork {
   /** Segments that have arrived. */
   segments = 0
   cuts = 0
+  isSilent = false
 
   constructor(settings: NetworkSettings) {
     this.settings = settings
@@ -172,7 +179,7 @@ class SimulatedWire implements Wire {
   #cut(): void {
     if (this.#isCut) return
     const { timers } = this.#network.settings
-    for (const end of [this, this.other]) {
+    for (const end of this.#network.isSilent ? [this] : [this, this.other]) {
       end.#isCut = true
       timers.after(this.#network.delay(), () => end.#close())
     }
@@ -185,7 +192,7 @@ class SimulatedWire implements Wire {
   }
 
   #arrive(segment: Uint8Array): void {
-    if (this.#isCut || this.#isClosed) return
+    if (this.#isCut || this.#isClosed || this.#network.isSilent) return
     if (this.#network.arrived()) {
       this.#cut()
       return

@@ -288,8 +288,8 @@ test('a client that dies with a vote lets the others go on', async () => {
   )
 })
 
-test('a server that has gone silent is noticed, and so is a client', async () => {
-  const given = await world('silent', new Set(), [1, 1])
+test('heartbeats keep a connection on which nothing happens', async () => {
+  const given = await world('idle', new Set(), [1, 1])
   await given.timers.run(
     (async () => {
       const client = await given.open()
@@ -300,6 +300,36 @@ test('a server that has gone silent is noticed, and so is a client', async () =>
       await instance.loadMany([left])
       expect(given.server.counts).toMatchObject({ connections: 1, dropped: 0 })
       await client.close()
+    })(),
+  )
+})
+
+test('a network that has gone silent is noticed at both ends, and the vote of the lost client ends', async () => {
+  const given = await world('silent', new Set(), [1, 1])
+  const pause = (ms: number) => new Promise<void>((resolve) => given.timers.after(ms, resolve))
+  await given.timers.run(
+    (async () => {
+      const lost = await given.open()
+      const [holder, reader] = [lost.newInstance(), lost.newInstance()]
+      await holder.pollInvalidations()
+      await reader.pollInvalidations()
+      const transaction = holder.begin()
+      transaction.store(left, noTid, encode(9))
+      const voted = await transaction.vote()
+      given.network.isSilent = true
+      await expect(reader.loadMany([right])).rejects.toMatchObject({ code: 'disconnected' })
+      await expect(voted.finish()).rejects.toMatchObject({ code: 'disconnected' })
+      // The server has heard nothing for as long, give or take a heartbeat.
+      await pause(60_000)
+      expect(given.server.status()).toMatchObject({ clients: 0, views: 0, voted: 0 })
+      given.network.isSilent = false
+      const instance = (await given.open()).newInstance()
+      await increment(instance, true)
+      await instance.pollInvalidations()
+      expect((await readBoth(instance)).value).toBe(1)
+      // The lost client comes back by itself.
+      await reader.pollInvalidations()
+      expect((await readBoth(reader)).value).toBe(1)
     })(),
   )
 })

@@ -1,6 +1,5 @@
 /** Blobs and transactions: who sees which blob when, what ends a blob that is being stored, and conflicts. */
 
-import { isTransient } from '../../core/errors.ts'
 import { noTid } from '../../core/ids.ts'
 import { type Need, needs, topic } from '../behaviour.ts'
 import {
@@ -18,8 +17,9 @@ import {
   withBlob,
   writeBlob,
 } from '../blob-content.ts'
-import { errorOf, fail, holds, pause, refuses, same } from '../claims.ts'
+import { errorOf, holds, refuses, same } from '../claims.ts'
 import { mergeNumbers, put, voteOrAbort } from '../client.ts'
+import { untilThrough } from '../conflicting.ts'
 
 const needsMerging: Need = needs('conflictResolution')
 
@@ -234,17 +234,11 @@ export const blobTransactions = topic(
       await Promise.all(
         clients.map(async (client, index) => {
           for (let round = 0; round < 4; round++) {
-            for (let attempt = 0; ; attempt++) {
-              if (attempt > 1000) fail('a transaction was refused 1000 times')
+            await untilThrough(client, async () => {
               await client.poll()
               const next = Number(await client.read(oid)) + 1
-              const error = await errorOf(() =>
-                commitBlob(client, oid, `${next}`, chunked(next, 1000 * next, [777 + index])),
-              )
-              if (error === undefined) break
-              if (!isTransient(error)) throw error
-              await pause()
-            }
+              await commitBlob(client, oid, `${next}`, chunked(next, 1000 * next, [777 + index]))
+            })
           }
         }),
       )

@@ -8,7 +8,7 @@ import { untilThrough } from '../conflicting.ts'
 
 /** Repeats a whole transaction, from a new snapshot, until it is through. */
 const persist = (client: Client, transaction: () => Promise<unknown>) =>
-  untilThrough(async () => {
+  untilThrough(client, async () => {
     await client.poll()
     await transaction()
   })

@@ -6,6 +6,7 @@ import { needs, topic } from '../behaviour.ts'
 import { errorOf, holds, refuses, same } from '../claims.ts'
 import { mergeNumbers, toBytes, toText } from '../client.ts'
 import { diverge, finish, storeAndVote, untilThrough } from '../conflicting.ts'
+import type { Workshop } from '../workshop.ts'
 
 export const conflictResolution = topic(
   'conflict resolution',
@@ -73,17 +74,11 @@ export const conflictResolution = topic(
     })
 
     it('the resolver is not called without a conflict', async (shop) => {
-      let calls = 0
-      await shop.openWith({
-        resolveConflict: () => {
-          calls++
-          return undefined
-        },
-      })
+      const calls = await resolverCalls(shop)
       const client = await shop.client()
       const oid = await client.createOne('1')
       await client.write(oid, '2')
-      same(calls, 0, 'calls of the resolver')
+      same(calls(), 0, 'calls of the resolver')
     })
 
     it('a resolver that cannot merge makes it a conflict', async (shop) => {
@@ -187,7 +182,7 @@ export const conflictResolution = topic(
           )
           if (error === undefined) return
           if (!isTransient(error)) throw error
-          await untilThrough(async () => {
+          await untilThrough(client, async () => {
             await client.poll()
             const number = Number(await client.read(oid))
             await client.commitHere(new Map([[oid, String(number + 10 ** index)]]))
@@ -200,16 +195,10 @@ export const conflictResolution = topic(
     it(
       'a change of a deleted object is a conflict that no resolver is asked about',
       async (shop) => {
-        let calls = 0
-        await shop.openWith({
-          resolveConflict: () => {
-            calls++
-            return toBytes('merged')
-          },
-        })
+        const calls = await resolverCalls(shop)
         const { mine, oid, serial } = await diverge(shop, 'base', null)
         await refuses('conflict', 'the vote', () => storeAndVote(mine.begin(), oid, serial, 'mine'))
-        same(calls, 0, 'calls of the resolver')
+        same(calls(), 0, 'calls of the resolver')
       },
       needs('deletion'),
     )
@@ -217,16 +206,10 @@ export const conflictResolution = topic(
     it(
       'a deletion of a changed object is a conflict that no resolver is asked about',
       async (shop) => {
-        let calls = 0
-        await shop.openWith({
-          resolveConflict: () => {
-            calls++
-            return toBytes('merged')
-          },
-        })
+        const calls = await resolverCalls(shop)
         const { mine, oid, serial } = await diverge(shop, 'base', 'theirs')
         await refuses('conflict', 'the vote', () => storeAndVote(mine.begin(), oid, serial, null))
-        same(calls, 0, 'calls of the resolver')
+        same(calls(), 0, 'calls of the resolver')
         same(await mine.readNow(oid), 'theirs', 'the object')
       },
       needs('deletion'),
@@ -234,3 +217,15 @@ export const conflictResolution = topic(
   },
   needs('conflictResolution'),
 )
+
+/** Opens the store with a resolver that merges anything. Returns how often it has been asked. */
+async function resolverCalls(shop: Workshop): Promise<() => number> {
+  let calls = 0
+  await shop.openWith({
+    resolveConflict: () => {
+      calls++
+      return toBytes('merged')
+    },
+  })
+  return () => calls
+}

@@ -10,7 +10,7 @@ import { diverge, finish, storeAndVote, untilThrough } from '../conflicting.ts'
 
 /** Adds one to the number in the object. */
 const increment = (client: Client, oid: Oid) =>
-  untilThrough(async () => {
+  untilThrough(client, async () => {
     await client.poll()
     await client.commitHere(new Map([[oid, String(Number(await client.read(oid)) + 1)]]))
   })

@@ -4,7 +4,7 @@ import { noTid, type Oid } from '../../core/ids.ts'
 import type { Storage } from '../../storages/storage.ts'
 import { counterNames, type StorageCounters } from '../../storages/storage.ts'
 import { needsCache, topic } from '../behaviour.ts'
-import { holds, same } from '../claims.ts'
+import { begun, holds, same } from '../claims.ts'
 
 /** What `body` adds to the counters. */
 async function added(storage: Storage, body: () => Promise<unknown>): Promise<StorageCounters> {
@@ -198,11 +198,11 @@ export const cache = topic(
       const [reader, writer] = await shop.clients(2)
       const oids = await writer!.create('a', 'b', 'c', 'd')
       await reader!.poll()
-      const reading = (async () => {
+      const reading = begun(async () => {
         for (let round = 0; round < 20; round++) {
           same(await reader!.readMany(oids), ['a', 'b', 'c', 'd'], 'the objects')
         }
-      })()
+      })
       for (let round = 0; round < 10; round++) {
         await writer!.storage.cache!.clear()
         await new Promise((resolve) => setImmediate(resolve))

@@ -6,8 +6,8 @@
 import type { Oid } from '../../core/ids.ts'
 import type { Invalidations } from '../../storages/storage.ts'
 import { needs, topic } from '../behaviour.ts'
-import { fail, holds, same } from '../claims.ts'
-import { mergeNumbers } from '../client.ts'
+import { begun, fail, holds, lookingOn, pause, same } from '../claims.ts'
+import { type Client, mergeNumbers } from '../client.ts'
 
 function tells(changed: Invalidations, oids: Iterable<Oid>, who: string): void {
   if (changed === 'all') return
@@ -202,20 +202,16 @@ export const invalidations = topic('invalidations', (it) => {
     const [reader, ...writers] = clients
     const oids = await reader!.create(...Array.from({ length: 12 }, () => '0'))
     const cache = new Map<Oid, string | undefined>()
-    let isWriting = true
-    const writing = Promise.all(
-      writers.map(async (writer, index) => {
-        const own = oids.filter((_, place) => place % writers.length === index)
-        for (let round = 1; round <= 60; round++) {
-          const picked = shop.random.shuffled(own).slice(0, 1 + shop.random.integer(3))
-          await writer.commit(new Map(picked.map((oid) => [oid, `${round}`])))
-          if (shop.random.integer(3) === 0) await new Promise((resolve) => setImmediate(resolve))
-        }
-      }),
-    ).finally(() => {
-      isWriting = false
-    })
-    const checkRound = async () => {
+    const write = async (writer: Client, index: number) => {
+      const own = oids.filter((_, place) => place % writers.length === index)
+      for (let round = 1; round <= 60; round++) {
+        const picked = shop.random.shuffled(own).slice(0, 1 + shop.random.integer(3))
+        await writer.commit(new Map(picked.map((oid) => [oid, `${round}`])))
+        if (shop.random.integer(3) === 0) await pause()
+      }
+    }
+    const writing = begun(() => Promise.all(writers.map(write)))
+    await lookingOn(writing, async () => {
       const changed = await reader!.poll()
       if (changed === 'all') cache.clear()
       else for (const oid of changed) cache.delete(oid)
@@ -225,12 +221,7 @@ export const invalidations = topic('invalidations', (it) => {
           same(cache.get(oid), text, `the cached state of object ${oid} that no poll reported`)
         cache.set(oid, text)
       }
-    }
-    while (isWriting) {
-      await checkRound()
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    await writing
-    await checkRound()
+      await pause()
+    })
   })
 })

@@ -1,40 +1,10 @@
-/** Packing: what nobody can see goes, what somebody can see stays. */
+/** Packing: replaced revisions go, what is current stays, and so does what is told of the store. */
 
-import { after, maxTid, type Oid, rootOid, type Tid } from '../../core/ids.ts'
-import type { PackOptions, PackResult } from '../../storages/storage.ts'
+import { after, maxTid, noTid, type Oid, rootOid, type Tid } from '../../core/ids.ts'
 import { needs, topic } from '../behaviour.ts'
-import { errorOf, holds, same } from '../claims.ts'
-import { type Client, toText } from '../client.ts'
-import type { Workshop } from '../workshop.ts'
-
-/** Texts of this topic look like `name>3,7`: a name, and the objects that it refers to. */
-function references(data: Uint8Array): Oid[] {
-  const [, targets = ''] = toText(data).split('>')
-  return targets === '' ? [] : targets.split(',').map((target) => Number(target) as Oid)
-}
-
-const linked = (name: string, ...targets: readonly Oid[]) => `${name}>${targets.join(',')}`
-
-/** Ends all snapshots first: what an open one can see must stay. */
-async function pack(client: Client, options: Partial<PackOptions> = {}): Promise<PackResult> {
-  await client.instance.afterCompletion()
-  return await client.storage.pack!({ before: client.storage.lastTid, ...options })
-}
-
-/** root → a → b, and c that nothing refers to. */
-async function graph(shop: Workshop) {
-  const client = await shop.client()
-  const [a, b, c] = await client.newOids(3)
-  await client.commit(
-    new Map([
-      [rootOid, linked('root', a!)],
-      [a!, linked('a', b!)],
-      [b!, linked('b')],
-      [c!, linked('c')],
-    ]),
-  )
-  return { client, a: a!, b: b!, c: c! }
-}
+import { holds, same } from '../claims.ts'
+import { toText } from '../client.ts'
+import { graph, linked, pack, references } from '../object-graph.ts'
 
 export const packing = topic(
   'pack',
@@ -58,81 +28,6 @@ export const packing = topic(
         before.map((revision) => revision && [toText(revision.data), revision.serial]),
         'the objects',
       )
-    })
-
-    it('without `references` nothing is collected', async (shop) => {
-      const { client, c } = await graph(shop)
-      const result = await pack(client)
-      same(result.removedObjects, 0, 'removed objects')
-      same(await client.readNow(c), linked('c'), 'the object that nothing refers to')
-    })
-
-    it('objects that cannot be reached from the root go', async (shop) => {
-      const { client, a, b, c } = await graph(shop)
-      const result = await pack(client, { references })
-      same(result.removedObjects, 1, 'removed objects')
-      await client.poll()
-      same(await client.readMany([a, b, c]), [linked('a', b), linked('b'), undefined], 'the objects')
-    })
-
-    it('a ring that nothing refers to goes', async (shop) => {
-      const { client, a, b } = await graph(shop)
-      const [x, y] = await client.newOids(2)
-      await client.commit(
-        new Map([
-          [x!, linked('x', y!)],
-          [y!, linked('y', x!, a)],
-        ]),
-      )
-      await pack(client, { references })
-      await client.poll()
-      same(await client.readMany([x!, y!]), [undefined, undefined], 'the ring')
-      same(await client.read(a), linked('a', b), 'what the ring referred to')
-    })
-
-    it('a reference to an object that does not exist is no problem', async (shop) => {
-      const client = await shop.client()
-      await client.write(rootOid, linked('root', 8_888_888 as Oid))
-      await pack(client, { references })
-      same(await client.readNow(rootOid), linked('root', 8_888_888 as Oid), 'the root')
-    })
-
-    it('an object that is newer than the pack time stays, reachable or not', async (shop) => {
-      const { client } = await graph(shop)
-      const before = client.storage.lastTid
-      const late = await client.createOne(linked('late'))
-      await pack(client, { before, references })
-      same(await client.readNow(late), linked('late'), 'the newer object')
-    })
-
-    it('an object that only a newer object refers to stays', async (shop) => {
-      const { client, c } = await graph(shop)
-      const before = client.storage.lastTid
-      await client.createOne(linked('late', c))
-      await pack(client, { before, references })
-      same(await client.readNow(c), linked('c'), 'the object')
-    })
-
-    it(
-      'an object that was unlinked after the pack time stays',
-      async (shop) => {
-        const { client, a, b } = await graph(shop)
-        const before = client.storage.lastTid
-        await client.write(a, linked('a'))
-        const reader = await shop.client()
-        await pack(client, { before, references })
-        await reader.poll()
-        same(await reader.read(b), linked('b'), 'the object that was reachable at the pack time')
-      },
-      needs('history'),
-    )
-
-    it('an object that was unlinked before the pack time goes', async (shop) => {
-      const { client, a, b } = await graph(shop)
-      await client.write(a, linked('a'))
-      await pack(client, { references })
-      await client.poll()
-      same(await client.readMany([a, b]), [linked('a'), undefined], 'the objects')
     })
 
     it(
@@ -221,14 +116,6 @@ export const packing = topic(
       needs('deletion'),
     )
 
-    it('ids of collected objects are not given out again', async (shop) => {
-      const { client } = await graph(shop)
-      const garbage = await client.create(linked('x'), linked('y'), linked('z'))
-      await pack(client, { references })
-      const fresh = await client.newOids(50)
-      holds(!fresh.some((oid) => garbage.includes(oid)), 'none of the ids is given out again')
-    })
-
     it('lastTid and the order of tids stay', async (shop) => {
       const { client, b } = await graph(shop)
       const last = await client.write(b, 'b2')
@@ -237,132 +124,12 @@ export const packing = topic(
       holds((await client.write(b, 'b3')) > last, 'the next tid is newer')
     })
 
-    it('an open snapshot goes on reading what it shows', async (shop) => {
-      const { client, b, c } = await graph(shop)
-      const reader = await shop.client()
-      await reader.poll()
-      await client.write(b, 'b2')
-      await pack(client)
-      same(await reader.readMany([b, c]), [linked('b'), linked('c')], 'what the old snapshot shows')
-      same(await reader.readNow(b), 'b2', 'the object in the next snapshot')
-    })
-
-    it('reads go on meanwhile, and see what they should', async (shop) => {
-      const { client, a, b } = await graph(shop)
-      for (let round = 0; round < 30; round++) await client.write(b, `b${round}`)
-      const reader = await shop.client()
-      const running = pack(client, { references })
-      await reader.poll()
-      same(await reader.readMany([a, b]), [linked('a', b), 'b29'], 'the objects during the pack')
-      await running
-      same(await reader.readMany([a, b]), [linked('a', b), 'b29'], 'the objects after the pack')
-    })
-
-    it('commits go on meanwhile, and none is lost', async (shop) => {
-      const { client, a } = await graph(shop)
-      const writer = await shop.client()
-      const oids = await writer.newOids(40)
-      const written: Oid[] = []
-      const running = (async () => {
-        for (let round = 0; round < 4; round++) await pack(client, { references })
-      })()
-      for (const oid of oids) {
-        const targets = [...written, oid]
-        await writer.commit(
-          new Map([
-            [oid, linked('new')],
-            [a, linked('a', ...targets)],
-          ]),
-        )
-        written.push(oid)
-      }
-      await running
-      await writer.poll()
-      same(new Set(await writer.readMany(oids)), new Set([linked('new')]), 'the objects that were committed')
-      same(await writer.read(a), linked('a', ...oids), 'the object that refers to them')
-    })
-
-    it('progress goes from 0 to 1 and never back', async (shop) => {
-      const { client } = await graph(shop)
-      const told: number[] = []
-      await pack(client, { references, onProgress: (fraction) => told.push(fraction) })
-      holds(
-        told.every((fraction) => fraction >= 0 && fraction <= 1),
-        'fractions lie between 0 and 1',
-      )
-      same(
-        told,
-        [...told].sort((x, y) => x - y),
-        'the fractions in the order in which they were told',
-      )
-    })
-
     it('sizes are told and do not grow', async (shop) => {
       const { client, b } = await graph(shop)
       for (let round = 0; round < 10; round++) await client.write(b, 'x'.repeat(5000))
       const { bytesBefore, bytesAfter } = await pack(client, { references })
       holds(Number.isFinite(bytesBefore) && bytesBefore > 0, `bytesBefore (${bytesBefore}) is a size`)
       holds(bytesAfter <= bytesBefore, `bytesAfter (${bytesAfter}) is not above bytesBefore (${bytesBefore})`)
-    })
-
-    it('a signal that is aborted already stops it, and nothing is lost', async (shop) => {
-      const { client, a, b, c } = await graph(shop)
-      const error = await errorOf(() => pack(client, { references, signal: AbortSignal.abort() }))
-      holds(error !== undefined, 'the pack is refused')
-      await client.poll()
-      same(await client.readMany([a, b, c]), [linked('a', b), linked('b'), linked('c')], 'the objects')
-      await pack(client, { references })
-      same(await client.readNow(c), undefined, 'the garbage after a pack that was allowed to end')
-    })
-
-    it('an error in `references` stops it, and nothing reachable is lost', async (shop) => {
-      const { client, a, b } = await graph(shop)
-      const error = await errorOf(() =>
-        pack(client, {
-          references: () => {
-            throw new Error('cannot read this record')
-          },
-        }),
-      )
-      holds(error !== undefined, 'the pack fails')
-      await client.poll()
-      same(
-        await client.readMany([rootOid, a, b]),
-        [linked('root', a), linked('a', b), linked('b')],
-        'the objects',
-      )
-      await client.write(b, 'b2')
-      await pack(client, { references })
-      same(await client.readNow(b), 'b2', 'an object after a pack that went well')
-    })
-
-    it('two packs at once do no harm', async (shop) => {
-      const { client, a, b } = await graph(shop)
-      await client.write(b, 'b2')
-      const [first, second] = await Promise.all([
-        errorOf(() => pack(client, { references })),
-        errorOf(() => pack(client, { references })),
-      ])
-      holds(first === undefined || second === undefined, 'at least one of them succeeds')
-      await client.poll()
-      same(await client.readMany([a, b]), [linked('a', b), 'b2'], 'the objects')
-    })
-
-    it('a thousand objects of which every second is garbage', async (shop) => {
-      const client = await shop.client()
-      const oids = await client.newOids(1000)
-      const kept = oids.filter((_, index) => index % 2 === 0)
-      await client.commit(
-        new Map([[rootOid, linked('root', ...kept)], ...oids.map((oid) => [oid, `${oid}`] as const)]),
-      )
-      const result = await pack(client, { references })
-      same(result.removedObjects, 500, 'removed objects')
-      await client.poll()
-      same(
-        await client.readMany(oids),
-        oids.map((oid, index) => (index % 2 === 0 ? `${oid}` : undefined)),
-        'the objects',
-      )
     })
 
     it(
@@ -396,6 +163,37 @@ export const packing = topic(
         )
       },
       needs('iteration'),
+    )
+
+    it(
+      'a storage that says since when its history is whole says what was packed away',
+      async (shop) => {
+        const { client, b } = await graph(shop)
+        const first = client.storage.lastTid
+        const wholeSince = () => client.storage.wholeSince?.()
+        const replaced = await client.write(b, 'b2')
+        await client.write(b, 'b3')
+        await pack(client, { before: first })
+        // Before that it may be whole too: a pack that had nothing to remove needs to say nothing.
+        holds(((await wholeSince()) ?? noTid) <= first, 'what was not packed is whole')
+        await pack(client)
+        holds(((await wholeSince()) ?? maxTid) >= replaced, 'a transaction of which something is gone is not')
+      },
+      needs('iteration'),
+    )
+
+    it(
+      'since when the history is whole is known after reopening',
+      async (shop) => {
+        const { client, b } = await graph(shop)
+        const replaced = await client.write(b, 'b2')
+        await client.write(b, 'b3')
+        await pack(client)
+        await shop.reopen()
+        const storage = await shop.storage()
+        holds(((await storage.wholeSince?.()) ?? maxTid) >= replaced, 'it was not forgotten')
+      },
+      needs('iteration', 'persistent'),
     )
 
     it(

@@ -1,6 +1,7 @@
 /** Races: models run by writers and verifiers in seeded schedules. */
 
 import { needs, needsSharing, topic } from '../behaviour.ts'
+import { begun, pause } from '../claims.ts'
 import type { Client } from '../client.ts'
 import { bankModel, pairModel, phaseModel, race } from '../race-models.ts'
 import type { Workshop } from '../workshop.ts'
@@ -45,12 +46,12 @@ export const races = topic('races', (it) => {
       const clients = await shop.clients(4)
       const { storage } = clients[0]!
       let isRacing = true
-      const packing = (async () => {
+      const packing = begun(async () => {
         while (isRacing) {
           await storage.pack!({ before: storage.lastTid })
-          await new Promise((resolve) => setTimeout(resolve, 3))
+          await pause(3)
         }
-      })()
+      })
       try {
         await race(pairModel, shop.random, {
           writers: clients.slice(0, 2),

@@ -4,7 +4,7 @@ import { isTransient } from '../../core/errors.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
 import type { Transaction, VotedTransaction } from '../../storages/storage.ts'
 import { needs, topic } from '../behaviour.ts'
-import { errorOf, holds, pause, refuses, same } from '../claims.ts'
+import { begun, errorOf, holds, pause, refuses, same } from '../claims.ts'
 import { type Client, mergeNumbers, put, toBytes } from '../client.ts'
 import { untilThrough } from '../conflicting.ts'
 
@@ -96,7 +96,7 @@ export const readCurrent = topic('read current', (it) => {
     const transaction = a!.begin()
     await transaction.readCurrent(oid, await serialOf(a!, oid))
     // A storage may hold the object from here on; then the other commit waits until the end.
-    const competing = b!.write(oid, '1')
+    const competing = begun(() => b!.write(oid, '1'))
     await pause(5)
     const error = await errorOf(async () => {
       const voted = await transaction.vote()
@@ -120,14 +120,16 @@ export const readCurrent = topic('read current', (it) => {
     const writes = new Map([[written!, { serial: await serialOf(a!, written!), text: 'mine' }]])
     const voted = await declareAndVote(a!.begin(), read!, await serialOf(a!, read!), writes)
     let attempts = 0
-    const competing = untilThrough(async () => {
-      if (attempts++ > 0) {
-        await pause(1)
-        await b!.poll()
-      }
-      // Where the row is held, a storage may refuse at once to wait for it.
-      await b!.commitHere(new Map([[read!, 'theirs']]))
-    })
+    const competing = begun(() =>
+      untilThrough(b!, async () => {
+        if (attempts++ > 0) {
+          await pause(1)
+          await b!.poll()
+        }
+        // Where the row is held, a storage may refuse at once to wait for it.
+        await b!.commitHere(new Map([[read!, 'theirs']]))
+      }),
+    )
     await pause(5)
     const tid = await voted.finish()
     await competing

@@ -1,11 +1,12 @@
 /** Appending the transactions of one store to another: how stores are copied. */
 
-import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { after, maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { emptyMetadata } from '../../storages/storage.ts'
 import { needs, topic } from '../behaviour.ts'
-import { holds, pause, refusesCoded, same } from '../claims.ts'
+import { begun, holds, pause, refusesCoded, same } from '../claims.ts'
 import { type Client, toBytes } from '../client.ts'
 import { collect, plain, withTransactions } from '../transactions.ts'
+import type { Workshop } from '../workshop.ts'
 
 async function currentState(client: Client, oids: readonly Oid[]) {
   await client.poll()
@@ -159,8 +160,7 @@ export const restore = topic(
       await client.poll()
       const voted = await client.vote(new Map([[oids[0]!, 'voted']]))
       const future = (Date.now() + 86_400_000) * 1000
-      const restoring = (async () =>
-        await client.storage.restore!(transaction(future, [oids[0]!, 'restored'])))()
+      const restoring = begun(() => client.storage.restore!(transaction(future, [oids[0]!, 'restored'])))
       await pause(5)
       const tid = await voted.finish()
       await restoring
@@ -173,7 +173,7 @@ export const restore = topic(
       await client.poll()
       const voted = await client.vote(new Map([[oids[0]!, 'voted']]))
       const future = (Date.now() + 86_400_000) * 1000
-      const restoring = (async () => await client.storage.restore!(transaction(future, [7000, 'restored'])))()
+      const restoring = begun(() => client.storage.restore!(transaction(future, [7000, 'restored'])))
       await voted.finish()
       await restoring
       await client.poll()
@@ -192,6 +192,96 @@ export const restore = topic(
         same(await currentState(copy, oids), ['changed', '1', '2', '3', '4', '5'], 'the objects of the copy')
       },
       needs('pack'),
+    )
+
+    /** Of the two objects, one is gone with the newest transaction, and the other has lost a revision. */
+    async function packedStore(shop: Workshop) {
+      const { client, oids, tids } = await withTransactions(shop, 2)
+      const changed = await client.write(oids[0]!, 'changed')
+      const deleted = await client.write(oids[1]!, null)
+      await client.instance.afterCompletion()
+      await client.storage.pack!({ before: deleted })
+      return { client, kept: oids[0]!, packed: [...tids, changed, deleted] }
+    }
+
+    async function copyTo(other: Workshop, client: Client): Promise<Client> {
+      const copy = await other.client()
+      for await (const one of client.storage.iterate!()) await copy.storage.restore!(one)
+      return copy
+    }
+
+    it(
+      'a copy of a packed store undoes nothing from before the pack, nor does a copy of the copy',
+      async (shop) => {
+        const { client, kept, packed } = await packedStore(shop)
+        const first = await copyTo(shop.another(), client)
+        for (const copy of [first, await copyTo(shop.another(), first)]) {
+          for (const tid of packed) {
+            await copy.poll()
+            const transaction = copy.begin()
+            await refusesCoded('undoing a packed transaction', async () => await transaction.undo!(tid))
+            await transaction.abort()
+          }
+          same(await copy.readNow(kept), 'changed', 'the object')
+        }
+      },
+      needs('pack', 'undo', 'history', 'deletion'),
+    )
+
+    it(
+      'a copy of a packed store undoes what is newer than the pack',
+      async (shop) => {
+        const { client, kept } = await packedStore(shop)
+        const newer = await client.write(kept, 'newer')
+        const copy = await copyTo(shop.another(), client)
+        await copy.poll()
+        const transaction = copy.begin()
+        await transaction.undo!(newer)
+        await (await transaction.vote()).finish()
+        same(await copy.readNow(kept), 'changed', 'the object')
+      },
+      needs('pack', 'undo', 'history', 'deletion'),
+    )
+
+    it(
+      'a copy of a packed store does not take its history for whole, also after reopening',
+      async (shop) => {
+        const { client } = await packedStore(shop)
+        const wanted = (await client.storage.wholeSince?.()) ?? noTid
+        const other = shop.another()
+        const copy = await copyTo(other, client)
+        const says = 'the copy says at least what its source says'
+        holds(((await copy.storage.wholeSince?.()) ?? maxTid) >= wanted, says)
+        if (!shop.capabilities.persistent) return
+        const again = await other.reopen()
+        holds(((await again.wholeSince?.()) ?? maxTid) >= wanted, `${says}, also after reopening`)
+      },
+      needs('pack', 'deletion'),
+    )
+
+    it(
+      'a copy that was begun before the pack learns of it with what comes later',
+      async (shop) => {
+        const { client, oids } = await withTransactions(shop, 2)
+        const other = shop.another()
+        const copied = (await copyTo(other, client)).storage.lastTid
+        await client.write(oids[0]!, 'changed')
+        const packed = await client.write(oids[0]!, 'again')
+        await client.instance.afterCompletion()
+        await client.storage.pack!({ before: packed })
+        await client.write(oids[1]!, 'after the pack')
+        const copy = await other.client()
+        for await (const one of client.storage.iterate!(after(copied))) await copy.storage.restore!(one)
+        await copy.poll()
+        const transaction = copy.begin()
+        // The copy has a revision before this one, but it is not the one that was replaced.
+        await refusesCoded('undoing a packed transaction', async () => await transaction.undo!(packed))
+        await transaction.abort()
+        same(await copy.readMany(oids), ['again', 'after the pack'], 'the objects of the copy')
+        const wanted = (await client.storage.wholeSince?.()) ?? noTid
+        holds(((await copy.storage.wholeSince?.()) ?? maxTid) >= wanted, 'it says what its source says')
+      },
+      needs('pack', 'undo', 'history'),
     )
   },
   needs('iteration'),

@@ -1,10 +1,10 @@
 /** Several storages of one store: what threads, processes and machines see of each other. */
 
-import { isTransient } from '../../core/errors.ts'
 import type { Oid } from '../../core/ids.ts'
 import { type Need, needs, needsSharing, topic } from '../behaviour.ts'
-import { errorOf, eventually, fail, holds, refuses, same } from '../claims.ts'
+import { begun, eventually, holds, refuses, same } from '../claims.ts'
 import { type Client, mergeNumbers } from '../client.ts'
+import { untilThrough } from '../conflicting.ts'
 import type { Workshop } from '../workshop.ts'
 
 async function pair(shop: Workshop, given = {}): Promise<{ a: Client; b: Client }> {
@@ -146,17 +146,11 @@ export const sharing = topic(
       await Promise.all(
         clients.map(async (client) => {
           for (let round = 0; round < 10; round++) {
-            for (let attempt = 0; ; attempt++) {
-              if (attempt > 5000) fail('a transaction was refused 5000 times')
+            await untilThrough(client, async () => {
               await client.poll()
-              const error = await errorOf(async () => {
-                const next = Number(await client.read(oid)) + 1
-                await client.commitHere(new Map([[oid, String(next)]]))
-              })
-              if (error === undefined) break
-              if (!isTransient(error)) throw error
-              await new Promise((resolve) => setImmediate(resolve))
-            }
+              const next = Number(await client.read(oid)) + 1
+              await client.commitHere(new Map([[oid, String(next)]]))
+            })
           }
         }),
       )
@@ -189,7 +183,7 @@ export const sharing = topic(
         await untilSeen(b, y!, 'y')
         await a.poll()
         const voted = await a.vote(new Map([[x!, 'a']]))
-        const second = b.commitHere(new Map([[y!, 'b']]))
+        const second = begun(() => b.commitHere(new Map([[y!, 'b']])))
         await new Promise((resolve) => setTimeout(resolve, 10))
         await voted.finish()
         await second

@@ -2,7 +2,7 @@
 
 import { noTid, type Tid } from '../../core/ids.ts'
 import { needs, topic } from '../behaviour.ts'
-import { holds, refuses, same, within } from '../claims.ts'
+import { begun, holds, lookingOn, refuses, same, within } from '../claims.ts'
 
 export const snapshots = topic('snapshots', (it) => {
   it('an object reads the same while others change it', async (shop) => {
@@ -192,17 +192,12 @@ export const snapshots = topic('snapshots', (it) => {
   it('a snapshot never shows half of a transaction', async (shop) => {
     const [reader, writer] = await shop.clients(2)
     const oids = await writer!.create(...Array.from({ length: 10 }, () => '0'))
-    let isWriting = true
-    const writing = (async () => {
-      try {
-        for (let round = 1; round <= 40; round++) {
-          await writer!.commit(new Map(oids.map((oid) => [oid, `${round}`])))
-        }
-      } finally {
-        isWriting = false
+    const writing = begun(async () => {
+      for (let round = 1; round <= 40; round++) {
+        await writer!.commit(new Map(oids.map((oid) => [oid, `${round}`])))
       }
-    })()
-    for (let round = 0; isWriting || round < 5; round++) {
+    })
+    await lookingOn(writing, async () => {
       await reader!.poll()
       const values = new Set<string | undefined>()
       for (const oid of shop.random.shuffled(oids)) {
@@ -210,8 +205,7 @@ export const snapshots = topic('snapshots', (it) => {
         await new Promise((resolve) => setImmediate(resolve))
       }
       same(values.size, 1, `the number of different values in one snapshot (${[...values].join(', ')})`)
-    }
-    await writing
+    })
   })
 
   it('an instance that is opened late sees everything', async (shop) => {

@@ -2,7 +2,9 @@
 
 import { noTid, type Tid } from '../../core/ids.ts'
 import { topic } from '../behaviour.ts'
-import { errorOf, holds, pause, same } from '../claims.ts'
+import { begun, errorOf, holds, lookingOn, same } from '../claims.ts'
+import type { Changes, Client } from '../client.ts'
+import type { Workshop } from '../workshop.ts'
 
 export const twoPhaseCommit = topic('two-phase commit', (it) => {
   it('a transaction of several objects becomes visible whole', async (shop) => {
@@ -37,41 +39,11 @@ export const twoPhaseCommit = topic('two-phase commit', (it) => {
     await transaction.abort()
   })
 
-  it('abort before the vote leaves no trace', async (shop) => {
-    const client = await shop.client()
-    const oid = await client.createOne('before')
-    const fresh = await client.newOid()
-    await client.poll()
-    const last = client.storage.lastTid
-    const transaction = await client.stage(
-      new Map([
-        [oid, 'after'],
-        [fresh, 'new'],
-      ]),
-    )
-    await transaction.abort()
-    same(await client.readNow(oid), 'before', 'the changed object')
-    same(await client.read(fresh), undefined, 'the new object')
-    same(client.storage.lastTid, last, 'lastTid')
-  })
+  it('abort before the vote leaves no trace', (shop) =>
+    leavesNoTrace(shop, async (client, changes) => (await client.stage(changes)).abort()))
 
-  it('abort after the vote leaves no trace', async (shop) => {
-    const client = await shop.client()
-    const oid = await client.createOne('before')
-    const fresh = await client.newOid()
-    await client.poll()
-    const last = client.storage.lastTid
-    const voted = await client.vote(
-      new Map([
-        [oid, 'after'],
-        [fresh, 'new'],
-      ]),
-    )
-    await voted.abort()
-    same(await client.readNow(oid), 'before', 'the changed object')
-    same(await client.read(fresh), undefined, 'the new object')
-    same(client.storage.lastTid, last, 'lastTid')
-  })
+  it('abort after the vote leaves no trace', (shop) =>
+    leavesNoTrace(shop, async (client, changes) => (await client.vote(changes)).abort()))
 
   it('after an abort the same objects can be written', async (shop) => {
     const client = await shop.client()
@@ -113,19 +85,17 @@ export const twoPhaseCommit = topic('two-phase commit', (it) => {
       await writer!.poll()
       const voted = await writer!.vote(new Map([[oid, `${round}`]]))
       let isTold = false
-      const finishing = (async () => {
-        await voted.finish(() => {
+      const finishing = begun(() =>
+        voted.finish(() => {
           isTold = true
-        })
-      })()
-      // Looks again and again, from the moment that finish is under way until the transaction is visible.
-      for (let text: string | undefined, looks = 1; text !== `${round}`; looks++) {
-        // Mostly at once, and now and then later, so that timers and disks get on.
-        if (looks % 4 === 0) await pause()
-        text = await reader!.readNow(oid)
-        holds(text !== `${round}` || isTold, 'whoever sees the transaction, onTid has run before')
-      }
-      await finishing
+        }),
+      )
+      let seen: string | undefined
+      await lookingOn(finishing, async () => {
+        seen = await reader!.readNow(oid)
+        holds(seen !== `${round}` || isTold, 'whoever sees the transaction, onTid has run before')
+      })
+      same(seen, `${round}`, 'the object after finish')
     }
   })
 
@@ -174,3 +144,24 @@ export const twoPhaseCommit = topic('two-phase commit', (it) => {
     await voted.finish()
   })
 })
+
+async function leavesNoTrace(
+  shop: Workshop,
+  abort: (client: Client, changes: Changes) => Promise<unknown>,
+): Promise<void> {
+  const client = await shop.client()
+  const oid = await client.createOne('before')
+  const fresh = await client.newOid()
+  await client.poll()
+  const last = client.storage.lastTid
+  await abort(
+    client,
+    new Map([
+      [oid, 'after'],
+      [fresh, 'new'],
+    ]),
+  )
+  same(await client.readNow(oid), 'before', 'the changed object')
+  same(await client.read(fresh), undefined, 'the new object')
+  same(client.storage.lastTid, last, 'lastTid')
+}

@@ -2,7 +2,7 @@
 
 import { noTid, rootOid, type Tid } from '../../core/ids.ts'
 import { needs, topic } from '../behaviour.ts'
-import { errorOf, holds, pause, refuses, same, within } from '../claims.ts'
+import { begun, errorOf, holds, pause, refuses, same, within } from '../claims.ts'
 import { put } from '../client.ts'
 
 export const zap = topic('zap', (it) => {
@@ -144,10 +144,10 @@ export const close = topic('close', (it) => {
     await client.poll()
     const voted = await client.vote(new Map([[oid, 'a']]))
     let isClosed = false
-    const closing = (async () => {
+    const closing = begun(async () => {
       await client.storage.close()
       isClosed = true
-    })()
+    })
     await pause(10)
     same(isClosed, false, 'that the storage is closed while a transaction has voted')
     const tid = await voted.finish()
@@ -162,7 +162,7 @@ export const close = topic('close', (it) => {
       const oid = await client.newOid()
       await client.poll()
       const voted = await client.vote(new Map([[oid, 'a']]))
-      const closing = client.storage.close()
+      const closing = begun(() => client.storage.close())
       await voted.finish()
       await closing
       await shop.reopen()
@@ -177,7 +177,7 @@ export const close = topic('close', (it) => {
     const oid = await client.newOid()
     await client.poll()
     const voted = await client.vote(new Map([[oid, 'a']]))
-    const closing = client.storage.close()
+    const closing = begun(() => client.storage.close())
     await voted.abort()
     await within(5000, 'close after abort', closing)
   })
@@ -190,7 +190,7 @@ export const close = topic('close', (it) => {
     const voted = await a!.vote(new Map([[x!, 'a']]))
     const waiting = errorOf(() => b!.commitHere(new Map([[y!, 'b']])))
     await pause(2)
-    const closing = a!.storage.close()
+    const closing = begun(() => a!.storage.close())
     await voted.finish()
     await within(5000, 'the waiting commit', waiting)
     await within(5000, 'close', closing)

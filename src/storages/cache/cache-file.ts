@@ -44,6 +44,8 @@ export interface CacheFileConnection {
 export interface CacheFileOptions {
   /** Opens the file, creates it where there is none. May throw where it is no database. */
   connect(): CacheFileConnection
+  /** Told of a connection when the file has been made, or found to be right. */
+  made?(connection: CacheFileConnection): void
   /** Removes the file and what SQLite keeps beside it. */
   remove(): void
   /** Somebody else is just writing: no reason to begin the file anew. Left out: nothing is taken for that. */
@@ -108,6 +110,7 @@ export class CacheFile {
       )
       const found = readAbout(connection, 'version')
       if (found !== undefined && found !== version) throw new Error(`it is of version ${String(found)}`)
+      this.#options.made?.(connection)
       return connection
     } catch (error) {
       connection.close()
@@ -124,41 +127,51 @@ export class CacheFile {
     const nothing = { entries: 0, damaged: 0, horizon: undefined }
     if (connection === undefined) return nothing
     try {
-      const horizon = this.#savedHorizon(connection)
-      if (horizon === undefined || cache.proposeOrigin(horizon) !== horizon) return nothing
-      const page = connection.prepare(
-        `SELECT oid, tid, checksum, state FROM entries WHERE oid > ? ORDER BY oid LIMIT ${rowsAtATime}`,
-      )
-      const { generation } = cache
-      let entries = 0
-      let damaged = 0
-      const evictionsBefore = cache.statistics().evictions
-      for (let last = -1; ; ) {
-        const rows = page.all(last)
-        for (const [oid, tid, checksum, state] of rows) {
-          if (
-            !isSound(oid, tid, state, horizon) ||
-            checksum !== checksumOf(oid as Oid, tid as Tid, state as Uint8Array)
-          ) {
-            damaged++
-            continue
-          }
-          if (cache.add(asOid(oid as number), asTid(tid as number), state as Uint8Array, horizon, generation))
-            entries++
-        }
-        if (rows.length < rowsAtATime || cache.statistics().evictions > evictionsBefore) break
-        last = rows.at(-1)![0] as number
-        await setImmediate()
+      // One snapshot of the file: another process may be saving, and its entries are not of our horizon.
+      connection.execute('BEGIN')
+      try {
+        return (await this.#load(connection, cache)) ?? nothing
+      } finally {
+        connection.execute('COMMIT')
       }
-      if (damaged > 0)
-        this.#options.log(`the persistent cache has ${damaged} damaged entries, which are left out`)
-      return { entries, damaged, horizon }
     } catch (error) {
       if (this.#options.isBusy?.(error) === true) {
         this.#options.log(`the persistent cache is busy and is not read: ${describeError(error)}`)
       } else this.#beginAnew(error)
       return nothing
     }
+  }
+
+  async #load(connection: CacheFileConnection, cache: StateCache): Promise<CacheFileLoad | undefined> {
+    const horizon = this.#savedHorizon(connection)
+    if (horizon === undefined || cache.proposeOrigin(horizon) !== horizon) return undefined
+    const page = connection.prepare(
+      `SELECT oid, tid, checksum, state FROM entries WHERE oid > ? ORDER BY oid LIMIT ${rowsAtATime}`,
+    )
+    const { generation } = cache
+    let entries = 0
+    let damaged = 0
+    const evictionsBefore = cache.statistics().evictions
+    for (let last = -1; ; ) {
+      const rows = page.all(last)
+      for (const [oid, tid, checksum, state] of rows) {
+        if (
+          !isSound(oid, tid, state, horizon) ||
+          checksum !== checksumOf(oid as Oid, tid as Tid, state as Uint8Array)
+        ) {
+          damaged++
+          continue
+        }
+        if (cache.add(asOid(oid as number), asTid(tid as number), state as Uint8Array, horizon, generation))
+          entries++
+      }
+      if (rows.length < rowsAtATime || cache.statistics().evictions > evictionsBefore) break
+      last = rows.at(-1)![0] as number
+      await setImmediate()
+    }
+    if (damaged > 0)
+      this.#options.log(`the persistent cache has ${damaged} damaged entries, which are left out`)
+    return { entries, damaged, horizon }
   }
 
   /**

@@ -107,13 +107,13 @@ export class ChangeLog {
    */
   extend(to: Tid, changes: Iterable<Change>, isWatched: boolean): void {
     const from = this.#horizon
-    const fresh = new Map<Oid, Tid>()
-    for (const { oid, tid } of changes) {
-      if (tid > from && tid <= to && tid > (fresh.get(oid) ?? noTid)) fresh.set(oid, tid)
-    }
     const before = new Map<Oid, Tid>()
-    for (const [oid, tid] of fresh) {
-      if (isWatched) before.set(oid, this.#newest(oid))
+    for (const { oid, tid } of changes) {
+      if (tid <= from || tid > to) continue
+      const known = this.#newest(oid)
+      // Named a second time, with an older transaction.
+      if (known >= tid) continue
+      if (isWatched && known <= from) before.set(oid, known)
       this.#newer.set(oid, tid)
     }
     if (isWatched) this.#ranges.push({ from, to, before })

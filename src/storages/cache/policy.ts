@@ -54,6 +54,3 @@ export interface PolicyDefinition {
 
 /** Doubles that every policy may use of `PolicySpace.state`. */
 export const policyStateLength = 40
-
-/** The four bits of a node that belong to the policy. */
-export const markMax = 15

@@ -2,7 +2,7 @@
  * Where things lie in the memory of one shard. Everything is counted in words of 4 bytes.
  *
  *     header     128 words: lock, counts, state of the policy
- *     table      3 words per 4 blocks: block of an entry (24 bits) and the top of its hash (8 bits); open addressing
+ *     table      3 words per 4 blocks, in buckets of 16 words: see slot-table.ts
  *     ghosts     1 word per 2 blocks, for policies that want them
  *     blocks     32 words each, numbered from 1
  *
@@ -32,16 +32,19 @@ export const header = {
   lock: 0,
   /** Counts how often the store was replaced by another. */
   generation: 1,
-  /** First of the chain of blocks that were used and given back. */
+  /** First of a chain of blocks that were given back. */
   firstFree: 2,
-  freeCount: 3,
+  /** First block of the last entry that was given back whole; its word `entry.oidLow` says the one before. */
+  freeChains: 3,
+  /** Blocks in all of them. */
+  freeCount: 4,
   /** Blocks up to this number have been used at some time. */
-  freshUsed: 4,
-  entries: 5,
+  freshUsed: 5,
+  entries: 6,
   /** A double, in the first shard only: see `StateCache.origin`. */
-  origin: 6,
+  origin: 8,
   /** Doubles. */
-  policyState: 8,
+  policyState: 10,
 } as const
 
 if (header.policyState + 2 * policyStateLength > headerWords) throw new Error('the header is too small')
@@ -78,10 +81,14 @@ export function blocksFor(bytes: number): number {
   return words <= firstDataWords ? 1 : 1 + Math.ceil((words - firstDataWords) / otherDataWords)
 }
 
+/** Words of a bucket of the table: one cache line. */
+export const bucketWords = 16
+
 export interface ShardLayout {
   readonly blocks: number
   readonly tableAt: number
-  readonly tableLength: number
+  /** Buckets of the table. */
+  readonly buckets: number
   /** One for each list of ghosts. */
   readonly ghosts: readonly { readonly at: number; readonly length: number }[]
   /** Word at which block 0 would begin. */
@@ -91,17 +98,17 @@ export interface ShardLayout {
 /** The layout of a shard with that much memory. */
 export function shardLayout(bytes: number, ghostLists: number): ShardLayout {
   const ghostShare = ghostLists === 0 ? 0 : 0.5
-  // One block less, for the alignment of the others.
-  const room = Math.floor(bytes / 4) - headerWords - blockWords
+  // One block less, for the alignment of the others; a bucket is rounded up.
+  const room = Math.floor(bytes / 4) - headerWords - blockWords - bucketWords
   const blocks = Math.min(blocksMax, Math.floor(room / (blockWords + 0.75 + ghostShare)))
-  const tableLength = Math.floor(blocks * 0.75) + 1
+  const buckets = Math.ceil((blocks * 0.75) / bucketWords)
   const ghostLength = ghostLists === 0 ? 0 : Math.floor((blocks * ghostShare) / ghostLists)
-  const ghostsAt = headerWords + tableLength
+  const ghostsAt = headerWords + buckets * bucketWords
   const ghosts = Array.from({ length: ghostLists }, (_, index) => ({
     at: ghostsAt + index * ghostLength,
     length: ghostLength,
   }))
   // Aligned, so that the header of an entry lies in one cache line.
   const firstBlock = Math.ceil((ghostsAt + ghostLists * ghostLength) / blockWords) * blockWords
-  return { blocks, tableAt: headerWords, tableLength, ghosts, blocksBase: firstBlock - blockWords }
+  return { blocks, tableAt: headerWords, buckets, ghosts, blocksBase: firstBlock - blockWords }
 }

@@ -15,9 +15,9 @@ import type { Policy, PolicyDefinition } from './policy.ts'
 import { policyStateLength } from './policy.ts'
 import {
   blockBytes,
-  blockMask,
   blocksFor,
   blockWords,
+  bucketWords,
   entry,
   firstDataWords,
   header,
@@ -28,6 +28,7 @@ import {
   tidHighMask,
 } from './shard-layout.ts'
 import { isGivenUp, lock, unlock } from './shard-lock.ts'
+import { SlotTable } from './slot-table.ts'
 
 const wordSize = 0x1_0000_0000
 
@@ -38,6 +39,10 @@ const headerEnd = header.policyState + 2 * policyStateLength
 
 /** The largest share of a shard that one object may have: a larger one would push out too much that is smaller. */
 const objectShareMax = 1 / 64
+
+/** The last word of an object, whose end it need not fill. */
+const lastBytes = new Uint8Array(4)
+const lastWord = new Int32Array(lastBytes.buffer)
 
 /** What became of an `add`. */
 export type Added = 'added' | 'present' | 'refused'
@@ -65,9 +70,7 @@ export class Shard {
   readonly #layout: ShardLayout
   readonly #bytes: number
   readonly #base: number
-  readonly #tableAt: number
-  readonly #tableLength: number
-  readonly #entriesMax: number
+  readonly #table: SlotTable
   readonly #objectBlocksMax: number
   readonly #nodes: Nodes
   readonly #policy: Policy
@@ -82,10 +85,7 @@ export class Shard {
     this.#layout = layout
     this.#bytes = buffer.byteLength
     this.#base = layout.blocksBase
-    this.#tableAt = layout.tableAt
-    this.#tableLength = layout.tableLength
-    // Linear probing gets slow in a table that is fuller.
-    this.#entriesMax = Math.floor(layout.tableLength * 0.9)
+    this.#table = new SlotTable(words, layout.tableAt, layout.buckets)
     this.#objectBlocksMax = Math.max(1, Math.floor(layout.blocks * objectShareMax))
     this.#nodes = new Nodes(words, blockWords, layout.blocksBase + entry.node)
     this.#results = results
@@ -129,9 +129,8 @@ export class Shard {
   get(hash: number, oid: Oid, tid: Tid, through: Tid): Revision | undefined {
     if (!lock(this.#words, header.lock)) return undefined
     try {
-      const at = this.#slotOf(hash, oid, tid)
-      if (at < 0) return undefined
-      return this.#hit(this.#words[at]! & blockMask, tid, through)
+      const node = this.#nodeOf(hash, oid, tid)
+      return node === 0 ? undefined : this.#hit(node, tid, through)
     } finally {
       unlock(this.#words, header.lock)
     }
@@ -144,18 +143,11 @@ export class Shard {
   find(hash: number, oid: Oid, snapshot: Tid, needed: Tid): Revision | undefined {
     if (!lock(this.#words, header.lock)) return undefined
     try {
-      const words = this.#words
-      const end = this.#tableAt + this.#tableLength
-      const tag = hash >>> 24
-      for (let at = this.#home(hash); ; at = at + 1 === end ? this.#tableAt : at + 1) {
-        const slot = words[at]!
-        if (slot === 0) return undefined
-        if (slot >>> 24 !== tag) continue
-        const node = slot & blockMask
-        if (!this.#is(node, oid)) continue
-        const tid = this.#tid(node)
-        if (tid <= snapshot && this.#through(node) >= needed) return this.#hit(node, tid, snapshot)
-      }
+      const at = this.#table.first(hash)
+      if (at === 0) return undefined
+      const node = this.#table.nodeAt(at)
+      if (!this.#shows(node, oid, snapshot, needed)) return this.#findBehind(at, hash, oid, snapshot, needed)
+      return this.#hit(node, this.#tid(node), snapshot)
     } finally {
       unlock(this.#words, header.lock)
     }
@@ -165,7 +157,7 @@ export class Shard {
   has(hash: number, oid: Oid, tid: Tid): boolean {
     if (!lock(this.#words, header.lock)) return false
     try {
-      return this.#slotOf(hash, oid, tid) >= 0
+      return this.#nodeOf(hash, oid, tid) !== 0
     } finally {
       unlock(this.#words, header.lock)
     }
@@ -175,8 +167,8 @@ export class Shard {
   peek(hash: number, oid: Oid, tid: Tid): Uint8Array | undefined {
     if (!lock(this.#words, header.lock)) return undefined
     try {
-      const at = this.#slotOf(hash, oid, tid)
-      return at < 0 ? undefined : this.#copyOut(this.#words[at]! & blockMask)
+      const node = this.#nodeOf(hash, oid, tid)
+      return node === 0 ? undefined : this.#copyOut(node)
     } finally {
       unlock(this.#words, header.lock)
     }
@@ -192,23 +184,34 @@ export class Shard {
     try {
       // Read under the lock: nothing of an earlier generation can come in after `clear` has been here.
       if (generation !== undefined && generation !== this.#words[header.generation]) return 'refused'
-      const present = this.#slotOf(hash, oid, tid)
-      if (present >= 0) {
-        this.#raise(this.#words[present]! & blockMask, through)
-        return 'present'
+      let others = 0
+      let oldest = 0
+      const table = this.#table
+      for (let at = table.first(hash); at !== 0; at = table.next(at, hash)) {
+        const other = table.nodeAt(at)
+        if (!this.#is(other, oid)) continue
+        if (this.#tid(other) === tid) {
+          this.#raise(other, through)
+          return 'present'
+        }
+        others++
+        if (oldest === 0 || this.#tid(other) < this.#tid(oldest)) oldest = other
       }
-      const others = this.#revisionsOf(hash, oid)
-      if (others.length >= revisionsPerObjectMax) {
-        const oldest = others.reduce((one, other) => (this.#tid(other) < this.#tid(one) ? other : one))
+      if (others >= revisionsPerObjectMax) {
         if (this.#tid(oldest) > tid) return 'refused'
-        this.#policy.remove(oldest)
-        this.#discard(oldest)
+        this.#remove(oldest)
+      }
+      const obstacle = table.obstacle(hash)
+      if (obstacle !== 0) {
+        this.#remove(obstacle)
+        this.evictions++
       }
       const key = hash || 1
-      if (!this.#policy.expect(key, blocks, others.length > 0)) return 'refused'
+      if (!this.#policy.expect(key, blocks, others > 0)) return 'refused'
       if (!this.#makeRoom(blocks)) return 'refused'
       const node = this.#write(oid, tid, source, through, blocks)
-      this.#enter(hash, node)
+      this.#table.enter(hash, node)
+      Atomics.store(this.#words, header.entries, this.#words[header.entries]! + 1)
       this.#nodes.setWeight(node, blocks)
       this.#policy.insert(node, key)
       return 'added'
@@ -220,11 +223,9 @@ export class Shard {
   delete(hash: number, oid: Oid, tid: Tid): boolean {
     if (!lock(this.#words, header.lock)) return false
     try {
-      const at = this.#slotOf(hash, oid, tid)
-      if (at < 0) return false
-      const node = this.#words[at]! & blockMask
-      this.#policy.remove(node)
-      this.#discard(node)
+      const node = this.#nodeOf(hash, oid, tid)
+      if (node === 0) return false
+      this.#remove(node)
       return true
     } finally {
       unlock(this.#words, header.lock)
@@ -235,10 +236,7 @@ export class Shard {
   deleteObject(hash: number, oid: Oid): void {
     if (!lock(this.#words, header.lock)) return
     try {
-      for (const node of this.#revisionsOf(hash, oid)) {
-        this.#policy.remove(node)
-        this.#discard(node)
-      }
+      for (let node = this.#nodeOf(hash, oid); node !== 0; node = this.#nodeOf(hash, oid)) this.#remove(node)
     } finally {
       unlock(this.#words, header.lock)
     }
@@ -251,7 +249,7 @@ export class Shard {
       const words = this.#words
       words.fill(0, header.firstFree, isNewStore ? headerEnd : header.origin)
       words.fill(0, header.policyState, headerEnd)
-      words.fill(0, this.#tableAt, this.#base + blockWords)
+      words.fill(0, this.#layout.tableAt, this.#base + blockWords)
       if (isNewStore) Atomics.add(words, header.generation, 1)
     } finally {
       unlock(this.#words, header.lock)
@@ -271,23 +269,21 @@ export class Shard {
     }
   }
 
-  /** Slots of the table, for `keys`. */
-  get slots(): number {
-    return this.#tableLength
+  /** Words of the table, for `keys`. */
+  get tableWords(): number {
+    return this.#layout.buckets * bucketWords
   }
 
   /**
-   * Keys of the entries in some slots of the table. Between two calls entries may move: one may be seen twice or not
+   * Keys of the entries in some words of the table. Between two calls entries may move: one may be seen twice or not
    * at all, if others were added or removed meanwhile.
    */
   keys(from: number, to: number): EntryKey[] {
     const keys: EntryKey[] = []
     if (!lock(this.#words, header.lock)) return keys
     try {
-      for (let at = this.#tableAt + from; at < this.#tableAt + Math.min(to, this.#tableLength); at++) {
-        const node = this.#words[at]! & blockMask
-        if (node !== 0)
-          keys.push({ oid: this.#oid(node), tid: this.#tid(node), through: this.#through(node) })
+      for (const node of this.#nodesBetween(from, to)) {
+        keys.push({ oid: this.#oid(node), tid: this.#tid(node), through: this.#through(node) })
       }
       return keys
     } finally {
@@ -317,20 +313,21 @@ export class Shard {
       }
       let entries = 0
       let used = 0
-      for (let at = this.#tableAt; at < this.#tableAt + this.#tableLength; at++) {
-        const node = words[at]! & blockMask
-        if (node === 0) continue
+      for (const node of this.#nodesBetween(0, this.tableWords)) {
         const oid = this.#oid(node)
         const tid = this.#tid(node)
         const blocks = visit(node, `object ${oid}`)
         if (blocks !== blocksFor(this.#at(node, entry.length)))
           problems.push(`object ${oid}: ${blocks} blocks`)
         if (blocks !== this.#nodes.weight(node)) problems.push(`object ${oid}: weight is not ${blocks}`)
-        if (this.#slotOf(hashOid(oid), oid, tid) !== at) problems.push(`object ${oid}: not found at its slot`)
+        if (this.#nodeOf(hashOid(oid), oid, tid) !== node) problems.push(`object ${oid}: not found`)
         entries++
         used += blocks
       }
-      const free = visit(words[header.firstFree]!, 'free blocks')
+      let free = visit(words[header.firstFree]!, 'free blocks')
+      for (let chain = words[header.freeChains]!; chain !== 0; chain = this.#at(chain, entry.oidLow)) {
+        free += visit(chain, 'free blocks')
+      }
       if (free !== words[header.freeCount])
         problems.push(`${free} free blocks, not ${words[header.freeCount]}`)
       if (entries !== words[header.entries]) problems.push(`${entries} entries, not ${words[header.entries]}`)
@@ -343,6 +340,20 @@ export class Shard {
   }
 
   // --- With the lock held ---
+
+  /** The rest of `find`, apart so that the compiler makes the usual case one piece. */
+  #findBehind(at: number, hash: number, oid: Oid, snapshot: Tid, needed: Tid): Revision | undefined {
+    for (let next = at; ; ) {
+      next = this.#table.next(next, hash)
+      if (next === 0) return undefined
+      const node = this.#table.nodeAt(next)
+      if (this.#shows(node, oid, snapshot, needed)) return this.#hit(node, this.#tid(node), snapshot)
+    }
+  }
+
+  #shows(node: number, oid: Oid, snapshot: Tid, needed: Tid): boolean {
+    return this.#is(node, oid) && this.#tid(node) <= snapshot && this.#through(node) >= needed
+  }
 
   #hit(node: number, tid: Tid, through: Tid): Revision {
     const data = this.#copyOut(node)
@@ -408,19 +419,21 @@ export class Shard {
     words[at] = 0
     if (wholeWords * 4 < source.length) {
       // The last, partial word. It may be the first of a block that has been taken for it already.
-      const bytes = source.length - wholeWords * 4
-      const tail = new Uint8Array(4)
-      for (let index = 0; index < bytes; index++) tail[index] = source[wholeWords * 4 + index]!
-      words[to] = new Int32Array(tail.buffer)[0]!
+      for (let index = wholeWords * 4; index < source.length; index++) lastBytes[index % 4] = source[index]!
+      words[to] = lastWord[0]!
     }
     return node
   }
 
   #takeBlock(): number {
     const words = this.#words
-    const block = words[header.firstFree]!
-    if (block === 0) return ++words[header.freshUsed]!
-    words[header.firstFree] = words[this.#base + block * blockWords]!
+    let block = words[header.firstFree]!
+    if (block === 0) {
+      block = words[header.freeChains]!
+      if (block === 0) return ++words[header.freshUsed]!
+      words[header.freeChains] = this.#at(block, entry.oidLow)
+    }
+    words[header.firstFree] = this.#at(block, entry.link)
     words[header.freeCount]!--
     return block
   }
@@ -432,7 +445,7 @@ export class Shard {
 
   /** Evicts until there are that many free blocks, and a free slot in the table. */
   #makeRoom(blocks: number): boolean {
-    while (this.#freeBlocks() < blocks || this.#words[header.entries]! >= this.#entriesMax) {
+    while (this.#freeBlocks() < blocks || this.#words[header.entries]! >= this.#table.entriesMax) {
       const victim = this.#policy.evict(this.#keyOf)
       if (victim === 0) return false
       this.#discard(victim)
@@ -441,80 +454,38 @@ export class Shard {
     return true
   }
 
+  #remove(node: number): void {
+    this.#policy.remove(node)
+    this.#discard(node)
+  }
+
   /** Takes an entry, which its policy no longer knows, out of the table and frees its blocks. */
   #discard(node: number): void {
     const words = this.#words
-    const oid = this.#oid(node)
-    this.#leave(this.#slotOf(hashOid(oid), oid, this.#tid(node)))
-    let last = this.#base + node * blockWords
-    let count = 1
-    while (words[last] !== 0) {
-      last = this.#base + words[last]! * blockWords
-      count++
-    }
-    words[last] = words[header.firstFree]!
-    words[header.firstFree] = node
-    words[header.freeCount]! += count
-  }
-
-  #enter(hash: number, node: number): void {
-    const words = this.#words
-    const end = this.#tableAt + this.#tableLength
-    let at = this.#home(hash)
-    while (words[at] !== 0) at = at + 1 === end ? this.#tableAt : at + 1
-    words[at] = (hash & ~blockMask) | node
-    Atomics.store(words, header.entries, words[header.entries]! + 1)
-  }
-
-  /** Empties a slot of the table, and moves back what would no longer be found behind it. */
-  #leave(slot: number): void {
-    const words = this.#words
-    const size = this.#tableLength
-    const end = this.#tableAt + size
-    let gap = slot
-    let at = gap
-    for (;;) {
-      at = at + 1 === end ? this.#tableAt : at + 1
-      if (words[at] === 0) break
-      const home = this.#home(hashOid(this.#oid(words[at]! & blockMask)))
-      const fromHome = at >= home ? at - home : at - home + size
-      const fromGap = at >= gap ? at - gap : at - gap + size
-      if (fromHome < fromGap) continue
-      words[gap] = words[at]!
-      gap = at
-    }
-    words[gap] = 0
+    this.#table.leave(hashOid(this.#oid(node)), node)
     Atomics.store(words, header.entries, words[header.entries]! - 1)
+    words[this.#base + node * blockWords + entry.oidLow] = words[header.freeChains]!
+    words[header.freeChains] = node
+    words[header.freeCount]! += this.#nodes.weight(node)
   }
 
-  /** Where in the table exactly that revision stands, or -1. */
-  #slotOf(hash: number, oid: Oid, tid: Tid): number {
-    const words = this.#words
-    const end = this.#tableAt + this.#tableLength
-    const tag = hash >>> 24
-    for (let at = this.#home(hash); ; at = at + 1 === end ? this.#tableAt : at + 1) {
-      const slot = words[at]!
-      if (slot === 0) return -1
-      if (slot >>> 24 !== tag) continue
-      const node = slot & blockMask
-      if (this.#is(node, oid) && this.#tid(node) === tid) return at
+  /** The entry of exactly that revision, or of any revision where no tid is given; 0 for none. */
+  #nodeOf(hash: number, oid: Oid, tid?: Tid): number {
+    const table = this.#table
+    for (let at = table.first(hash); at !== 0; at = table.next(at, hash)) {
+      const node = table.nodeAt(at)
+      if (this.#is(node, oid) && (tid === undefined || this.#tid(node) === tid)) return node
     }
+    return 0
   }
 
-  /** Revisions of the object that are here. */
-  #revisionsOf(hash: number, oid: Oid): number[] {
-    const found: number[] = []
-    const end = this.#tableAt + this.#tableLength
-    for (let at = this.#home(hash); ; at = at + 1 === end ? this.#tableAt : at + 1) {
-      const slot = this.#words[at]!
-      if (slot === 0) return found
-      if (slot >>> 24 === hash >>> 24 && this.#is(slot & blockMask, oid)) found.push(slot & blockMask)
+  /** Entries whose slots lie between these words of the table. */
+  *#nodesBetween(from: number, to: number): Generator<number> {
+    const { tableAt } = this.#layout
+    for (let at = from; at < Math.min(to, this.tableWords); at++) {
+      const node = this.#table.nodeAt(tableAt + at)
+      if (at % bucketWords !== 0 && node !== 0) yield node
     }
-  }
-
-  /** The slot at which the search for this hash begins. The top eight bits stand in the slots themselves. */
-  #home(hash: number): number {
-    return this.#tableAt + ((Math.imul(hash, 0x9e3779b1) >>> 0) % this.#tableLength)
   }
 
   #at(node: number, word: number): number {

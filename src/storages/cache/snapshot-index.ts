@@ -25,16 +25,11 @@
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type { Revision } from '../storage.ts'
 import { type Change, ChangeLog } from './change-log.ts'
+import { SnapshotView } from './snapshot-view.ts'
 import type { StateCache } from './state-cache.ts'
 import type { TraceRecorder } from './trace-recorder.ts'
 
 export type { Change } from './change-log.ts'
-
-/** Names a snapshot, of a store that may be replaced meanwhile. */
-export interface SnapshotMark {
-  readonly horizon: Tid
-  readonly generation: number
-}
 
 export interface SnapshotIndexOptions {
   /** Objects that changed lately and are remembered, per isolate. About 50 bytes each. Default 200 000. */
@@ -52,7 +47,7 @@ export class SnapshotIndex {
   readonly #recorder: TraceRecorder | undefined
   #log: ChangeLog | undefined
   #generation: number
-  /** Where attached views stand, with their number. */
+  /** Where attached views stand, and from where polls under way ask, with their number. */
   readonly #places = new Map<Tid, number>()
   readonly #views = new Set<SnapshotView>()
 
@@ -100,8 +95,7 @@ export class SnapshotIndex {
 
   /** Forgets what changed when; for a doubt about what was told. The bytes stay, and are checked before use. */
   forget(): void {
-    for (const view of this.#views) view.detach()
-    this.#places.clear()
+    this.#detachAll()
     this.#log = undefined
   }
 
@@ -137,8 +131,14 @@ export class SnapshotIndex {
 
   sinceFor(view: SnapshotView): Tid | undefined {
     this.noticeNewStore()
+    // Of a poll that failed.
+    this.#unpin(view)
     const isNew = view.horizon === undefined || view.isOutlived
-    if (this.#log !== undefined && (view.isAttached || isNew)) return this.#log.horizon
+    if (this.#log !== undefined && (view.isAttached || isNew)) {
+      view.pinned = this.#log.horizon
+      this.#enter(view.pinned)
+      return view.pinned
+    }
     if (!isNew) return view.horizon
     const origin = this.cache.origin
     return origin === noTid ? undefined : origin
@@ -163,6 +163,7 @@ export class SnapshotIndex {
     }
     if (!this.#views.has(view) || generation !== this.#generation) {
       // The snapshot was opened before the store was replaced, or for nobody: it learns and teaches nothing.
+      this.#unpin(view)
       view.moveDetached(horizon)
       view.outlive()
       return 'all'
@@ -182,6 +183,7 @@ export class SnapshotIndex {
     if (isBoundary) view.attach(horizon)
     else view.moveDetached(horizon)
     if (place !== undefined) this.#leave(place)
+    this.#unpin(view)
     this.#limit()
     return report
   }
@@ -196,8 +198,7 @@ export class SnapshotIndex {
 
   /** Starts over, with nothing known but these changes. */
   #start(horizon: Tid, since: Tid | undefined, changes: readonly Change[] | 'all'): void {
-    for (const view of this.#views) view.detach()
-    this.#places.clear()
+    this.#detachAll()
     const isComplete = changes !== 'all' && since !== undefined && since <= horizon
     this.#log = new ChangeLog(isComplete ? since : horizon, this.#changedMax)
     if (isComplete) this.#log.extend(horizon, changes, false)
@@ -241,6 +242,7 @@ export class SnapshotIndex {
 
   release(view: SnapshotView): void {
     this.#views.delete(view)
+    this.#unpin(view)
     if (view.isAttached && view.horizon !== undefined) this.#leave(view.horizon)
     view.detach()
   }
@@ -252,6 +254,22 @@ export class SnapshotIndex {
     this.forget()
     this.#generation = generation
     for (const view of this.#views) view.outlive()
+  }
+
+  #detachAll(): void {
+    for (const view of this.#views) {
+      view.detach()
+      view.pinned = undefined
+    }
+    this.#places.clear()
+  }
+
+  /** Its poll has been answered, or never will be. */
+  #unpin(view: SnapshotView): void {
+    const place = view.pinned
+    if (place === undefined) return
+    view.pinned = undefined
+    this.#leave(place)
   }
 
   #enter(place: Tid): void {
@@ -280,123 +298,12 @@ export class SnapshotIndex {
     while (log.rangeEntries > this.#behindMax) {
       const place = this.#hindmost()
       if (place === undefined || place === log.horizon) return
-      for (const view of this.#views) if (view.isAttached && view.horizon === place) view.detach()
+      for (const view of this.#views) {
+        if (view.isAttached && view.horizon === place) view.detach()
+        if (view.pinned === place) view.pinned = undefined
+      }
       this.#places.delete(place)
       log.leave(place, this.#hindmost())
     }
-  }
-}
-
-/** One storage instance's view. */
-export class SnapshotView {
-  readonly #index: SnapshotIndex
-  readonly #recorder: TraceRecorder | undefined
-  #horizon: Tid | undefined
-  #snapshot: SnapshotMark | undefined
-  #isAttached = false
-  #isOutlived = false
-  /** Of the store that is asked for the next snapshot. */
-  #askedGeneration: number
-
-  /** Made by `SnapshotIndex.newView`. */
-  constructor(index: SnapshotIndex, recorder: TraceRecorder | undefined) {
-    this.#index = index
-    this.#recorder = recorder
-    this.#askedGeneration = index.generation
-  }
-
-  /** The snapshot of the last poll; undefined before the first. */
-  get horizon(): Tid | undefined {
-    return this.#horizon
-  }
-
-  /** The index knows all changes since this view's snapshot. */
-  get isAttached(): boolean {
-    return this.#isAttached
-  }
-
-  /**
-   * To be called before the backend is asked for a new snapshot.
-   * @returns the poll should ask for the changes after this; undefined: it need not ask for changes at all
-   */
-  beginPoll(): Tid | undefined {
-    const since = this.#index.sinceFor(this)
-    this.#askedGeneration = this.#index.generation
-    return since
-  }
-
-  /**
-   * A poll opened a new snapshot.
-   * @param horizon the newest transaction that the snapshot shows
-   * @param since what `beginPoll` said
-   * @param changes every object that changed in (since, horizon], deletions included, at least once with its newest
-   *   tid; `'all'` when the backend cannot tell
-   * @returns what changed since the previous poll of this view, each object with the tid of its newest change
-   *   (`noTid` where that was forgotten); nothing for the first poll
-   */
-  polled(horizon: Tid, since: Tid | undefined, changes: Iterable<Change> | 'all'): readonly Change[] | 'all' {
-    const changed = this.#index.polled(this, horizon, since, changes, this.#askedGeneration)
-    this.#snapshot = { horizon, generation: this.#askedGeneration }
-    return changed
-  }
-
-  /** A copy of the revision that the snapshot shows, or undefined when that is not known or not here. */
-  find(oid: Oid): Revision | undefined {
-    if (this.#horizon === undefined) return undefined
-    const revision = this.#index.find(oid, this.#horizon, this.#isAttached, this.#snapshot!.generation)
-    if (revision !== undefined) this.#recorder?.loaded(oid, revision.serial, revision.data.length)
-    return revision
-  }
-
-  /** Whether the snapshot shows this revision, of which it is known that the snapshot `through` does. */
-  shows(oid: Oid, tid: Tid, through: Tid): boolean {
-    if (this.#horizon === undefined) return false
-    return this.#index.shows(oid, tid, through, this.#horizon, this.#isAttached, this.#snapshot!.generation)
-  }
-
-  /** The snapshot of the last poll, for `loaded`. */
-  get snapshot(): SnapshotMark | undefined {
-    return this.#snapshot
-  }
-
-  /**
-   * The backend answered a load.
-   * @param snapshot as it was when the load was begun; it may have ended meanwhile
-   */
-  loaded(oid: Oid, serial: Tid, data: Uint8Array, snapshot: SnapshotMark): void {
-    this.#index.cache.add(oid, serial, data, snapshot.horizon, snapshot.generation)
-    this.#recorder?.loaded(oid, serial, data.length)
-  }
-
-  /** The storage instance is released. */
-  release(): void {
-    this.#index.release(this)
-  }
-
-  // --- For the index ---
-
-  /** The store that this view's connection knew has been replaced. */
-  get isOutlived(): boolean {
-    return this.#isOutlived
-  }
-
-  outlive(): void {
-    this.#isOutlived = this.#isOutlived || this.#horizon !== undefined
-  }
-
-  attach(horizon: Tid): void {
-    this.#horizon = horizon
-    this.#isAttached = true
-    this.#isOutlived = false
-  }
-
-  moveDetached(horizon: Tid): void {
-    this.#horizon = horizon
-    this.#isAttached = false
-    this.#isOutlived = false
-  }
-
-  detach(): void {
-    this.#isAttached = false
   }
 }

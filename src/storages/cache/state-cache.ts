@@ -251,10 +251,10 @@ export class StateCache implements StorageCache {
    * missed or named twice.
    */
   *keys(): Generator<readonly EntryKey[]> {
-    const slotsAtATime = 1024
+    const wordsAtATime = 1024
     for (const shard of this.#shards) {
-      for (let from = 0; from < shard.slots; from += slotsAtATime) {
-        yield shard.keys(from, from + slotsAtATime)
+      for (let from = 0; from < shard.tableWords; from += wordsAtATime) {
+        yield shard.keys(from, from + wordsAtATime)
       }
     }
   }

@@ -39,9 +39,13 @@ export class TraceRecorder {
       this.#file = openSync(path, 'wx', 0o644)
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause)
-      throw new ShootoutError('trace-file', `the cache trace cannot be written to ${path}: ${reason}`, {
-        cause,
-      })
+      throw new ShootoutError(
+        'trace-file',
+        `the cache trace cannot be written to ${path} (${reason}); name a file that does not exist, in a folder you may write to`,
+        {
+          cause,
+        },
+      )
     }
     const head = Buffer.alloc(headerBytes)
     head.write(magic, 'latin1')

@@ -3,9 +3,6 @@
  * objects are numbered from 1 in the order of their first appearance, so that the simulator needs no hashing.
  */
 
-/** What happened. `load`: a reader asked for a revision. `store`: a commit brought one in, nobody had asked for it. */
-export type TraceEventKind = 'load' | 'store' | 'clear'
-
 export interface Trace {
   /** Revision asked for or stored, numbered from 1; 0 for `clear`. */
   readonly revisions: Int32Array
@@ -32,7 +29,10 @@ export class TraceBuilder {
     return this.#revisions.length
   }
 
-  /** @param version tid of the revision; 0 in traces of things that do not change */
+  /**
+   * @param kind `load`: a reader asked for a revision; `store`: a commit brought one in, and nobody had asked for it
+   * @param version tid of the revision; 0 in traces of things that do not change
+   */
   add(kind: 'load' | 'store', object: number, version: number, bytes: number): void {
     const key = version === 0 ? object : `${object}/${version}`
     let revision = this.#revisionNumbers.get(key)

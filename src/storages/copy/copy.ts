@@ -11,7 +11,7 @@ import { CopyJob, type CopyOptions, type CopyResult, type CopyWay } from './job.
 import { copyStates } from './states.ts'
 import { copyTransactions } from './transactions.ts'
 
-export type { BlobPolicy, CopyOptions, CopyPhase, CopyProgress, CopyResult } from './job.ts'
+export type { BlobPolicy, CopyOptions, CopyPhase, CopyProgress, CopyResult, CopyWay } from './job.ts'
 
 /** What can be copied between these two. */
 export function copyWay(source: Storage, destination: Storage): CopyWay {

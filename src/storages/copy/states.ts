@@ -17,14 +17,17 @@ const blobChunkBytes = 1024 * 1024
 
 export async function copyStates(source: Storage, destination: Storage, job: CopyJob): Promise<void> {
   const from = await source.newInstance()
-  const to = await destination.newInstance()
   try {
-    await from.pollInvalidations()
-    const copy = new StateCopy(source, from, to, job)
-    await copy.upload(destination.lastTid === noTid)
-    if (job.options.verify && !job.isStopped) await copy.verify()
+    const to = await destination.newInstance()
+    try {
+      await from.pollInvalidations()
+      const copy = new StateCopy(source, from, to, job)
+      await copy.upload(destination.lastTid === noTid)
+      if (job.options.verify && !job.isStopped) await copy.verify()
+    } finally {
+      await to.release()
+    }
   } finally {
-    await to.release()
     await from.release()
   }
 }

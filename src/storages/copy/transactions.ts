@@ -31,6 +31,15 @@ async function checkPrefix(source: Storage, destination: Storage, there: Tid, jo
 
 async function verify(source: Storage, destination: Storage, last: Tid, job: CopyJob): Promise<void> {
   await compare(source, destination, last, job, 'verifying', (difference) => job.differs(difference))
+  const unknown = await unknownPack(source, destination)
+  if (unknown !== undefined && !job.isStopped) job.differs(unknown)
+}
+
+/** What the destination does not know to be packed away, in words. An empty one has nothing that could be taken for whole. */
+async function unknownPack(source: Storage, destination: Storage): Promise<string | undefined> {
+  const [wanted, found] = [await source.wholeSince?.(), await destination.wholeSince?.()]
+  if (wanted === undefined || found === undefined || found >= wanted || destination.lastTid === noTid) return
+  return `the source was packed up to transaction ${wanted}, and the destination takes its history for whole since ${found}`
 }
 
 /** Walks through both side by side, up to `last`. */

@@ -1,5 +1,6 @@
 /** The errors of a log, worded in one place. */
 
+import { dirname } from 'node:path'
 import { CorruptDataError, describeError, ShootoutError } from '../../core/errors.ts'
 import { systemErrorCode } from '../../core/file-system.ts'
 import type { Oid } from '../../core/ids.ts'
@@ -16,12 +17,64 @@ export function damage(path: string, where: string, reason: string): CorruptData
 
 /** A write to the log failed. Nothing of the transaction is left, and the next one may succeed. */
 export function writeFailed(path: string, cause: unknown): ShootoutError {
-  const full = ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemErrorCode(cause) ?? '')
+  const full = isDiskFull(cause)
   return new ShootoutError(
     full ? 'disk-full' : 'write-failed',
     full
       ? `${path}: there is no room for the transaction (${describeError(cause)}). Nothing of it was kept; make room and repeat it`
-      : `${path}: the transaction cannot be written: ${describeError(cause)}. Nothing of it was kept`,
+      : `${path}: the transaction cannot be written: ${describeError(cause)}. Nothing of it was kept; check the disk and repeat it`,
+    { cause, details: { path } },
+  )
+}
+
+function isDiskFull(cause: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT', 'EFBIG'].includes(systemErrorCode(cause) ?? '')
+}
+
+/** Neither one that says already what is wrong, nor a bug. */
+function isOfSystem(cause: unknown): boolean {
+  return !(cause instanceof ShootoutError) && systemErrorCode(cause) !== undefined
+}
+
+/** What to throw where a log that is to be written to, or the lock beside it, cannot be made. */
+export function notMade(path: string, cause: unknown): unknown {
+  if (!isOfSystem(cause)) return cause
+  const options = { cause, details: { path } }
+  const reason = describeError(cause)
+  if (systemErrorCode(cause) === 'ENOENT') {
+    return new ShootoutError(
+      'folder-not-found',
+      `${path}: there is no folder ${dirname(path)}; create it, or check the path`,
+      options,
+    )
+  }
+  if (isDiskFull(cause)) {
+    return new ShootoutError(
+      'disk-full',
+      `${path}: there is no room to open it for writing (${reason}); make room, or open it read-only`,
+      options,
+    )
+  }
+  return new ShootoutError(
+    'folder-not-writable',
+    `${path}: cannot be opened for writing: ${reason}; open it read-only, or choose a folder that can be written to`,
+    options,
+  )
+}
+
+/** What to throw where the log is there, and cannot be opened or read. */
+export function notAccessible(path: string, cause: unknown): unknown {
+  if (!isOfSystem(cause)) return cause
+  const code = systemErrorCode(cause)
+  const advice =
+    code === 'EISDIR'
+      ? 'it is a folder; name the log in it'
+      : code === 'EACCES' || code === 'EPERM'
+        ? 'check the rights of the file'
+        : 'check the path and the disk'
+  return new ShootoutError(
+    'log-not-accessible',
+    `${path}: cannot be opened (${describeError(cause)}); ${advice}`,
     { cause, details: { path } },
   )
 }

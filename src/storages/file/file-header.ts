@@ -6,7 +6,7 @@ import type { Clock } from '../../core/clock.ts'
 import { ShootoutError } from '../../core/errors.ts'
 import { type FileSystem, readFully, writeFully } from '../../core/file-system.ts'
 import { noTid, rootOid } from '../../core/ids.ts'
-import { damage } from './file-errors.ts'
+import { damage, notAccessible } from './file-errors.ts'
 import {
   decodeFileHeader,
   encodeFileHeader,
@@ -25,6 +25,7 @@ export function newFileHeader(clock: Clock): FileHeader {
     // 0 is the root, and never given out.
     nextOid: rootOid + 1,
     lastTid: noTid,
+    wholeSince: noTid,
   }
 }
 
@@ -44,10 +45,19 @@ export function createLog(files: FileSystem, path: string, clock: Clock): void {
   files.syncFolder(dirname(path))
 }
 
-/** Reads and checks the header of a log. */
+/** The first read of a log; a folder can be opened, but not read. */
+function readStart(files: FileSystem, file: number, path: string, bytes: Buffer): number {
+  try {
+    return readFully(files, file, bytes, 0, fileHeaderBytes, 0)
+  } catch (error) {
+    throw notAccessible(path, error)
+  }
+}
+
+/** Reads and checks the header of a log. @throws ShootoutError `log-not-accessible`, `log-version`, `not-a-log` */
 export function readFileHeader(files: FileSystem, file: number, path: string): FileHeader {
   const bytes = Buffer.alloc(fileHeaderBytes)
-  const got = readFully(files, file, bytes, 0, fileHeaderBytes, 0)
+  const got = readStart(files, file, path, bytes)
   const header = decodeFileHeader(bytes.subarray(0, got))
   if (typeof header === 'object') return header
   if (header === 'damaged') throw damage(path, 'the file header', 'its checksum is wrong')

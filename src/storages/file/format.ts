@@ -13,7 +13,7 @@ import type { TransactionMetadata } from '../storage.ts'
 // --- The file header ------------------------------------------------------------------------------------------------
 
 export const fileHeaderBytes = 64
-export const fileMagic = 'SHOOTLOG'
+const fileMagic = 'SHOOTLOG'
 /**
  * What a new log is. With its first blob it becomes the other, which programs that know no blobs refuse. That changes
  * one byte, the only one of a log that is ever overwritten, and so the checksum is that of version 1 in both.
@@ -22,6 +22,8 @@ export const formatVersion = 1
 export const formatVersionWithBlobs = 2
 export const formatVersionAt = 11
 export const fileIdBytes = 16
+const wholeSinceHighAt = 12
+const wholeSinceLowAt = 56
 
 export interface FileHeader {
   readonly version: typeof formatVersion | typeof formatVersionWithBlobs
@@ -32,6 +34,11 @@ export interface FileHeader {
   readonly nextOid: number
   /** Newest transaction before the file was made, which may have left nothing in it. */
   readonly lastTid: Tid
+  /**
+   * Transactions after this one are whole. At least `lastTid`; greater in a copy of a store that was packed beyond
+   * what had been copied when this file was made.
+   */
+  readonly wholeSince: Tid
 }
 
 export function encodeFileHeader(header: FileHeader): Buffer {
@@ -42,6 +49,10 @@ export function encodeFileHeader(header: FileHeader): Buffer {
   writePosition(bytes, header.createdUs, 32)
   writePosition(bytes, header.nextOid, 40)
   writeId(bytes, header.lastTid, 48)
+  // In two halves, where version 1 has zeros: so the rest is where it always was.
+  const wholeSince = header.wholeSince > header.lastTid ? header.wholeSince : 0
+  bytes.writeUInt32BE(Math.floor(wholeSince / wordSize), wholeSinceHighAt)
+  bytes.writeUInt32BE(wholeSince >>> 0, wholeSinceLowAt)
   bytes.writeUInt32BE(crc32(bytes.subarray(0, fileHeaderBytes - 4)), fileHeaderBytes - 4)
   bytes[formatVersionAt] = header.version
   return bytes
@@ -58,12 +69,15 @@ export function decodeFileHeader(bytes: Buffer): FileHeader | FileHeaderProblem 
   if (version === formatVersionWithBlobs) summed[formatVersionAt] = formatVersion
   if (crc32(summed) !== bytes.readUInt32BE(fileHeaderBytes - 4)) return 'damaged'
   if (version !== formatVersion && version !== formatVersionWithBlobs) return 'newer'
+  const lastTid = readTid(bytes, 48)
+  const wholeSince = bytes.readUInt32BE(wholeSinceHighAt) * wordSize + bytes.readUInt32BE(wholeSinceLowAt)
   return {
     version,
     fileId: new Uint8Array(bytes.subarray(16, 16 + fileIdBytes)),
     createdUs: readPosition(bytes, 32),
     nextOid: readPosition(bytes, 40),
-    lastTid: readTid(bytes, 48),
+    lastTid,
+    wholeSince: Math.max(lastTid, wholeSince) as Tid,
   }
 }
 
@@ -79,7 +93,7 @@ export const trailerBytes = 16
 /** `TXN` and 1: begins every transaction, so that a reader can find the next one beyond damage. */
 export const transactionMagic = 0x5458_4e01
 /** `END` and 1. */
-export const trailerMagic = 0x454e_4401
+const trailerMagic = 0x454e_4401
 export const metadataFieldBytesMax = 0xffff
 
 /** The transaction went through a pack: what it replaced may be gone, so it cannot be undone. */

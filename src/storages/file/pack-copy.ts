@@ -52,6 +52,12 @@ export class PackWriter {
     return this.#fileHeader.version
   }
 
+  /** What the header says of transactions that are not in the log. */
+  setPast({ lastTid, wholeSince }: Pick<FileHeader, 'lastTid' | 'wholeSince'>): void {
+    this.#fileHeader = { ...this.#fileHeader, lastTid, wholeSince }
+    this.#writeFileHeader()
+  }
+
   #writeFileHeader(): void {
     const header = encodeFileHeader(this.#fileHeader)
     writeFully(this.#files, this.file, header, 0, header.length, 0)

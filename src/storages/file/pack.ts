@@ -5,8 +5,9 @@
  * 2. Copy what the plan covers, then what was committed meanwhile, until only little is left (pack-copy.ts).
  * 3. With the mutex held: copy the rest, flush, rename over the old log, flush the folder, switch index and file.
  *
- * Until the rename nothing of the old log has changed, so stopping at any point, by error or power loss, leaves it as
- * it was. Memory, given back at the end: 17 bytes per object, and one transaction.
+ * A pack of nothing raises `wholeSince` alone: restoring needs that. Until the rename nothing of the old log has
+ * changed, so stopping at any point, by error or power loss, leaves it as it was. Memory, given back at the end: 17
+ * bytes per object, and one transaction.
  */
 
 import { randomBytes } from 'node:crypto'
@@ -38,18 +39,20 @@ const bytesPerFlush = 1 << 23
 /** How often a commit may bring garbage back to life before packing gives up. */
 const attemptsMax = 5
 
+/** What `pack` is to do to a log. */
+export interface LogPackOptions extends Pick<PackOptions, 'before' | 'references'> {
+  /** What the new log shall say at least, even where nothing goes. */
+  readonly wholeSince: Tid
+}
+
 /**
  * Call it with the `packing` and `checkpointing` words held.
  * @param options `before` is at most the newest published transaction, and at most the oldest open snapshot
  * @param pause runs between pieces of work; throws when packing is to stop
  */
-export async function pack(
-  log: Log,
-  options: Pick<PackOptions, 'before' | 'references'>,
-  pause: Yield,
-): Promise<PackResult> {
+export async function pack(log: Log, options: LogPackOptions, pause: Yield): Promise<PackResult> {
   for (let attempt = 1; ; attempt++) {
-    const result = await packOnce(log, options.before, options.references, pause)
+    const result = await packOnce(log, options, pause)
     if (result !== undefined) return result
     if (attempt === attemptsMax) {
       throw new ShootoutError(
@@ -64,23 +67,25 @@ export async function pack(
 /** Undefined when a commit referred to an object that was not to stay. */
 async function packOnce(
   log: Log,
-  cutoff: Tid,
-  references: References | undefined,
+  { before: cutoff, references, wholeSince }: LogPackOptions,
   pause: Yield,
 ): Promise<PackResult | undefined> {
   const { files, path } = log
+  const header = readFileHeader(files, log.file, path)
   const scanner = new LogScanner(files, log.file, log.seed)
   const end = log.locked(() => log.publishedEnd)
   const plan = await planPack(log, scanner, cutoff, end, references, pause)
-  if (plan.removes === 0) {
+  if (plan.removes === 0 && wholeSince <= header.wholeSince) {
     return { removedRevisions: 0, removedObjects: 0, ...(await sweep(log, [], end, end)) }
   }
   const writer = new PackWriter(files, unfinishedPackPath(path), log.counters, {
     version: formatVersion,
     fileId: new Uint8Array(randomBytes(fileIdBytes)),
-    createdUs: readFileHeader(files, log.file, path).createdUs,
+    createdUs: header.createdUs,
     nextOid: log.numbers.nextOid,
-    lastTid: cutoff,
+    // An earlier pack may have gone further than this one.
+    lastTid: Math.max(header.lastTid, cutoff) as Tid,
+    wholeSince: Math.max(header.wholeSince, cutoff, wholeSince) as Tid,
   })
   let isSwitched = false
   try {

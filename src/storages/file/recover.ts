@@ -56,6 +56,10 @@ export function recoverLog(
         records = []
       },
     })
+    const { header, damages } = found
+    // What the damage has taken is not known: nobody may believe that this history has everything.
+    const isWhole = damages.length === 0 && leftOut === 0
+    writer.setPast(isWhole ? header : { lastTid, wholeSince: Math.max(lastTid, header.wholeSince) as Tid })
     writer.write()
     files.sync(writer.file)
     // Before the log appears: it names them.

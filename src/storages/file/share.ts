@@ -3,9 +3,9 @@
  * all threads will use. Ends with a checkpoint.
  */
 
-import { basename, dirname } from 'node:path'
+import { basename } from 'node:path'
 import { describeError, ShootoutError, UsageError } from '../../core/errors.ts'
-import { type FileSystem, systemErrorCode } from '../../core/file-system.ts'
+import type { FileSystem } from '../../core/file-system.ts'
 import { noTid, type Tid } from '../../core/ids.ts'
 import { acquireLock, type LockFile } from '../../core/lock-file.ts'
 import { formatDuration } from '../../core/units.ts'
@@ -14,6 +14,7 @@ import { zeroCounters } from '../storage.ts'
 import { blobsFolder } from './blob-file.ts'
 import { blobFiles, sweepAfterCrash, unmarkBlobs } from './blob-folder.ts'
 import { checkpointPath, readCheckpoint, unfinishedCheckpointPath, writeCheckpoint } from './checkpoint.ts'
+import { notAccessible, notMade } from './file-errors.ts'
 import { createLog, readFileHeader } from './file-header.ts'
 import { checksumSeed, fileHeaderBytes } from './format.ts'
 import { releaseIndexBuffer } from './index-memory.ts'
@@ -57,7 +58,7 @@ export async function shareLog(
           details: { path },
         })
       refuseOrphans(files, path)
-      createLog(files, path, context.clock)
+      makeLog(files, path, context)
     }
     file = openLog(files, path, readOnly)
     shared = newSharedLog(path, readOnly, options.indexBytes)
@@ -99,24 +100,15 @@ function lockFor(path: string, context: OpenContext, lockLog: typeof acquireLock
   try {
     return lockLog(path, context.log)
   } catch (error) {
-    const code = systemErrorCode(error)
-    if (error instanceof ShootoutError || code === undefined) throw error
-    if (code === 'ENOENT') {
-      throw new ShootoutError(
-        'folder-not-found',
-        `${path}: there is no folder ${dirname(path)}; create it, or check the path`,
-        {
-          cause: error,
-        },
-      )
-    }
-    throw new ShootoutError(
-      'folder-not-writable',
-      `${path}: cannot be locked for writing: ${describeError(error)}; open it read-only, or choose a folder that can be written to`,
-      {
-        cause: error,
-      },
-    )
+    throw notMade(path, error)
+  }
+}
+
+function makeLog(files: FileSystem, path: string, context: OpenContext): void {
+  try {
+    createLog(files, path, context.clock)
+  } catch (error) {
+    throw notMade(path, error)
   }
 }
 
@@ -136,9 +128,7 @@ function openLog(files: FileSystem, path: string, readOnly: boolean): number {
   try {
     return files.open(path, readOnly ? 'read' : 'write')
   } catch (error) {
-    throw new ShootoutError('log-not-accessible', `${path}: cannot be opened: ${describeError(error)}`, {
-      cause: error,
-    })
+    throw notAccessible(path, error)
   }
 }
 

@@ -8,10 +8,10 @@ import type { Clock } from '../../core/clock.ts'
 import { ClosedError, describeError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import type { FileSystem } from '../../core/file-system.ts'
 import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
+import { settled } from '../../core/settled.ts'
 import {
   type ConflictResolver,
   type HistoryEntry,
-  type ObjectRecord,
   type OpenContext,
   type PackOptions,
   type PackResult,
@@ -24,15 +24,14 @@ import { buryDead, doubtMs } from './bury.ts'
 import { writeCheckpoint } from './checkpoint.ts'
 import { writeFailed } from './file-errors.ts'
 import { readFileHeader } from './file-header.ts'
-import { encodeMetadata } from './format.ts'
 import { GroupCommit } from './group-commit.ts'
 import { FileInstance } from './instance.ts'
 import { Log } from './log.ts'
 import { reserveOids } from './oid-reserve.ts'
 import { pack } from './pack.ts'
-import { PendingBlobs } from './pending-blobs.ts'
+import { assertNewer, restoreTransaction, wholeSinceOf } from './restore.ts'
 import { type SharedLog, word } from './shared-state.ts'
-import { type StagedRecord, StagedTransaction } from './staged-transaction.ts'
+import type { StagedTransaction } from './staged-transaction.ts'
 import { historyOf, transactions } from './transactions.ts'
 import { changeOf } from './wait.ts'
 import { zap } from './zap.ts'
@@ -64,6 +63,7 @@ export class FileStorage implements Storage {
   readonly #instances = new Set<FileInstance>()
   #state: 'open' | 'closing' | 'closed' = 'open'
   #idle: (() => void) | undefined
+  #closing: Promise<void> | undefined
 
   constructor(shared: SharedLog, files: FileSystem, context: OpenContext, options: FileStorageOptions) {
     this.log = new Log(shared, files, context.clock, this.#counters, context.log)
@@ -111,14 +111,14 @@ export class FileStorage implements Storage {
         progress = fraction
         onProgress?.(fraction)
       }
-      await nextTurn()
+      await this.#breathe()
       signal?.throwIfAborted()
-      this.assertOpen()
     }
     const result = await this.#alone(async () => {
       this.assertOpen()
       const cutoff = this.#packCutoff(before)
-      const done = await pack(this.log, { before: cutoff, ...(references && { references }) }, pause)
+      const options = { before: cutoff, wholeSince: noTid, ...(references && { references }) }
+      const done = await pack(this.log, options, pause)
       if (done.removedRevisions > 0) await this.#checkpoint()
       return done
     })
@@ -176,65 +176,45 @@ export class FileStorage implements Storage {
     return transactions(this.log, from, Math.min(to, this.lastTid) as Tid)
   }
 
-  /** A pack writes its time into the header of the log that it makes. */
+  /** It is in the header, as of the pack that made the log. */
   wholeSince(): Tid {
     this.assertOpen()
     const { log } = this
-    return log.undisturbed(() => readFileHeader(log.files, log.file, log.path).lastTid)
+    return log.undisturbed(() => readFileHeader(log.files, log.file, log.path).wholeSince)
   }
 
-  async restore(transaction: TransactionRecord): Promise<void> {
-    this.assertOpen()
-    this.assertWritable()
-    const { tid, metadata, records } = transaction
-    const { log } = this
-    const blobs = new PendingBlobs(log, this.durability === 'full')
-    const named = new Set<string>()
-    try {
-      const staged = await withBlobs(records, blobs)
-      this.assertOpen()
-      await this.#appendRestored(tid, new StagedTransaction(encodeMetadata(metadata), staged))
-      for (const { blob } of staged) if (blob !== undefined) named.add(blob.id)
-    } finally {
-      blobs.end(named)
-    }
-    await this.committed(tid, undefined)
-  }
-
-  async #appendRestored(tid: Tid, staged: StagedTransaction): Promise<void> {
-    const { log } = this
-    for (;;) {
-      const endings = Atomics.load(log.words, word.endings)
-      const done = log.locked(() => {
-        if (tid <= log.numbers.tailTid) {
-          throw new ShootoutError(
-            'restore-order',
-            `${log.path}: transaction ${tid} cannot be restored after transaction ${log.numbers.tailTid}; restore in tid order, into an empty store`,
-            { details: { tid, lastTid: log.numbers.tailTid } },
-          )
-        }
-        // A vote promised somebody that these objects stay as they are.
-        if (staged.entries.some(({ oid }) => log.index.isClaimed(oid, true))) return false
-        log.assertWritable()
-        this.append(staged, tid)
-        return true
-      })
-      if (done) return
-      await changeOf(log.words, word.endings, endings)
-      buryDead(log)
-    }
+  restore(transaction: TransactionRecord): Promise<void> {
+    return this.restoreMany([transaction])
   }
 
   /** Each is appended at once, in order, and all of them share one flush. */
   async restoreMany(transactions: readonly TransactionRecord[]): Promise<void> {
-    const ends = await Promise.allSettled(transactions.map((transaction) => this.restore(transaction)))
-    const failed = ends.find(({ status }) => status === 'rejected')
-    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
+    this.assertOpen()
+    this.assertWritable()
+    const [first] = transactions
+    if (first === undefined) return
+    assertNewer(this.log, first.tid)
+    await this.#raiseWholeSince(wholeSinceOf(transactions))
+    await settled(transactions.map((transaction) => restoreTransaction(this, transaction)))
+  }
+
+  /** Before anything is restored: a log that says too early that it lacks something misleads nobody. */
+  async #raiseWholeSince(wholeSince: Tid): Promise<void> {
+    if (wholeSince <= this.wholeSince()) return
+    await this.#alone(async () => {
+      await pack(this.log, { before: noTid, wholeSince }, () => this.#breathe())
+      await this.#checkpoint()
+    })
+  }
+
+  async #breathe(): Promise<void> {
+    await nextTurn()
+    this.assertOpen()
   }
 
   close(): Promise<void> {
-    if (this.#state === 'open') this.#state = 'closing'
-    return this.#close()
+    this.#closing ??= this.#close()
+    return this.#closing
   }
 
   // --- for instances and their transactions ---
@@ -258,7 +238,7 @@ export class FileStorage implements Storage {
       if (!Number.isSafeInteger(next + count)) {
         throw new ShootoutError(
           'no-oids-left',
-          `${log.path}: an object with the highest possible id is stored; there are no new ids above it`,
+          `${log.path}: an object with the highest possible id is stored; there are no new ids above it. Change the objects that there are, or begin another store`,
         )
       }
       if (next + count > log.numbers.reservedOids) this.#reserveOids(next + count)
@@ -346,7 +326,7 @@ export class FileStorage implements Storage {
   }
 
   async #close(): Promise<void> {
-    if (this.#state === 'closed') return
+    this.#state = 'closing'
     if (!this.#isIdle) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, this.claimWaitMs)
@@ -360,14 +340,4 @@ export class FileStorage implements Storage {
     for (const instance of [...this.#instances]) instance.release()
     this.log.leave()
   }
-}
-
-/** The records of another storage, with their blobs taken over. */
-async function withBlobs(records: readonly ObjectRecord[], blobs: PendingBlobs): Promise<StagedRecord[]> {
-  const staged: StagedRecord[] = []
-  for (const { oid, data, blob } of records) {
-    staged.push({ oid, data, blob: blob && (await blobs.write(oid, blob.chunks())) })
-  }
-  blobs.flush()
-  return staged
 }

@@ -1,7 +1,7 @@
 /** The log read as a list of transactions: iteration, and the history of one object. */
 
 import { ObjectNotFoundError } from '../../core/errors.ts'
-import type { Oid, Tid } from '../../core/ids.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type {
   HistoryEntry,
   ObjectRecord,
@@ -11,6 +11,7 @@ import type {
 } from '../storage.ts'
 import { BlobFile } from './blob-file.ts'
 import { damage } from './file-errors.ts'
+import { readFileHeader } from './file-header.ts'
 import { type BlobReference, fileHeaderBytes } from './format.ts'
 import type { Log } from './log.ts'
 import { LogScanner } from './scan.ts'
@@ -28,6 +29,8 @@ export async function* transactions(log: Log, from: Tid, to: Tid): AsyncGenerato
   })
   const scanner = new LogScanner(log.files, file, seed)
   try {
+    const { wholeSince } = readFileHeader(log.files, file, log.path)
+    const packed = wholeSince > noTid && { wholeSince }
     for (let position = positionOf(scanner, from, tail); position < tail; ) {
       const records: ObjectRecord[] = []
       const read = scanner.read(position, tail, (record) => {
@@ -40,7 +43,7 @@ export async function* transactions(log: Log, from: Tid, to: Tid): AsyncGenerato
       const { tid } = read.header
       if (tid > to) return
       if (tid < from) continue
-      yield { tid, metadata: read.metadata, records }
+      yield { tid, metadata: read.metadata, records, ...packed }
     }
   } finally {
     log.counters.bytesRead += scanner.bytesRead

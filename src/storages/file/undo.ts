@@ -11,6 +11,7 @@ import { maxTid, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { resolveOrThrow } from '../conflict-resolution.ts'
 import type { ConflictResolver } from '../storage.ts'
 import { damage } from './file-errors.ts'
+import { readFileHeader } from './file-header.ts'
 import { type BlobReference, flagPacked } from './format.ts'
 import type { Log } from './log.ts'
 import { LogScanner } from './scan.ts'
@@ -75,14 +76,15 @@ function undoObject(
   } catch (cause) {
     throw new ShootoutError(
       'undo',
-      `transaction ${tid} cannot be undone: object ${oid} was changed after it by transaction ${serial}`,
+      `transaction ${tid} cannot be undone: object ${oid} was changed after it by transaction ${serial}; undo that one first`,
       { cause, details: { tid, oid, current: serial } },
     )
   }
 }
 
-/** Objects that a transaction changed; undefined when there is no such transaction, or it went through a pack. */
+/** Objects that a transaction changed; undefined when there is no such transaction, or what it replaced may be gone. */
 function changedBy(log: Log, tid: Tid): Oid[] | undefined {
+  if (tid <= readFileHeader(log.files, log.file, log.path).wholeSince) return undefined
   const end = log.locked(() => log.publishedEnd)
   const scanner = new LogScanner(log.files, log.file, log.seed)
   for (let position = positionOf(scanner, tid, end); position < end; ) {

@@ -6,7 +6,7 @@ import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { zeroCounters } from '../storage.ts'
 import { BlobFile } from './blob-file.ts'
 import { readFileHeader } from './file-header.ts'
-import { type BlobReference, checksumSeed, fileHeaderBytes } from './format.ts'
+import { type BlobReference, checksumSeed, type FileHeader, fileHeaderBytes } from './format.ts'
 import { LogScanner, type ScannedRecord, type ScannedTransaction } from './scan.ts'
 
 /** A stretch of the log that is not a whole transaction. */
@@ -20,6 +20,7 @@ export interface Damage {
 }
 
 export interface Verification {
+  readonly header: FileHeader
   readonly bytes: number
   readonly transactions: number
   readonly records: number
@@ -51,9 +52,9 @@ export interface Visitor {
 export function walkLog(files: FileSystem, path: string, visitor: Visitor): Verification {
   const file = files.open(path, 'read')
   try {
-    const { fileId } = readFileHeader(files, file, path)
+    const header = readFileHeader(files, file, path)
     const bytes = files.size(file)
-    const scanner = new LogScanner(files, file, checksumSeed(fileId))
+    const scanner = new LogScanner(files, file, checksumSeed(header.fileId))
     const damages: Damage[] = []
     const objects = new Set<Oid>()
     const blobs = new Map<string, NamedBlob>()
@@ -85,7 +86,7 @@ export function walkLog(files: FileSystem, path: string, visitor: Visitor): Veri
       position = read.end
       visitor.progress?.(position / bytes)
     }
-    return { bytes, transactions, records, objects: objects.size, firstTid, lastTid, damages, blobs }
+    return { header, bytes, transactions, records, objects: objects.size, firstTid, lastTid, damages, blobs }
   } finally {
     files.close(file)
   }

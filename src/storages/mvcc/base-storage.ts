@@ -30,6 +30,7 @@ export interface BaseBlob extends RecordedBlob {
   open(): Awaitable<BaseBlobReader>
 }
 
+/** Reads one blob. */
 export interface BaseBlobReader {
   /** As `BlobReader.read`. The adapter calls it only until `close`. */
   read(position: number, length: number): Awaitable<Uint8Array>
@@ -42,6 +43,7 @@ export interface BaseTransaction extends TransactionRecord {
   readonly records: readonly BaseRecord[]
 }
 
+/** One object that a transaction writes. */
 export interface BaseRecord extends ObjectRecord {
   /** What `takeBlob` answered with, or, for an undo, the blob of an earlier revision of the same object. */
   readonly blob?: BaseBlob
@@ -57,6 +59,7 @@ export interface BaseRevision {
   readonly blob?: BaseBlob
 }
 
+/** What `mvccAdapter` makes a whole storage of. Every method may answer with a plain value or a promise. */
 export interface BaseStorage {
   /** Newest committed transaction, `noTid` when there is none. Read once, on opening. */
   readonly lastTid: Tid
@@ -96,7 +99,8 @@ export interface BaseStorage {
 
   /**
    * Transactions with from ≤ tid ≤ to, in order. What is committed after the call must not change what is yielded.
-   * With this the adapter offers `restore` too.
+   * With this the adapter offers `restore` too, which commits them as they are. A base storage that packs, or drops
+   * replaced revisions by itself, says on each since when its history is whole, and takes that over from what it commits.
    */
   iterate?(from: Tid, to: Tid): Iterable<TransactionRecord> | AsyncIterable<TransactionRecord>
 

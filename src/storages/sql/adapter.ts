@@ -96,6 +96,11 @@ export interface Reader extends Session {
   loadBefore(oid: Oid, before: Tid): Awaitable<PastRow | undefined>
   /** Only with history: revisions, newest first, deletions included. */
   history(oid: Oid, count: number): Awaitable<readonly HistoryEntry[]>
+  /**
+   * Only with history: something of the transactions up to this one may have been packed away, of later ones nothing.
+   * In a snapshot as of that; without one it sees everything that is committed.
+   */
+  packed(): Awaitable<Tid>
   /** Only with history: objects that transaction `tid` changed; undefined when it does not exist or was packed. */
   changedBy(tid: Tid): Awaitable<readonly Oid[] | undefined>
   /** Only with history: the first `count` transactions after `from`, up to `to`. Inside a snapshot. */
@@ -117,21 +122,41 @@ export interface Writer extends Session {
    * Takes the locks and compares. Returns the current row of every object that is not at the revision named
    * (`serial` `noTid` where there is none), deleted objects among them. What was not returned stays current until `finish` or `abort`.
    * @param changes in ascending oid order. @param expectations likewise, without objects that are in `changes`
+   * @param endSnapshot ends the one of the transaction, for a writer that has to wait and whom it stands in the way
    * @throws CommitLockTimeoutError, ReadConflictError, DisconnectedError
    */
-  vote(changes: readonly Change[], expectations: readonly Expectation[]): Awaitable<readonly Row[]>
+  vote(
+    changes: readonly Change[],
+    expectations: readonly Expectation[],
+    endSnapshot: () => void,
+  ): Awaitable<readonly Row[]>
   /** Makes a vote that waits for a lock give up: it raises StorageTransactionError, soon. Else nothing. */
   cancelVote(): Awaitable<void>
   /**
-   * Chooses the tid, writes the rows, commits.
-   * @param changes those that were voted on, in the same order; their data may differ (resolved conflicts)
+   * Commits under a new tid.
+   * @param changes those that were voted on, in the same order; of those that the vote returned, the data may differ
+   *   (resolved conflicts)
+   * @throws DisconnectedError where nobody knows whether it was committed
    */
   finish(changes: readonly Change[], metadata: TransactionMetadata): Awaitable<Committed>
   /**
+   * Vote and finish in one request, where that is one fewer. It waits for other commits, but not for who has voted.
+   * @param changes without blobs. @param expectations of objects that exist
+   * @returns undefined: somebody is in the way. Nothing was changed and no lock is held; what it is, the vote will tell
+   * @throws DisconnectedError as `finish` does
+   */
+  commit?(
+    changes: readonly Change[],
+    expectations: readonly Expectation[],
+    metadata: TransactionMetadata,
+  ): Awaitable<Committed | undefined>
+  /**
    * Only with history: commits transactions from elsewhere as they are, all or none, without any check but that the
    * tid of the first is newest. The others ascend.
+   * @param packed where they come from, something of the transactions up to this one may be gone, so from now on it is
+   *   so here; `noTid` where nothing is
    */
-  restore(transactions: readonly StoredTransaction[]): Awaitable<void>
+  restore(transactions: readonly StoredTransaction[], packed: Tid): Awaitable<void>
   /** Rolls back. Fine in any state. */
   abort(): Awaitable<void>
   close(): Awaitable<void>

@@ -13,7 +13,7 @@ const headerBytes = 100
 const magic = 'SQLite format 3\0'
 
 /** How long making the file, which happens once, may wait for another process that is just making it. */
-const joinLimitMs = 2000
+const joinMs = 2000
 
 export type OpenCacheFile = (identity: string) => CacheFile
 
@@ -21,17 +21,26 @@ export type OpenCacheFile = (identity: string) => CacheFile
 export async function cacheFileAt(path: string, log: (line: string) => void): Promise<OpenCacheFile> {
   const driver = await loadDriver()
   assertOurs(path)
-  return (identity) => {
-    let settled = (): void => {}
-    const file = new CacheFile({
+  return (identity) =>
+    new CacheFile({
       connect() {
-        const connection = driver.connect(path, { readOnly: false, counters: zeroCounters() })
-        connection.pragma(`busy_timeout = ${joinLimitMs}`)
-        // Before anything else, while it is written to the file itself and not to a log beside it.
-        if (connection.pragma('application_id') === 0) connection.pragma(`application_id = ${applicationId}`)
-        settled = () => connection.pragma('busy_timeout = 0')
+        const connection = driver.connect(path, {
+          readOnly: false,
+          counters: zeroCounters(),
+          waitMs: joinMs,
+        })
+        try {
+          // Before anything else, while it is written to the file itself and not to a log beside it.
+          if (connection.pragma('application_id') === 0)
+            connection.pragma(`application_id = ${applicationId}`)
+        } catch (error) {
+          connection.close()
+          throw error
+        }
         return connection
       },
+      // From here on nobody waits: waiting would stop the event loop, and a save that is missed is made up for.
+      made: (connection) => connection.execute('PRAGMA busy_timeout = 0'),
       remove() {
         for (const ending of ['', '-wal', '-shm']) rmSync(path + ending, { force: true })
       },
@@ -39,10 +48,6 @@ export async function cacheFileAt(path: string, log: (line: string) => void): Pr
       identity,
       log,
     })
-    // From here on nobody waits: waiting would stop the event loop, and a save that is missed is made up for.
-    settled()
-    return file
-  }
 }
 
 function assertOurs(path: string): void {
@@ -70,7 +75,7 @@ function headerOf(path: string): Buffer {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0)
     throw new ShootoutError(
       'cannot-open',
-      `the cache file ${path} cannot be read (${(error as Error).message})`,
+      `the cache file ${path} cannot be read (${(error as Error).message}); remove it, or name another file with cacheFile`,
       {
         cause: error,
       },

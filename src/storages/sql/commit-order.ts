@@ -33,8 +33,11 @@ export class CommitOrder {
     this.#newest = newest
   }
 
-  /** Resolves with the answer in its turn. Whoever is told must make `newest` move before anything else happens. */
-  follow<T>(answer: Promise<Committed>, told: (commit: Committed) => T): Promise<T> {
+  /**
+   * Resolves with the answer in its turn. Whoever is told must make `newest` move before anything else happens.
+   * @param answer undefined: there was no commit, and nothing is told
+   */
+  follow<T>(answer: Promise<Committed | undefined>, told: (commit: Committed) => T): Promise<T | undefined> {
     return new Promise((resolve, reject) => {
       let commit: Committed | undefined
       const sent: Sent = {
@@ -50,7 +53,12 @@ export class CommitOrder {
       answer.then(
         (committed) => {
           commit = committed
-          this.#arrive(sent, committed)
+          if (committed !== undefined) this.#arrive(sent, committed)
+          else {
+            this.#forget(sent)
+            resolve(undefined)
+            this.#tellReady()
+          }
         },
         (error) => {
           this.#forget(sent)

@@ -34,7 +34,7 @@ export async function importDriver<T>(driver: DriverPackage, load: () => Promise
 /** What can go wrong with a statement, whatever the server calls it. */
 export type Fault =
   | 'lost'
-  | 'cancelled'
+  | 'interrupted'
   | 'lock-timeout'
   | 'deadlock'
   | 'serialization-failure'
@@ -90,10 +90,9 @@ export function statementError(dialect: ErrorDialect, cause: unknown, title: str
   switch (fault) {
     case 'lost':
       return new DisconnectedError(again, options)
-    case 'cancelled':
-      return cancelledError()
     case 'lock-timeout':
       return new CommitLockTimeoutError(again, options)
+    case 'interrupted':
     case 'deadlock':
     case 'serialization-failure':
       return new ShootoutError(fault, again, { ...options, transient: true })
@@ -114,9 +113,17 @@ export function statementError(dialect: ErrorDialect, cause: unknown, title: str
   }
 }
 
+/** The server has ended a statement before it was done, for a reason of its own. */
+export function isInterruption(error: unknown): boolean {
+  return error instanceof ShootoutError && error.code === 'interrupted'
+}
+
+/** Where a driver has no name for an error of its server, the server's number. */
 function codeOf(error: unknown): string {
-  const code = error instanceof Error ? (error as { readonly code?: unknown }).code : undefined
-  return typeof code === 'string' ? code : ''
+  if (!(error instanceof Error)) return ''
+  const { code, errno } = error as { readonly code?: unknown; readonly errno?: unknown }
+  if (typeof code === 'string') return code
+  return typeof errno === 'number' ? String(errno) : ''
 }
 
 function messageOf(error: unknown): string {
@@ -163,6 +170,8 @@ export class ConnectionState {
   coded(error: unknown): Error {
     const coded = statementError(this.#errors, error, this.#settings.title)
     if (coded instanceof DisconnectedError) this.condemn()
+    // A vote that is to give up: its session was condemned before the signal was sent.
+    if (isInterruption(coded) && this.#isBroken) return cancelledError()
     return coded
   }
 

@@ -1,18 +1,15 @@
-/**
- * One connection's view of a SQL store: the snapshot of a reader session, borrowed from one poll to the end of the
- * application's transaction, and at most one transaction.
- */
+/** One connection's view of a SQL store: its snapshot, what is loaded from it, and at most one transaction. */
 
-import { attempt, chain, isPromise } from '../../core/awaitable.ts'
+import { chain, isPromise } from '../../core/awaitable.ts'
 import {
   ClosedError,
-  DisconnectedError,
   ObjectNotFoundError,
+  ShootoutError,
   StorageTransactionError,
 } from '../../core/errors.ts'
-import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
 import type { PieceReader } from '../cache/blobs/piece-reader.ts'
-import type { SnapshotMark, SnapshotView } from '../cache/snapshot-index.ts'
+import type { SnapshotMark } from '../cache/snapshot-view.ts'
 import { checkMetadata } from '../metadata.ts'
 import {
   type Awaitable,
@@ -26,29 +23,16 @@ import {
   type Transaction,
   type TransactionMetadata,
 } from '../storage.ts'
-import type { Committed, Poll, Reader, Row } from './adapter.ts'
+import type { Committed, Reader, Row } from './adapter.ts'
 import { openBlobReader } from './blob-reader.ts'
+import { SqlSnapshot } from './snapshot.ts'
 import type { SqlStore } from './sql-storage.ts'
 import { SqlTransaction } from './transaction.ts'
-
-const nothing: ReadonlySet<Oid> = new Set()
 
 export class SqlInstance implements StorageInstance {
   readonly history?: NonNullable<StorageInstance['history']>
   readonly #store: SqlStore
-  /** Present while a snapshot is open. */
-  #reader: Reader | undefined
-  #snapshotTid = noTid
-  /** Of the store that the snapshot shows. */
-  #life = 0
-  /** What the last poll had seen; undefined before the first. */
-  #seen: Tid | undefined
-  /** This instance's place in what the storage knows of changes; undefined where there is no cache. */
-  readonly #view: SnapshotView | undefined
-  /** Commits of this instance since the last poll, each with the objects that must be reported all the same. */
-  readonly #own = new Map<Tid, ReadonlySet<Oid>>()
-  /** What `prefetch` brought, for the snapshot that is open. */
-  #prefetched = new Map<Oid, Revision | undefined>()
+  readonly #snapshot: SqlSnapshot
   /** Rest of the group of object ids that was taken last. */
   #spareOids: readonly Oid[] = []
   #transaction: SqlTransaction | undefined
@@ -58,119 +42,42 @@ export class SqlInstance implements StorageInstance {
 
   constructor(store: SqlStore) {
     this.#store = store
-    this.#view = store.index?.newView()
+    this.#snapshot = new SqlSnapshot(store)
     store.instances.add(this)
     if (store.adapter.keepsHistory) this.history = (oid, count) => this.#history(oid, count)
   }
 
   get snapshotTid(): Tid {
-    return this.#snapshotTid
+    return this.#snapshot.tid
   }
 
   get life(): number {
-    return this.#life
+    return this.#snapshot.life
   }
 
   // --- Snapshots ---
 
   pollInvalidations(): Awaitable<Invalidations> {
     this.#assertUsable()
-    this.#prefetched = new Map()
-    return attempt(
-      () => this.#poll(),
-      // The connection may have been lost while nobody looked. Nothing depends on it yet, so a new one will do.
-      (error) => (error instanceof DisconnectedError ? this.#poll() : Promise.reject(error)),
-    )
-  }
-
-  #poll(): Awaitable<Invalidations> {
-    return chain(this.#reader ?? this.#store.readers.take(), (reader) => {
-      this.#reader = undefined
-      // With a cache, only what is new to the whole storage is asked for.
-      const since = this.#view === undefined ? this.#seen : this.#view.beginPoll()
-      return attempt(
-        () => chain(reader.poll(since), (poll) => this.#polled(reader, poll, since)),
-        (error) => chain(reader.close(), () => Promise.reject(error)),
-      )
-    })
-  }
-
-  #polled(reader: Reader, poll: Poll, since: Tid | undefined): Awaitable<Invalidations> {
-    const waiting = this.#finishingIn(poll)
-    return waiting.length === 0
-      ? this.#openSnapshot(reader, poll, since)
-      : Promise.all(waiting).then(() => this.#openSnapshot(reader, poll, since))
-  }
-
-  /**
-   * Commits of this storage that the snapshot may show although their `finish` has not heard of it yet. Who sees a
-   * transaction must see it after its `onTid`.
-   */
-  #finishingIn(poll: Poll): Promise<unknown>[] {
-    const { finishing } = this.#store
-    if (finishing.size === 0) return []
-    if (poll.changed === 'all') return [...finishing.keys()]
-    const changed = new Set(poll.changed.map((change) => change.oid))
-    return [...finishing].filter(([, oid]) => changed.has(oid)).map(([finished]) => finished)
-  }
-
-  #openSnapshot(reader: Reader, poll: Poll, since: Tid | undefined): Invalidations {
-    const isFirst = this.#seen === undefined
-    this.#reader = reader
-    this.#snapshotTid = poll.tid
-    this.#seen = poll.seen
-    this.#life = poll.life
-    this.#store.sawTid(poll.tid)
-    this.#store.sawLife(poll.life)
-    // Its place is `seen`, not `tid`: that never goes back, not even when the store is emptied.
-    const changes =
-      this.#view === undefined ? poll.changed : this.#view.polled(poll.seen, since, poll.changed)
-    // An instance that has never had a snapshot has nothing that could be out of date.
-    const changed = isFirst ? nothing : this.#reportable(changes)
-    this.#own.clear()
-    return changed
-  }
-
-  #reportable(changes: Poll['changed']): Invalidations {
-    if (changes === 'all') return 'all'
-    if (changes.length === 0) return nothing
-    const changed = new Set<Oid>()
-    for (const { oid, tid } of changes) {
-      const reported = this.#own.get(tid)
-      if (reported === undefined || reported.has(oid)) changed.add(oid)
-    }
-    return changed
+    return this.#snapshot.poll()
   }
 
   afterCompletion(): Awaitable<void> {
     if (this.#released !== undefined) return
-    return this.#endSnapshot()
-  }
-
-  #endSnapshot(): Awaitable<void> {
-    const reader = this.#reader
-    if (reader === undefined) return
-    this.#reader = undefined
-    this.#prefetched = new Map()
-    return attempt(
-      () => chain(reader.endSnapshot(), () => this.#store.readers.giveBack(reader)),
-      // A session whose snapshot cannot be ended has gone, and its snapshot with it.
-      (error) => {
-        this.#store.context.log(`${this.#store.adapter.title}: a session was lost (${String(error)})`)
-        return reader.close()
-      },
-    )
+    return this.#snapshot.end()
   }
 
   /**
-   * This instance committed. It need not be told what it did itself, except objects in `reported`: those whose state
-   * is not what the caller knows.
+   * Ends the snapshot of a transaction that votes. Who votes has read what it wanted, as a rule; who still loads must
+   * repeat the transaction.
    */
+  giveUpSnapshot(reader: Reader): void {
+    if (this.isReading(reader) && this.#blobs.size === 0) this.#snapshot.giveUp()
+  }
+
+  /** As `SqlSnapshot.committed`. */
   committed(commit: Committed, reported: ReadonlySet<Oid>): void {
-    // Nobody else committed between what we had seen and our own commit: then we have seen that too.
-    const isSeen = this.#view === undefined && commit.previous === this.#seen && reported.size === 0
-    if (isSeen) this.#seen = commit.tid
-    else this.#own.set(commit.tid, reported)
+    this.#snapshot.committed(commit, reported)
   }
 
   get hasTransaction(): boolean {
@@ -179,22 +86,21 @@ export class SqlInstance implements StorageInstance {
 
   /** `reader` still shows the snapshot of this instance. */
   isReading(reader: Reader): boolean {
-    return this.#reader === reader
+    return this.#snapshot.reader === reader
   }
 
   // --- Loading ---
 
   load(oid: Oid): Awaitable<Revision> {
     const reader = this.#snapshotReader()
-    if (this.#prefetched.size > 0 && this.#prefetched.has(oid)) {
-      return this.#handOut(oid, this.#prefetched.get(oid))
-    }
-    const cached = this.#view?.find(oid)
+    const { prefetched, view } = this.#snapshot
+    if (prefetched.size > 0 && prefetched.has(oid)) return this.#handOut(oid, prefetched.get(oid))
+    const cached = view?.find(oid)
     if (cached !== undefined) {
       this.#count(cached)
       return cached
     }
-    const snapshot = this.#view?.snapshot
+    const snapshot = view?.snapshot
     const row = reader.load(oid)
     if (isPromise(row)) return row.then((found) => this.#handOut(oid, this.#fetched(found, snapshot)))
     return this.#handOut(oid, this.#fetched(row, snapshot))
@@ -205,7 +111,7 @@ export class SqlInstance implements StorageInstance {
     if (row === undefined || row.data === null) return undefined
     const { oid, serial, data } = row
     this.#store.counters.backendLoads++
-    if (snapshot !== undefined) this.#view!.loaded(oid, serial, data, snapshot)
+    if (snapshot !== undefined) this.#snapshot.view!.loaded(oid, serial, data, snapshot)
     return { data, serial }
   }
 
@@ -232,7 +138,7 @@ export class SqlInstance implements StorageInstance {
         return revision
       })
     if (wanted.length === 0) return handOut()
-    const snapshot = this.#view?.snapshot
+    const snapshot = this.#snapshot.view?.snapshot
     return chain(reader.loadMany(wanted), (rows) => {
       for (const row of rows) revisions.set(row.oid, this.#fetched(row, snapshot))
       return handOut()
@@ -241,14 +147,14 @@ export class SqlInstance implements StorageInstance {
 
   /** Which of `oids` the backend must be asked for. @param found gets the others */
   #missing(oids: readonly Oid[], found: Map<Oid, Revision | undefined>): readonly Oid[] {
-    const prefetched = this.#prefetched
-    if (prefetched.size === 0 && this.#view === undefined) return oids
+    const { prefetched, view } = this.#snapshot
+    if (prefetched.size === 0 && view === undefined) return oids
     return oids.filter((oid) => {
       if (prefetched.has(oid)) {
         found.set(oid, prefetched.get(oid))
         return false
       }
-      const cached = this.#view?.find(oid)
+      const cached = view?.find(oid)
       if (cached !== undefined) found.set(oid, cached)
       return cached === undefined
     })
@@ -261,10 +167,10 @@ export class SqlInstance implements StorageInstance {
   prefetch(oids: readonly Oid[]): Awaitable<void> {
     const reader = this.#snapshotReader()
     // The application may end the snapshot meanwhile; then nobody looks into this map any more.
-    const prefetched = this.#prefetched
+    const { prefetched, view } = this.#snapshot
     const wanted = this.#missing(oids, prefetched)
     if (wanted.length === 0) return
-    const snapshot = this.#view?.snapshot
+    const snapshot = view?.snapshot
     return chain(reader.loadMany(wanted), (rows) => {
       for (const oid of wanted) prefetched.set(oid, undefined)
       for (const row of rows) prefetched.set(row.oid, this.#fetched(row, snapshot))
@@ -300,7 +206,7 @@ export class SqlInstance implements StorageInstance {
 
   async openBlob(oid: Oid): Promise<BlobReader | undefined> {
     const reader = this.#snapshotReader()
-    const key = this.#store.blobKey(this.#life, oid, await this.#serialOf(reader, oid))
+    const key = this.#store.blobKey(this.life, oid, await this.#serialOf(reader, oid))
     const opened = await openBlobReader(this.#store, key, reader, (closed) => this.#blobs.delete(closed))
     if (opened === undefined) return undefined
     this.#blobs.add(opened)
@@ -313,7 +219,7 @@ export class SqlInstance implements StorageInstance {
 
   /** Which revision of it the snapshot shows. Nobody is handed its state, so it is not counted. */
   #serialOf(reader: Reader, oid: Oid): Awaitable<Tid> {
-    const known = this.#prefetched.get(oid) ?? this.#view?.find(oid)
+    const known = this.#snapshot.find(oid)
     if (known !== undefined) return known.serial
     return chain(reader.load(oid), (row) => {
       if (row === undefined || row.data === null) throw new ObjectNotFoundError(oid)
@@ -356,7 +262,7 @@ export class SqlInstance implements StorageInstance {
     this.#transaction = new SqlTransaction(this.#store, this, {
       metadata,
       reader,
-      snapshotTid: this.#snapshotTid,
+      snapshotTid: this.#snapshot.tid,
     })
     return this.#transaction
   }
@@ -370,8 +276,8 @@ export class SqlInstance implements StorageInstance {
     this.#store.instances.delete(this)
     await this.#transaction?.abort()
     await Promise.all([...this.#blobs].map((reader) => reader.close()))
-    await this.#endSnapshot()
-    this.#view?.release()
+    await this.#snapshot.end()
+    this.#snapshot.view?.release()
   }
 
   #assertUsable(): void {
@@ -381,9 +287,17 @@ export class SqlInstance implements StorageInstance {
 
   #snapshotReader(): Reader {
     this.#assertUsable()
-    if (this.#reader === undefined) {
-      throw new StorageTransactionError('no snapshot is open; call pollInvalidations first')
-    }
-    return this.#reader
+    const { reader, isGivenUp } = this.#snapshot
+    if (reader !== undefined) return reader
+    if (isGivenUp) throw snapshotEndedError(this.#store.adapter.title)
+    throw new StorageTransactionError('no snapshot is open; call pollInvalidations first')
   }
+}
+
+function snapshotEndedError(title: string): ShootoutError {
+  return new ShootoutError(
+    'snapshot-ended',
+    `${title}: the snapshot was ended while its transaction waited for the write lock, because the log had grown too long; repeat the transaction`,
+    { transient: true },
+  )
 }

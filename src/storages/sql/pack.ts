@@ -31,8 +31,10 @@ export interface PackSession {
    * of `garbage`, which is a part of them, everything, unless it was changed after `before`.
    */
   remove(oids: readonly Oid[], garbage: readonly Oid[], before: Tid): Awaitable<Removed>
-  /** Records that transactions up to `before` are packed, and removes those of which nothing is left. */
+  /** Removes transactions up to `before` of which nothing is left. */
   finish(before: Tid): Awaitable<void>
+  /** Records that transactions up to `before` are packed: from now on something of them may be gone. */
+  begin(before: Tid): Awaitable<void>
   /** Removes blobs that no revision has, and those that have been pending for more than a day. */
   sweepBlobs(): Awaitable<void>
   close(): Awaitable<void>
@@ -56,6 +58,8 @@ export async function pack(
     const marker =
       options.references === undefined ? undefined : new Marker(session, before, options, objects)
     await marker?.mark([rootOid, ...(await session.changedAfter(before))])
+    // Before anything goes: a pack that is stopped, or killed, must not leave a history that looks whole.
+    await session.begin(before)
     const removed = await sweep(session, { before, marker, options, gone })
     await session.finish(before)
     await session.sweepBlobs()

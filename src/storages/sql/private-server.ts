@@ -205,7 +205,7 @@ function serverError(name: string, what: string, cause: unknown): ShootoutError 
   const reason = cause instanceof Error ? cause.message.trim() : String(cause)
   return new ShootoutError(
     'server-failed',
-    `a private ${name} server could not be started: ${what} (${reason})`,
+    `a private ${name} server could not be started: ${what} (${reason}); mend that, or name a server of your own with url`,
     { cause },
   )
 }

@@ -42,7 +42,7 @@ export async function shareCache(
   if (memory === undefined) {
     throw new UsageError(
       'bad-options',
-      'cacheFile keeps a cache, and cacheBytesLimit=0 means that there is none',
+      'cacheFile keeps a cache, and cacheBytesLimit=0 means that there is none; leave one of them out',
     )
   }
   const keeper = await CacheKeeper.start(cacheFile, new StateCache(memory), context, openAdapter)

@@ -171,6 +171,7 @@ class SqlStorage implements Storage {
   readonly cache?: StateCache
   readonly blobCacheCounters?: NonNullable<Storage['blobCacheCounters']>
   readonly iterate?: NonNullable<Storage['iterate']>
+  readonly wholeSince?: NonNullable<Storage['wholeSince']>
   readonly restore?: NonNullable<Storage['restore']>
   readonly restoreMany?: NonNullable<Storage['restoreMany']>
   readonly #store: SqlStore
@@ -185,6 +186,10 @@ class SqlStorage implements Storage {
     if (blobCache !== undefined) this.blobCacheCounters = () => blobCache.counters()
     if (store.adapter.keepsHistory) {
       this.iterate = (from = noTid, to = maxTid) => this.#iterate(from, to)
+      this.wholeSince = () => {
+        store.assertOpen()
+        return store.withReader((reader) => reader.packed())
+      }
       this.restore = (transaction) => this.#restore([transaction])
       this.restoreMany = (transactions) => this.#restore(transactions)
     }
@@ -260,7 +265,9 @@ class SqlStorage implements Storage {
       let count = firstPageTransactions
       for (;;) {
         const page = await reader.transactions(after, to, count)
-        yield* await withBlobs(reader, page)
+        const packed = await reader.packed()
+        for (const transaction of await withBlobs(reader, page))
+          yield packed === noTid ? transaction : { ...transaction, wholeSince: packed }
         if (page.length < count) break
         after = page.at(-1)!.tid
         count = nextPageCount(page)
@@ -274,9 +281,11 @@ class SqlStorage implements Storage {
     const store = this.#store
     store.assertWritable()
     let last = store.lastTid
-    for (const { tid } of transactions) {
+    let packed: Tid = noTid
+    for (const { tid, wholeSince = noTid } of transactions) {
       if (tid <= last) throw restoreOrderError(tid, last)
       last = tid
+      packed = Math.max(packed, wholeSince) as Tid
     }
     if (transactions.length === 0) return
     const uploaded: number[] = []
@@ -293,7 +302,7 @@ class SqlStorage implements Storage {
       }
       const writer = await store.writers.take()
       try {
-        await writer.restore(stored)
+        await writer.restore(stored, packed)
         await store.writers.giveBack(writer)
       } catch (error) {
         await writer.close()

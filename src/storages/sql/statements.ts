@@ -3,7 +3,8 @@
  * dialect needs (stored functions, locks) stands in its own file under names of its own.
  *
  * Both schemas keep one row of `store_state`: `tid` (newest transaction, 0 when empty), `horizon` (a poll that has seen
- * less cannot be told what changed), `life` (a random number, another one after a zap) and, where the database has no sequences, `next_oid`.
+ * less cannot be told what changed), `packed` (something of the transactions up to here may be gone), `life` (a random
+ * number, another one after a zap) and, where the database has no sequences, `next_oid`.
  *
  * History-free: `object_state` has one row per object: oid, tid, data. A deleted object keeps its row, without data,
  * until it is packed, so that polls see the deletion.
@@ -28,6 +29,8 @@ export interface Statements {
 export interface HistoryStatements {
   /** oid, count → tid, user, description, extension, bytes; newest first. */
   readonly history: string
+  /** → tid up to which transactions may have been packed */
+  readonly packed: string
   /** tid → oid */
   readonly changedBy: string
   /** from (exclusive), to, count → tid, user, description, extension; in order. */

@@ -1,36 +1,36 @@
 /**
  * The two-phase commit over a writer session. Until the vote everything stays in memory and no statement is issued; the
- * vote borrows a writer, takes the locks, and resolves conflicts; finish sends the data and commits.
+ * vote borrows a writer, takes the locks, and resolves conflicts; finish sends the data and commits. `commit` does both in
+ * one request where nobody is in the way.
  */
 
 import { attempt, chain, isPromise } from '../../core/awaitable.ts'
 import {
   ConflictError,
   DisconnectedError,
-  ObjectNotFoundError,
   ReadConflictError,
   ShootoutError,
   StorageTransactionError,
 } from '../../core/errors.ts'
-import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
-import type { IncomingBlob } from '../cache/blobs/incoming-blob.ts'
-import { resolveOrThrow } from '../conflict-resolution.ts'
-import type { Awaitable, BlobSource, Transaction, TransactionMetadata, VotedTransaction } from '../storage.ts'
-import {
-  type Change,
-  type Committed,
-  cancelledError,
-  type Expectation,
-  type Reader,
-  type Row,
-  type Writer,
-} from './adapter.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
+import type {
+  Awaitable,
+  BlobSource,
+  CommittedTransaction,
+  Transaction,
+  TransactionMetadata,
+  VotedTransaction,
+} from '../storage.ts'
+import { type Change, type Committed, cancelledError, type Reader, type Row, type Writer } from './adapter.ts'
 import type { SqlInstance } from './instance.ts'
 import type { SqlStore } from './sql-storage.ts'
+import { TransactionBlobs } from './transaction-blobs.ts'
 import { undoChanges } from './undo.ts'
+import { VoteConflicts } from './vote-conflicts.ts'
+import { Wanted } from './wanted.ts'
 
 /** Open: changes may be added. Failed: only abort is left. */
-type State = 'open' | 'storing a blob' | 'voting' | 'voted' | 'finishing' | 'failed' | 'ended'
+type State = 'open' | 'storing a blob' | 'committing' | 'voting' | 'voted' | 'finishing' | 'failed' | 'ended'
 
 interface Outcome {
   readonly tid: Tid
@@ -50,29 +50,25 @@ const cancelPauseMs = 50
 
 export class SqlTransaction implements Transaction, VotedTransaction {
   readonly undo?: NonNullable<Transaction['undo']>
-  /** Blobs that were written down for this transaction. */
-  readonly #newBlobs: number[] = []
-  /** What the cache of blobs has of them, by their ids. */
-  readonly #copies = new Map<number, IncomingBlob>()
+  readonly #blobs: TransactionBlobs
   readonly #store: SqlStore
   readonly #instance: SqlInstance
   readonly #start: TransactionStart
-  readonly #changes = new Map<Oid, Change>()
-  readonly #expectations = new Map<Oid, Expectation>()
-  readonly #resolved = new Set<Oid>()
+  readonly #wanted = new Wanted()
   #ordered: readonly Change[] = []
   #state: State = 'open'
   #writer: Writer | undefined
-  /** The vote or finish that is under way; abort waits for it. */
+  /** The vote, finish or commit that is under way; abort waits for it. */
   #working: Promise<unknown> | undefined
   #votedEnded: (() => void) | undefined
-  /** Aborted while it votes. */
+  /** Aborted while it votes or commits. */
   #isUnwanted = false
 
   constructor(store: SqlStore, instance: SqlInstance, start: TransactionStart) {
     this.#store = store
     this.#instance = instance
     this.#start = start
+    this.#blobs = new TransactionBlobs(store)
     if (store.adapter.keepsHistory) this.undo = (tid) => this.#undo(tid)
   }
 
@@ -81,15 +77,14 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   }
 
   get resolvedOids(): readonly Oid[] {
-    return [...this.#resolved]
+    return [...this.#wanted.resolved]
   }
 
   // --- Before the vote ---
 
   store(oid: Oid, serial: Tid, data: Uint8Array): void {
     this.#assertState('open', 'store')
-    this.#changes.set(oid, { oid, base: serial, data })
-    this.#resolved.delete(oid)
+    this.#wanted.put({ oid, base: serial, data })
     this.#instance.skipOid(oid)
   }
 
@@ -98,18 +93,12 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     this.#state = 'storing a blob'
     this.#instance.skipOid(oid)
     try {
-      const blob = await this.#store.uploadBlob(
-        source,
-        () => this.#assertState('storing a blob', 'storeBlob'),
-        this.#copies,
-      )
-      this.#newBlobs.push(blob.id)
+      const blob = await this.#blobs.upload(source, () => this.#assertState('storing a blob', 'storeBlob'))
       // Aborted while its session was given back: abort has not heard of it.
-      if (this.hasEnded) await this.#dropBlobs()
+      if (this.hasEnded) await this.#blobs.drop()
       this.#assertState('storing a blob', 'storeBlob')
       this.#state = 'open'
-      this.#changes.set(oid, { oid, base: serial, data, blob })
-      this.#resolved.delete(oid)
+      this.#wanted.put({ oid, base: serial, data, blob })
     } catch (error) {
       if (this.#state === 'storing a blob') this.#state = 'failed'
       throw error
@@ -118,28 +107,22 @@ export class SqlTransaction implements Transaction, VotedTransaction {
 
   delete(oid: Oid, serial: Tid): void {
     this.#assertState('open', 'delete')
-    this.#changes.set(oid, { oid, base: serial, data: null })
-    this.#resolved.delete(oid)
+    this.#wanted.put({ oid, base: serial, data: null })
   }
 
   readCurrent(oid: Oid, serial: Tid): void {
     this.#assertState('open', 'readCurrent')
-    const earlier = this.#expectations.get(oid)
-    // Both cannot be current, so the one that is wrong must be kept.
-    if (earlier === undefined || earlier.serial > serial) this.#expectations.set(oid, { oid, serial })
+    this.#wanted.expect(oid, serial)
   }
 
   async #undo(tid: Tid): Promise<readonly Oid[]> {
     this.#assertState('open', 'undo')
     try {
       const undone = await this.#store.withReader((reader) =>
-        undoChanges(reader, tid, this.#changes, this.#store.context.resolveConflict),
+        undoChanges(reader, tid, this.#wanted.changes, this.#store.context.resolveConflict),
       )
       this.#assertState('open', 'undo')
-      for (const change of undone) {
-        this.#changes.set(change.oid, change)
-        this.#resolved.add(change.oid)
-      }
+      for (const change of undone) this.#wanted.putResolved(change)
       return undone.map((change) => change.oid)
     } catch (error) {
       if (this.#state === 'open') this.#state = 'failed'
@@ -153,21 +136,28 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     this.#assertState('open', 'vote')
     this.#store.assertOpen()
     this.#state = 'voting'
-    this.#ordered = [...this.#changes.values()].sort((a, b) => a.oid - b.oid)
     const voted = attempt(
       () =>
-        chain(this.#store.writers.take(), (writer) => {
-          this.#writer = writer
-          // Aborted while a session was opened.
-          if (this.#isUnwanted) throw cancelledError()
-          const expectations = [...this.#expectations.values()]
-            .filter(({ oid }) => !this.#changes.has(oid))
-            .sort((a, b) => a.oid - b.oid)
-          return chain(writer.vote(this.#ordered, expectations), (rows) => this.#detect(rows))
+        chain(this.#takeWriter(), (writer) => {
+          this.#ordered = this.#wanted.orderedChanges()
+          const expectations = this.#wanted.orderedExpectations()
+          return chain(
+            writer.vote(this.#ordered, expectations, () => this.#instance.giveUpSnapshot(this.#start.reader)),
+            (rows) => this.#settle(rows),
+          )
         }),
       (error) => this.#fail(error),
     )
     return this.#work(chain(voted, () => this.#becomeVoted()))
+  }
+
+  #takeWriter(): Awaitable<Writer> {
+    return chain(this.#writer ?? this.#store.writers.take(), (writer) => {
+      this.#writer = writer
+      // Aborted while a session was opened.
+      if (this.#isUnwanted) throw cancelledError()
+      return writer
+    })
   }
 
   #becomeVoted(): VotedTransaction {
@@ -183,86 +173,11 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     return this
   }
 
-  /** @param rows what is current where it is not what we started from */
-  #detect(rows: readonly Row[]): Awaitable<void> {
-    const current = new Map(rows.map((row) => [row.oid, row]))
-    for (const expectation of this.#expectations.values()) this.#checkRead(expectation, current)
-    for (const change of this.#ordered) this.#checkDeletion(change, current.get(change.oid))
-    const conflicting = rows.filter(({ oid, data }) => {
-      const change = this.#changes.get(oid)
-      // Who found no object has no serial to name: making a deleted object anew is no conflict.
-      return change !== undefined && !(change.base === noTid && data === null)
+  #settle(rows: readonly Row[]): Awaitable<void> {
+    const conflicts = new VoteConflicts(this.#store, this.#instance, this.#start.reader, this.#wanted)
+    return chain(conflicts.settle(rows), () => {
+      if (rows.length > 0) this.#ordered = this.#wanted.orderedChanges()
     })
-    if (conflicting.length === 0) return
-    for (const { oid, serial, data } of conflicting) {
-      // Whoever repeats this transaction will ask for it.
-      if (data !== null) this.#store.index?.passedBy(oid, serial, data)
-    }
-    return chain(this.#bases(conflicting), (bases) => {
-      for (const row of conflicting) this.#resolve(row, bases.get(row.oid))
-      this.#ordered = this.#ordered.map((change) => this.#changes.get(change.oid)!)
-    })
-  }
-
-  #checkRead({ oid, serial }: Expectation, current: ReadonlyMap<Oid, Row>): void {
-    const row = current.get(oid)
-    // An object that is stored too was compared with the base of the change.
-    const currentSerial = row?.serial ?? this.#changes.get(oid)?.base ?? serial
-    const isStillMissing = serial === noTid && row !== undefined && row.data === null
-    if (currentSerial !== serial && !isStillMissing) throw new ReadConflictError(oid, currentSerial, serial)
-  }
-
-  #checkDeletion({ oid, base, data }: Change, row: Row | undefined): void {
-    const isMissing = base === noTid && (row === undefined || row.data === null)
-    if (data === null && isMissing && !this.#resolved.has(oid)) throw new ObjectNotFoundError(oid)
-  }
-
-  /** The states that the conflicting changes started from. */
-  #bases(rows: readonly Row[]): Awaitable<ReadonlyMap<Oid, Uint8Array>> {
-    const bases = new Map<Oid, Uint8Array>()
-    if (this.#store.context.resolveConflict === undefined) return bases
-    const { index } = this.#store
-    for (const { oid } of rows) {
-      const base = index?.cache.get(oid, this.#changes.get(oid)!.base)
-      if (base !== undefined) bases.set(oid, base.data)
-    }
-    const isMissing = ({ oid }: Row): boolean => !bases.has(oid) && this.#changes.get(oid)!.base !== noTid
-    const wanted = rows.filter(isMissing)
-    const { reader } = this.#start
-    // Almost always the snapshot still shows them, in one request.
-    const canAsk = wanted.length > 0 && this.#instance.isReading(reader)
-    return chain(canAsk ? reader.loadMany(wanted.map((row) => row.oid)) : [], (found) => {
-      for (const { oid, serial, data } of found) {
-        if (data !== null && serial === this.#changes.get(oid)!.base) bases.set(oid, data)
-      }
-      const missing = wanted.filter(isMissing)
-      if (missing.length === 0 || !this.#store.adapter.keepsHistory) return bases
-      return this.#store.withReader((past) => this.#pastBases(past, missing, bases))
-    })
-  }
-
-  async #pastBases(reader: Reader, rows: readonly Row[], bases: Map<Oid, Uint8Array>): Promise<typeof bases> {
-    for (const { oid } of rows) {
-      const { base } = this.#changes.get(oid)!
-      const past = await reader.loadBefore(oid, after(base))
-      if (past?.serial === base && past.data !== null) bases.set(oid, past.data)
-    }
-    return bases
-  }
-
-  #resolve(row: Row, base: Uint8Array | undefined): void {
-    const change = this.#changes.get(row.oid)!
-    const hasBlob = change.blob !== undefined || row.hasBlob === true
-    const merged = resolveOrThrow(hasBlob ? undefined : this.#store.context.resolveConflict, {
-      oid: row.oid,
-      baseSerial: change.base,
-      base,
-      committed: { serial: row.serial, data: row.data },
-      mine: change.data,
-    })
-    this.#changes.set(row.oid, { oid: row.oid, base: row.serial, data: merged })
-    this.#resolved.add(row.oid)
-    this.#store.counters.resolvedConflicts++
   }
 
   /** Drops every lock at once, before the caller hears of the error. */
@@ -281,22 +196,30 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     this.#assertState('voted', 'finish')
     this.#state = 'finishing'
     const writer = this.#writer!
-    const committed = attempt(
-      () => writer.finish(this.#ordered, this.#start.metadata),
-      (error) => this.#fail(error instanceof DisconnectedError ? this.#unknown(error) : error),
-    )
-    if (!isPromise(committed)) return this.#afterCommit(writer, this.#committed(committed, onTid))
-    const told = this.#store.commitOrder.follow(committed, (commit) => this.#committed(commit, onTid))
-    const first = this.#ordered[0]
-    if (first !== undefined) this.#announce(told, first.oid)
-    return this.#work(told.then((outcome) => this.#afterCommit(writer, outcome)))
+    const outcome = this.#sent(() => writer.finish(this.#ordered, this.#start.metadata), onTid)
+    return this.#work(chain(outcome, (committed) => this.#afterCommit(writer, committed!)))
   }
 
-  /** The answer to a commit was lost. Repeating it might do everything twice, so nobody may do that unasked. */
+  /** What `send` commits is told in its turn. Undefined: it did not commit. */
+  #sent(
+    send: () => Awaitable<Committed | undefined>,
+    onTid: ((tid: Tid) => void) | undefined,
+  ): Awaitable<Outcome | undefined> {
+    const answer = attempt(send, (error) =>
+      this.#fail(error instanceof DisconnectedError ? this.#unknown(error) : error),
+    )
+    if (!isPromise(answer)) return answer && this.#committed(answer, onTid)
+    const told = this.#store.commitOrder.follow(answer, (commit) => this.#committed(commit, onTid))
+    const first = this.#ordered[0]
+    if (first !== undefined) this.#announce(told, first.oid)
+    return told
+  }
+
+  /** There was no answer to a commit. Repeating it might do everything twice, so nobody may do that unasked. */
   #unknown(cause: DisconnectedError): ShootoutError {
     return new ShootoutError(
       'commit-unknown',
-      `${this.#store.adapter.title}: the connection was lost while committing; whether the transaction was committed must be looked up before it is repeated`,
+      `${this.#store.adapter.title}: the answer to a commit was lost; whether the transaction was committed must be looked up before it is repeated`,
       { cause },
     )
   }
@@ -318,8 +241,8 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     counters.stores += this.#ordered.length
     for (const { data } of this.#ordered) counters.storedBytes += data?.length ?? 0
     this.#store.index?.committed(commit.tid, this.#ordered, commit.previous)
-    this.#instance.committed(commit, this.#reported())
-    this.#placeCopies(commit.tid)
+    this.#instance.committed(commit, this.#wanted.unknownSince(this.#start.snapshotTid))
+    this.#blobs.place(this.#ordered, this.#instance.life, commit.tid)
     let failure: Outcome['failure']
     try {
       onTid?.(commit.tid)
@@ -330,31 +253,51 @@ export class SqlTransaction implements Transaction, VotedTransaction {
     return { tid: commit.tid, failure }
   }
 
-  /** Nobody waits for it: whoever reads one of them before it is in its place asks the database. */
-  #placeCopies(tid: Tid): void {
-    for (const { oid, blob } of this.#ordered) {
-      const copy = blob && this.#copies.get(blob.id)
-      if (copy === undefined) continue
-      this.#copies.delete(blob!.id)
-      void copy.place(this.#store.blobKey(this.#instance.life, oid, tid)).then(() => copy.close())
-    }
-  }
-
   #afterCommit(writer: Writer, { tid, failure }: Outcome): Awaitable<Tid> {
     this.#writer = undefined
     this.#end()
-    const ended = chain(this.#store.writers.giveBack(writer), () => this.#dropBlobs())
+    const ended = chain(this.#store.writers.giveBack(writer), () => this.#blobs.drop())
     return chain(ended, () => {
       if (failure !== undefined) throw failure.error
       return tid
     })
   }
 
-  /** Objects whose committed state, or whose past since the snapshot, the caller cannot know. */
-  #reported(): ReadonlySet<Oid> {
-    const reported = new Set(this.#resolved)
-    for (const { oid, base } of this.#ordered) if (base > this.#start.snapshotTid) reported.add(oid)
-    return reported
+  // --- Both at once ---
+
+  commit(onTid?: (tid: Tid) => void): Awaitable<CommittedTransaction> {
+    this.#assertState('open', 'commit')
+    this.#store.assertOpen()
+    const committed = chain(
+      this.#wanted.needsVote ? undefined : this.#commitAtOnce(onTid),
+      (tid) => tid ?? chain(this.vote(), (voted) => voted.finish(onTid)),
+    )
+    return chain(committed, (tid) => ({ tid, resolvedOids: this.resolvedOids }))
+  }
+
+  /** Undefined: nothing has happened, and the transaction is as it was. */
+  #commitAtOnce(onTid: ((tid: Tid) => void) | undefined): Awaitable<Tid | undefined> {
+    this.#state = 'committing'
+    const outcome = chain(
+      attempt(
+        () => this.#takeWriter(),
+        (error) => this.#fail(error),
+      ),
+      (writer) => {
+        if (writer.commit === undefined) return undefined
+        this.#ordered = this.#wanted.orderedChanges()
+        const expectations = this.#wanted.orderedExpectations()
+        return this.#sent(() => writer.commit!(this.#ordered, expectations, this.#start.metadata), onTid)
+      },
+    )
+    return this.#work(
+      chain(outcome, (committed) => {
+        if (committed !== undefined) return this.#afterCommit(this.#writer!, committed)
+        if (this.#isUnwanted) return this.#fail(cancelledError())
+        this.#state = 'open'
+        return undefined
+      }),
+    )
   }
 
   // --- The end ---
@@ -362,27 +305,14 @@ export class SqlTransaction implements Transaction, VotedTransaction {
   async abort(): Promise<void> {
     if (this.#state === 'ended') return
     if (this.#working !== undefined) {
+      this.#isUnwanted = true
       if (this.#state === 'voting') await this.#cancelVote(this.#working)
       await this.#working
       if (this.hasEnded) return
     }
     this.#end()
     await this.#giveUpWriter()
-    await this.#dropBlobs()
-  }
-
-  /** Those that the commit has not taken over: all of them after an abort. */
-  #dropBlobs(): Awaitable<void> {
-    if (this.#newBlobs.length === 0) return
-    const ids = this.#newBlobs.splice(0)
-    for (const copy of this.#copies.values()) copy.drop()
-    this.#copies.clear()
-    return attempt(
-      () => this.#store.dropBlobs(ids),
-      // They are swept by a later pack.
-      (error) =>
-        this.#store.context.log(`${this.#store.adapter.title}: blobs were left behind (${String(error)})`),
-    )
+    await this.#blobs.drop()
   }
 
   /**
@@ -390,7 +320,6 @@ export class SqlTransaction implements Transaction, VotedTransaction {
    * has ended, one way or the other.
    */
   async #cancelVote(vote: Promise<unknown>): Promise<void> {
-    this.#isUnwanted = true
     while (this.#state === 'voting' && this.#working === vote) {
       await this.#writer?.cancelVote()
       await endedWithin(vote, cancelPauseMs)
@@ -419,11 +348,13 @@ export class SqlTransaction implements Transaction, VotedTransaction {
 
   #work<T>(result: Awaitable<T>): Awaitable<T> {
     if (!isPromise(result)) return result
-    this.#working = result
+    const working = result
       .catch(() => {})
       .then(() => {
-        this.#working = undefined
+        // The vote after a commit that was not possible at once may have begun.
+        if (this.#working === working) this.#working = undefined
       })
+    this.#working = working
     return result
   }
 

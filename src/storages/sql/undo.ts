@@ -21,15 +21,19 @@ export async function undoChanges(
   resolver: ConflictResolver | undefined,
 ): Promise<readonly Change[]> {
   const oids = await reader.changedBy(tid)
-  if (oids === undefined) {
-    throw new ShootoutError('undo', `transaction ${tid} does not exist, or was packed; it cannot be undone`, {
-      details: { tid },
-    })
-  }
+  if (oids === undefined) throw goneError(tid)
   const changes: Change[] = []
   for (const oid of oids)
     changes.push(await undoObject(reader, { tid, oid, pending: pending.get(oid), resolver }))
+  // A pack that has begun meanwhile may have taken away what was before: that looks as if there had been nothing.
+  if ((await reader.packed()) >= tid) throw goneError(tid)
   return changes
+}
+
+function goneError(tid: Tid): ShootoutError {
+  return new ShootoutError('undo', `transaction ${tid} does not exist, or was packed; it cannot be undone`, {
+    details: { tid },
+  })
 }
 
 interface ObjectUndo {
@@ -70,7 +74,7 @@ async function undoObject(reader: Reader, { tid, oid, pending, resolver }: Objec
   } catch (cause) {
     throw new ShootoutError(
       'undo',
-      `transaction ${tid} cannot be undone: object ${oid} was changed after it by transaction ${base}`,
+      `transaction ${tid} cannot be undone: object ${oid} was changed after it by transaction ${base}; undo that one first`,
       { cause, details: { tid, oid, current: base } },
     )
   }

@@ -61,7 +61,7 @@ export function checkSecurity(address: Address, isProven: boolean): void {
   if (missing.length === 0) return
   throw new UsageError(
     'insecure-address',
-    `${formatAddress(address)} can be reached from other machines, which demands ${missing.join(' and ')}`,
+    `${formatAddress(address)} can be reached from other machines, which demands ${missing.join(' and ')}; give that, or stay on this machine with unix:/path or 127.0.0.1:port`,
     { details: { address: formatAddress(address) } },
   )
 }

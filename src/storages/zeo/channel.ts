@@ -3,7 +3,9 @@
  * the messages and who sends the pings.
  *
  * Messages are handled one after the other, synchronously, in order of arrival. What is sent while a chunk of data is
- * being handled leaves together at its end; what is sent at other times leaves at the end of the current task.
+ * being handled leaves together at its end; what is sent at other times leaves at the end of the current task, or with
+ * `sendSoon` at the end of this round of the event loop. Each write wakes the peer, which is most of what a small
+ * message costs.
  */
 
 import { ShootoutError } from '../../core/errors.ts'
@@ -26,7 +28,7 @@ export interface ChannelSettings {
   readonly timers: Timers
   /** A peer that has been silent for this long is gone, ms. */
   readonly silenceMs: number
-  /** After this long without hearing anything, ask. 0: the other side asks. */
+  /** How often to ask. 0: the other side asks. */
   readonly pingMs: number
 }
 
@@ -44,11 +46,13 @@ export class Channel {
   readonly #outbox: Outbox
   readonly #events: ChannelEvents
   readonly #settings: ChannelSettings
+  #pingMs: number
   #isReading = false
   #isPaused = false
   /** Read off the wire before it was paused, and not looked at yet. */
   #unread: Uint8Array[] = []
   #isFlushScheduled = false
+  #isLateFlushScheduled = false
   #heardAt: number
   #cancelTimer: Cancel
   #isClosed = false
@@ -58,6 +62,7 @@ export class Channel {
   constructor(wire: Wire, settings: ChannelSettings, events: ChannelEvents) {
     this.#wire = wire
     this.#settings = settings
+    this.#pingMs = settings.pingMs
     this.#events = events
     this.#outbox = new Outbox(wire)
     this.parser = new FrameParser(settings.limits, (type, id, view, body) => {
@@ -121,14 +126,33 @@ export class Channel {
   /** As `send`, but may wait for what is sent next: for messages that are nothing without their successors. */
   gather(
     type: number,
+    id: number,
     view: number,
     fields: Uint8Array = nothing,
     payload?: Uint8Array | readonly Uint8Array[],
     lane = 0,
   ): void {
     if (this.#isClosed) return
-    this.#outbox.send(type, 0, view, fields, payload, lane)
+    this.#outbox.send(type, id, view, fields, payload, lane)
     if (this.#outbox.gatheredBytes >= flushBytes) this.#outbox.flush()
+  }
+
+  /** Without a body, and waits a moment for what else is sent: for what nobody waits for, and is often followed by more. */
+  sendSoon(type: number, id: number, view: number, lane = 0): void {
+    this.gather(type, id, view, nothing, undefined, lane)
+    if (this.#isReading || this.#isLateFlushScheduled) return
+    this.#isLateFlushScheduled = true
+    setImmediate(() => {
+      this.#isLateFlushScheduled = false
+      this.flush()
+    })
+  }
+
+  /** As the setting `pingMs`, from now on. */
+  pingEvery(ms: number): void {
+    this.#pingMs = ms
+    this.#cancelTimer()
+    this.#cancelTimer = this.#watch()
   }
 
   flush(): void {
@@ -235,17 +259,18 @@ export class Channel {
   }
 
   #watch(): Cancel {
-    const { timers, silenceMs, pingMs } = this.#settings
+    const { timers, silenceMs } = this.#settings
+    const pingMs = this.#pingMs
     const intervalMs = pingMs > 0 ? pingMs : silenceMs
     return timers.after(intervalMs, () => {
-      const silentMs = timers.now() - this.#heardAt
-      // A little short of a whole interval is a whole one: timers are not exact.
-      if (silentMs >= silenceMs - 1) {
-        this.destroy(this.#silence(Math.round(silentMs)))
-        return
-      }
-      if (pingMs > 0 && silentMs >= pingMs - 1) this.send(types.ping, 0, 0)
-      this.#cancelTimer = this.#watch()
+      // Whatever was heard meanwhile: the other side wants to hear something, too.
+      if (pingMs > 0) this.send(types.ping, 0, 0)
+      this.#cancelTimer = timers.limit(0, () => {
+        const silentMs = timers.now() - this.#heardAt
+        // A little short of a whole interval is a whole one: timers are not exact.
+        if (silentMs >= silenceMs - 1) this.destroy(this.#silence(Math.round(silentMs)))
+        else this.#cancelTimer = this.#watch()
+      })
     })
   }
 }

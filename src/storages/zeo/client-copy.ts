@@ -65,7 +65,7 @@ function readTransactions(
   body: BodyReader,
   chunksOf: (index: number) => AsyncIterable<Uint8Array>,
 ): TransactionRecord[] {
-  const readers = Array.from({ length: body.count(24) }, () => readTransaction(body, chunksOf))
+  const readers = Array.from({ length: body.count(32) }, () => readTransaction(body, chunksOf))
   return readers.map((read) => read())
 }
 

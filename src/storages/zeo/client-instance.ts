@@ -157,7 +157,8 @@ export class ClientInstance implements StorageInstance {
     this.#reads.forget()
     const link = this.#link
     if (link === undefined || link.isLost) return
-    if (!this.#isQuiet || this.#storage.alwaysAsk) link.tell(types.complete, this.number)
+    // The next poll often follows at once.
+    if (!this.#isQuiet || this.#storage.alwaysAsk) link.tellSoon(types.complete, this.number)
     else this.#renew(link)
   }
 

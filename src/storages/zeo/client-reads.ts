@@ -5,7 +5,7 @@
  */
 
 import type { Oid, Tid } from '../../core/ids.ts'
-import type { SnapshotMark } from '../cache/snapshot-index.ts'
+import type { SnapshotMark } from '../cache/snapshot-view.ts'
 import type { Awaitable, Revision } from '../storage.ts'
 import type { BodyReader } from './body.ts'
 import { type AheadHost, ClientAhead } from './client-ahead.ts'

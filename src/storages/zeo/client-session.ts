@@ -9,8 +9,8 @@ import { ClosedError, DisconnectedError, describeError, ShootoutError } from '..
 import { noTid, type Tid } from '../../core/ids.ts'
 import type { BodyReader } from './body.ts'
 import { Dialer, type ServerPlace } from './dialer.ts'
+import type { Welcome } from './handshake.ts'
 import type { Link } from './link.ts'
-import type { Welcome } from './messages.ts'
 import { nonceBytes } from './protocol.ts'
 import type { Timers } from './timers.ts'
 

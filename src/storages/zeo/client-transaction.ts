@@ -17,7 +17,6 @@ import {
   StorageTransactionError,
 } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
-import type { IncomingBlob } from '../cache/blobs/incoming-blob.ts'
 import type {
   BlobSource,
   CommittedTransaction,
@@ -25,14 +24,12 @@ import type {
   TransactionMetadata,
   VotedTransaction,
 } from '../storage.ts'
-import { BlobSender } from './blob-sender.ts'
-import type { BodyReader } from './body.ts'
-import { cachedPieceBytes } from './client-blobs.ts'
 import { type Change, ClientChanges } from './client-changes.ts'
 import type { ClientInstance } from './client-instance.ts'
 import { mergeHere } from './client-merge.ts'
 import { askOutcome } from './client-outcome.ts'
 import type { ClientStorage } from './client-storage.ts'
+import { StoredBlobs } from './client-stored-blobs.ts'
 import { undoHere } from './client-undo.ts'
 import type { Link } from './link.ts'
 import { types } from './protocol.ts'
@@ -60,10 +57,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   readonly #undone = new Set<Oid>()
   /** Merged here. */
   readonly #merged = new Set<Oid>()
-  /** What the cache of blobs has of those that were stored. */
-  readonly #copies = new Map<Oid, IncomingBlob>()
-  /** Of the blob that is being stored. */
-  #sender: BlobSender | undefined
+  readonly #blobs: StoredBlobs
   #state: State = 'open'
 
   constructor(
@@ -77,6 +71,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     this.#instance = instance
     this.#link = link
     this.#onEnd = onEnd
+    this.#blobs = new StoredBlobs(storage, link, instance.number)
     this.#changes = new ClientChanges(link, instance.number, metadata, () => storage.nextTransactionNumber())
     if (storage.capabilities.deletion)
       this.delete = (oid, serial) => this.#change(oid, serial, null, 'delete')
@@ -109,39 +104,15 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   async #storeBlob(oid: Oid, serial: Tid, data: Uint8Array, source: BlobSource): Promise<void> {
     this.#expect('open', 'storeBlob')
     this.#checkSize(oid, data)
-    const link = this.#link
     if (serial === noTid) this.#storage.lease.avoid(oid)
-    this.#storage.counted.roundTrips++
-    const fields = link.fields.id(oid).id(serial).take()
-    let sender: BlobSender | undefined
-    const credit = (body: BodyReader) => sender?.credit(body.u32())
-    const storing = link.call(types.storeBlob, this.#instance.number, fields, () => {}, credit, data)
-    sender = new BlobSender(link, this.#instance.number, link.lastRequest)
-    this.#sender = sender
-    // A refusal ends the sending; what was sent in vain has no other effect.
-    storing.catch((error: unknown) => sender.stop(error))
-    const copy = this.#storage.blobCache?.incoming(cachedPieceBytes)
     try {
-      await sender.send(copy?.copyOf(source) ?? source)
-      await storing
-      this.#keepCopy(oid, copy)
+      await this.#blobs.store(oid, serial, data, source)
       this.#changes.byOid.set(oid, { oid, serial, data, hasBlob: true })
     } catch (error) {
-      copy?.drop()
       if (error instanceof ConflictError) this.#storage.counted.conflicts++
       if (this.#state === 'open') this.#state = 'failed'
       throw error
-    } finally {
-      this.#sender = undefined
     }
-  }
-
-  #keepCopy(oid: Oid, copy: IncomingBlob | undefined): void {
-    this.#copies.get(oid)?.drop()
-    if (copy === undefined) return
-    // Aborted while the last of it was on its way.
-    if (this.#state === 'open') this.#copies.set(oid, copy)
-    else copy.drop()
   }
 
   #change(oid: Oid, serial: Tid, data: Uint8Array | null, call: string): void {
@@ -263,7 +234,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
   abort(): void {
     // What the server has been asked to finish can no longer be called back.
     if (this.#state === 'finishing' || this.#state === 'finished' || this.#state === 'aborted') return
-    this.#sender?.stop(new StorageTransactionError('storeBlob: the transaction was aborted meanwhile'))
+    this.#blobs.stop(new StorageTransactionError('storeBlob: the transaction was aborted meanwhile'))
     if (!this.#link.isLost) this.#link.tell(types.abort, this.#instance.number)
     this.#end('aborted')
   }
@@ -294,7 +265,7 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     for (const oid of this.resolvedOids) if (!this.#undone.has(oid)) counted.resolvedConflicts++
     if (isKnown) {
       this.#storage.cache?.committed(tid, this.#storedAsSent())
-      this.#placeCopies(tid)
+      this.#blobs.place(tid, this.#storedAsSent())
     }
     try {
       onTid?.(tid)
@@ -303,18 +274,6 @@ export class ClientTransaction implements Transaction, VotedTransaction {
       this.#end('finished')
     }
     return tid
-  }
-
-  /** Nobody waits for it: whoever reads one of them before it is in its place asks the server. */
-  #placeCopies(tid: Tid): void {
-    const store = this.#storage.blobStoreAt(this.#link)
-    if (store === undefined) return
-    for (const { oid, hasBlob } of this.#storedAsSent()) {
-      const copy = hasBlob === true ? this.#copies.get(oid) : undefined
-      if (copy === undefined) continue
-      this.#copies.delete(oid)
-      void copy.place({ store, oid, tid }).then(() => copy.close())
-    }
   }
 
   *#storedAsSent(): Generator<Change> {
@@ -359,20 +318,23 @@ export class ClientTransaction implements Transaction, VotedTransaction {
     if (error instanceof ConflictError || error instanceof ReadConflictError)
       this.#storage.counted.conflicts++
     if (this.#state === 'voting') this.#state = 'failed'
+    // Whatever crossed the abort on its way: who has aborted is told that, and not to repeat. That nobody knows whether
+    // the transaction is committed is something else.
+    if (this.#state === 'aborted' && isTransient(error))
+      throw new StorageTransactionError('vote: the transaction was aborted meanwhile', { cause: error })
     throw error
   }
 
   #end(state: State): void {
     this.#state = state
-    for (const copy of this.#copies.values()) copy.drop()
-    this.#copies.clear()
+    this.#blobs.end()
     this.#storage.ended(this)
     this.#onEnd()
   }
 
   #expect(state: State, call: string): void {
     if (state === 'open') this.#storage.checkOpen()
-    if (this.#sender !== undefined) throw new StorageTransactionError(`${call}: a blob is being stored`)
+    if (this.#blobs.isStoring) throw new StorageTransactionError(`${call}: a blob is being stored`)
     if (this.#state === state) return
     throw new StorageTransactionError(`${call}: the transaction is ${described[this.#state]}`)
   }

@@ -4,7 +4,7 @@ import { ShootoutError } from '../../core/errors.ts'
 import type { BodyReader } from './body.ts'
 import type { Channel } from './channel.ts'
 import { writeError } from './error-codec.ts'
-import { readHello, writeWelcome } from './messages.ts'
+import { readHello, readVersion, versionError, writeWelcome } from './handshake.ts'
 import { helloReadOnly, protocolVersion, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 import type { ZeoServer } from './server.ts'
@@ -35,15 +35,12 @@ export function greet(
     return undefined
   }
   if (type !== types.hello) throw new ProtocolError(`message ${type} before the handshake`)
-  const { version, flags, session, token } = readHello(body)
+  const version = readVersion(body)
   if (version !== protocolVersion) {
-    const error = new ShootoutError(
-      'protocol-version',
-      `the client speaks version ${version} of the protocol, this server ${protocolVersion}; update the older one`,
-    )
-    turnAway(server, channel, error)
+    turnAway(server, channel, versionError('the client', version, 'this server'))
     return undefined
   }
+  const { flags, session, token } = readHello(body)
   if (!checkToken(server, channel, token)) return undefined
   return {
     session: Buffer.from(session).toString('hex'),

@@ -10,7 +10,7 @@ import { ClosedError, DisconnectedError, describeError } from '../../core/errors
 import { BodyReader, type BodyWriter } from './body.ts'
 import { Channel } from './channel.ts'
 import { readError } from './error-codec.ts'
-import { type Hello, readWelcome, type Welcome, writeHello } from './messages.ts'
+import { type Hello, readVersion, readWelcome, versionError, type Welcome, writeHello } from './handshake.ts'
 import { protocolVersion, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 import type { Timers } from './timers.ts'
@@ -30,7 +30,7 @@ export interface LinkSettings {
   readonly timers: Timers
   /** For the handshake, ms. */
   readonly greetingMs: number
-  readonly hello: Omit<Hello, 'version'>
+  readonly hello: Hello
   readonly notices: Notices
   /** Named in errors. */
   readonly address: string
@@ -51,6 +51,9 @@ interface Greeted {
 /** Bodies of one connection under assembly, and the largest of them: a gigabyte, as the server's default. */
 const clientLimits = { messageBytesMax: 0xffff_ffff, assemblyBytesMax: 0xffff_ffff * 4, streamsMax: 4096 }
 
+/** How often the server is asked to be heard, unless it wants to hear us more often. */
+const pingMs = 20_000
+
 export class Link {
   readonly #channel: Channel
   readonly #settings: LinkSettings
@@ -63,7 +66,7 @@ export class Link {
   /** Takes the wire and shakes hands. @throws DisconnectedError, or what the server answered */
   static open(wire: Wire, settings: LinkSettings): Promise<Link> {
     return new Promise((resolve, reject) => {
-      const cancel = settings.timers.after(settings.greetingMs, () => {
+      const cancel = settings.timers.limit(settings.greetingMs, () => {
         link.#channel.destroy(
           new Error('no answer to the handshake; is it a shootout server, and does it use TLS?'),
         )
@@ -81,10 +84,9 @@ export class Link {
   private constructor(wire: Wire, settings: LinkSettings, greeted: Greeted) {
     this.#settings = settings
     this.#greeted = greeted
-    // The server has told how often it wants to hear us only in its welcome; until then the greeting's limit watches.
     this.#channel = new Channel(
       wire,
-      { limits: clientLimits, timers: settings.timers, silenceMs: 90_000, pingMs: 20_000 },
+      { limits: clientLimits, timers: settings.timers, silenceMs: 90_000, pingMs },
       {
         message: (type, id, view, body) => this.#onMessage(type, id, view, new BodyReader(body)),
         closed: (error) => this.#onClosed(error),
@@ -160,6 +162,11 @@ export class Link {
     this.#channel.send(type, 0, view, fields, payload, view)
   }
 
+  /** Sends what needs no answer with what follows in this round of the event loop, or at its end. */
+  tellSoon(type: number, view: number): void {
+    this.#channel.sendSoon(type, 0, view, view)
+  }
+
   /** Sends what needs no answer behind everything else. */
   tellBehind(type: number, view: number, fields?: Uint8Array): void {
     this.#channel.sendBehind(type, 0, view, fields)
@@ -167,7 +174,7 @@ export class Link {
 
   /** Sends what needs no answer together with what follows. @param payload must not change any more */
   gather(type: number, view: number, fields: Uint8Array, payload?: Uint8Array): void {
-    this.#channel.gather(type, view, fields, payload, view)
+    this.#channel.gather(type, 0, view, fields, payload, view)
   }
 
   /** Id of the request sent last, for `cancel`. */
@@ -243,24 +250,24 @@ export class Link {
 
   #onGreeting(type: number, body: BodyReader, greeted: Greeted): void {
     this.#greeted = undefined
-    if (type === types.failed) {
-      greeted.reject(readError(body))
+    try {
+      this.#welcome = this.#readWelcome(type, body)
+    } catch (error) {
+      greeted.reject(error as Error)
       this.#channel.destroy()
       return
     }
-    if (type !== types.welcome) {
-      greeted.reject(new ProtocolError(`${this.#settings.address} is not a shootout server`))
-      this.#channel.destroy()
-      return
-    }
-    const welcome = readWelcome(body)
-    if (welcome.version !== protocolVersion) {
-      greeted.reject(new ProtocolError(`the server speaks version ${welcome.version} of the protocol`))
-      this.#channel.destroy()
-      return
-    }
-    this.#welcome = welcome
+    this.#channel.pingEvery(Math.min(pingMs, this.#welcome.pingMs))
     greeted.resolve(this)
+  }
+
+  #readWelcome(type: number, body: BodyReader): Welcome {
+    const { address } = this.#settings
+    if (type === types.failed) throw readError(body)
+    if (type !== types.welcome) throw new ProtocolError(`${address} is not a shootout server`)
+    const version = readVersion(body)
+    if (version !== protocolVersion) throw versionError(`the server at ${address}`, version, 'this client')
+    return readWelcome(body)
   }
 
   #onReply(id: number, body: BodyReader): void {

@@ -1,48 +1,96 @@
-/** Listens at an address and brings a server its wires. */
+/**
+ * Takes an address, and brings a server the wires of those who come there.
+ *
+ * An address is taken before the store is opened, so that one in use is found before there is a store. Until there is a
+ * server, whoever comes is turned away, and tries again as if nobody had been there.
+ */
 
-import { X509Certificate } from 'node:crypto'
 import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs'
-import { connect, createServer, type Server } from 'node:net'
-import { createServer as createTlsServer } from 'node:tls'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 import { isMainThread } from 'node:worker_threads'
 import { type ShootoutError, UsageError } from '../../core/errors.ts'
 import { systemErrorCode } from '../../core/file-system.ts'
 import { type Address, checkSecurity, formatAddress } from './address.ts'
 import type { ZeoServer } from './server.ts'
-import { clientCertificateError, handshakeProblem, readTlsFiles, type TlsFiles } from './tls.ts'
+import type { TlsFiles } from './tls.ts'
+import { readServerFiles, TlsListening } from './tls-listening.ts'
 import { SocketWire } from './wire.ts'
 
 export interface Listener {
   /** With the port that was chosen, where it was 0. */
   readonly address: Address
+  /** Present with TLS: takes over certificates that were renewed, at once, and logs what came of it. */
+  renewCertificates?(): void
   /** Accepts nobody any more. Those who are connected stay. */
   close(): Promise<void>
+}
+
+/** An address where nobody is served yet. */
+export interface TakenAddress {
+  /** With the port that was chosen, where it was 0. */
+  readonly address: Address
+  /** From now on, who comes is a client of this server. */
+  serve(server: ZeoServer): Listener
+  /** Gives it back. After `serve` too. */
+  close(): Promise<void>
+}
+
+/** How an address is guarded. */
+export interface Guard {
+  /** Clients must know a token. */
+  readonly hasToken: boolean
+  readonly tls?: TlsFiles
 }
 
 /**
  * @throws UsageError `insecure-address`, `tls-files`, `address-in-use`, `address-unusable`
  */
-export async function listen(server: ZeoServer, address: Address, tls?: TlsFiles): Promise<Listener> {
-  checkSecurity(address, server.settings.token !== undefined || tls?.clientCa !== undefined)
-  if (tls !== undefined && !(address.kind === 'tcp' && address.tls)) {
+export async function takeAddress(address: Address, { hasToken, tls }: Guard): Promise<TakenAddress> {
+  checkSecurity(address, hasToken || tls?.clientCa !== undefined)
+  const isSecure = address.kind === 'tcp' && address.tls
+  if (tls !== undefined && !isSecure) {
     throw new UsageError(
       'tls-files',
       `${formatAddress(address)} is no address with TLS; write tls:host:port, or leave the certificates out`,
     )
   }
-  const listening =
-    address.kind === 'tcp' && address.tls
-      ? secure(server, tls)
-      : createServer((socket) => server.accept(new SocketWire(socket)))
+  if (tls === undefined && isSecure) {
+    throw new UsageError(
+      'tls-files',
+      'an address with TLS needs a certificate and its key; give --tls-cert and --tls-key',
+    )
+  }
+  const certificates = tls && readServerFiles(tls)
   if (address.kind === 'unix') await removeStale(address.path)
+  const turnAway = (socket: Socket) => void socket.destroy()
+  const listening = createServer(turnAway)
   await new Promise<void>((resolve, reject) => {
     listening.once('error', (cause) => reject(unusable(address, cause)))
     if (address.kind === 'tcp') listening.listen(address.port, address.host, resolve)
     else listenPrivately(listening, address.path, resolve)
   })
+  const close = () => new Promise<void>((resolve) => listening.close(() => resolve()))
+  const found = withPort(address, listening)
   return {
-    address: withPort(address, listening),
-    close: () => new Promise((resolve) => listening.close(() => resolve())),
+    address: found,
+    serve(server) {
+      const secure = tls && new TlsListening(server, tls, certificates!)
+      listening.off('connection', turnAway)
+      listening.on('connection', (socket) => {
+        if (secure === undefined) server.accept(new SocketWire(socket))
+        else secure.shakeHands(socket)
+      })
+      secure?.watch()
+      return {
+        address: found,
+        ...(secure && { renewCertificates: () => secure.renew() }),
+        close() {
+          secure?.unwatch()
+          return close()
+        },
+      }
+    },
+    close,
   }
 }
 
@@ -73,44 +121,6 @@ async function removeStale(path: string): Promise<void> {
   if (code === 'ECONNREFUSED') unlinkSync(path)
 }
 
-function secure(server: ZeoServer, tls: TlsFiles | undefined): Server {
-  if (tls === undefined) {
-    throw new UsageError('tls-files', 'an address with TLS needs a certificate and its key')
-  }
-  const { certificate, key, clientCa } = tls
-  const files = readTlsFiles({ certificate, key, ...(clientCa === undefined ? {} : { ca: clientCa }) })
-  warnOfExpiry(server, certificate, files.cert as Buffer)
-  const wantsCertificate = clientCa !== undefined
-  const options = {
-    ...files,
-    handshakeTimeout: server.settings.limits.greetingMs,
-    requestCert: wantsCertificate,
-    // Who is not authorized hears why, and nothing else: `clientCertificateError`.
-    rejectUnauthorized: false,
-  }
-  const listening = createTlsServer(options, (socket) => {
-    const refusal = wantsCertificate ? clientCertificateError(socket) : undefined
-    server.accept(new SocketWire(socket), { refusal })
-  })
-  listening.on('tlsClientError', (error, socket) => {
-    const { code, reason } = handshakeProblem(error)
-    server.refused(`${socket.remoteAddress}:${socket.remotePort}`, code, reason)
-  })
-  return listening
-}
-
-/** It still listens: the clock may be wrong, and the clients say what they think of it. */
-function warnOfExpiry(server: ZeoServer, file: string, pem: Buffer): void {
-  const { validTo } = new X509Certificate(pem)
-  if (Date.parse(validTo) > Date.now()) return
-  const reason = `the certificate ${file} has expired on ${validTo}: no client will accept it; renew it and restart`
-  server.settings.log({
-    level: 'error',
-    event: 'certificate',
-    facts: { code: 'server-certificate-expired', reason },
-  })
-}
-
 function withPort(address: Address, listening: Server): Address {
   const bound = listening.address()
   if (address.kind === 'unix' || bound === null || typeof bound === 'string') return address
@@ -126,8 +136,12 @@ function unusable(address: Address, cause: Error): ShootoutError {
       { cause, details: { address: where } },
     )
   }
-  return new UsageError('address-unusable', `cannot listen at ${where}: ${cause.message}`, {
-    cause,
-    details: { address: where },
-  })
+  return new UsageError(
+    'address-unusable',
+    `cannot listen at ${where} (${cause.message}); check the address, or listen somewhere else`,
+    {
+      cause,
+      details: { address: where },
+    },
+  )
 }

@@ -1,11 +1,10 @@
 /**
- * The bodies that are more than a few ids: handshake, snapshots, metadata, transactions, history. Each has a
+ * The bodies that are more than a few ids: snapshots, metadata, transactions, history. Each has a
  * writer and a reader side by side.
  */
 
-import type { Oid, Tid } from '../../core/ids.ts'
+import { noTid, type Oid, type Tid } from '../../core/ids.ts'
 import type {
-  Capabilities,
   HistoryEntry,
   Invalidations,
   ObjectRecord,
@@ -13,103 +12,8 @@ import type {
   TransactionRecord,
 } from '../storage.ts'
 import type { BodyReader, BodyWriter } from './body.ts'
-import {
-  absentLength,
-  magic,
-  nonceBytes,
-  protocolVersion,
-  welcomeNeighbours,
-  welcomeReadOnly,
-} from './protocol.ts'
+import { absentLength } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
-
-// --- Handshake ------------------------------------------------------------------------------------------------------
-
-export interface Hello {
-  readonly version: number
-  readonly flags: number
-  /** The client storage, for as long as it lives, across reconnections. */
-  readonly session: Uint8Array
-  readonly token: Uint8Array
-}
-
-export function writeHello(fields: BodyWriter, hello: Omit<Hello, 'version'>): Uint8Array {
-  return fields.raw(magic).u8(protocolVersion).u8(hello.flags).raw(hello.session).bytes(hello.token).take()
-}
-
-export function readHello(body: BodyReader): Hello {
-  readMagic(body)
-  const version = body.u8()
-  return { version, flags: body.u8(), session: body.raw(nonceBytes), token: body.bytes() }
-}
-
-export interface Welcome {
-  readonly version: number
-  /** This run of the server: outcomes of commits are only known to the run that made them. */
-  readonly run: Uint8Array
-  /** How often the store was emptied during this run. */
-  readonly zaps: number
-  readonly lastTid: Tid
-  /** The client shall be heard at least this often. */
-  readonly pingMs: number
-  readonly messageBytesMax: number
-  /** The server takes no writes. */
-  readonly isReadOnly: boolean
-  /** The server sends what an object refers to along with it, to who asks for that. */
-  readonly sendsNeighbours: boolean
-  /** What is served. */
-  readonly name: string
-  readonly capabilities: Capabilities
-}
-
-export function writeWelcome(fields: BodyWriter, welcome: Omit<Welcome, 'version'>): Uint8Array {
-  return fields
-    .raw(magic)
-    .u8(protocolVersion)
-    .raw(welcome.run)
-    .u32(welcome.zaps)
-    .id(welcome.lastTid)
-    .u32(welcome.pingMs)
-    .u32(welcome.messageBytesMax)
-    .u8((welcome.isReadOnly ? welcomeReadOnly : 0) | (welcome.sendsNeighbours ? welcomeNeighbours : 0))
-    .text(welcome.name)
-    .text(JSON.stringify(welcome.capabilities))
-    .take()
-}
-
-export function readWelcome(body: BodyReader): Welcome {
-  readMagic(body)
-  const first = {
-    version: body.u8(),
-    run: body.raw(nonceBytes),
-    zaps: body.u32(),
-    lastTid: body.tid(),
-    pingMs: body.u32(),
-    messageBytesMax: body.u32(),
-  }
-  const flags = body.u8()
-  return {
-    ...first,
-    isReadOnly: (flags & welcomeReadOnly) !== 0,
-    sendsNeighbours: (flags & welcomeNeighbours) !== 0,
-    name: body.text(),
-    capabilities: readJson(body) as Capabilities,
-  }
-}
-
-function readMagic(body: BodyReader): void {
-  const bytes = body.raw(magic.length)
-  if (!magic.every((byte, index) => bytes[index] === byte))
-    throw new ProtocolError('the peer does not speak it')
-}
-
-function readJson(body: BodyReader): unknown {
-  try {
-    return JSON.parse(body.text())
-  } catch {
-    throw new ProtocolError('a text is not JSON')
-  }
-}
 
 // --- Snapshots ------------------------------------------------------------------------------------------------------
 
@@ -332,9 +236,9 @@ export function readMetadata(body: BodyReader): TransactionMetadata {
 /** The fields of a transaction, its records' data aside; those follow in order, as payload. */
 export function writeTransaction(
   fields: BodyWriter,
-  { tid, metadata, records }: TransactionRecord,
+  { tid, metadata, records, wholeSince = noTid }: TransactionRecord,
 ): BodyWriter {
-  writeMetadata(fields.id(tid), metadata).u32(records.length)
+  writeMetadata(fields.id(tid), metadata).id(wholeSince).u32(records.length)
   for (const { oid, data, blob } of records) {
     fields.id(oid).u32(data === null ? absentLength : data.length)
     if (blob === undefined) fields.u8(0)
@@ -353,6 +257,7 @@ export function readTransaction(
 ): () => TransactionRecord {
   const tid = body.tid()
   const metadata = readMetadata(body)
+  const wholeSince = body.tid()
   const shapes = Array.from({ length: body.count(13) }, () => ({
     oid: body.oid(),
     length: body.u32(),
@@ -364,7 +269,7 @@ export function readTransaction(
       if (blobBytes === undefined) return { oid, data }
       return { oid, data, blob: { bytes: blobBytes, chunks: () => chunksOf(index) } }
     })
-    return { tid, metadata, records }
+    return { tid, metadata, records, ...(wholeSince > noTid && { wholeSince }) }
   }
 }
 

@@ -9,9 +9,9 @@ import { loadDefault } from '../../core/load-module.ts'
 import { parseOptions } from '../../core/options.ts'
 import { openStorage } from '../open.ts'
 import { type OpenContext, type StorageModule, storageModuleProblem } from '../storage.ts'
-import { type Address, checkSecurity, formatAddress } from './address.ts'
+import { type Address, formatAddress } from './address.ts'
 import type { ServerLimits } from './limits.ts'
-import { type Listener, listen } from './listener.ts'
+import { type Listener, takeAddress } from './listener.ts'
 import { loadReferences, loadResolver } from './record-functions.ts'
 import { ZeoServer } from './server.ts'
 import type { ServerLog } from './server-log.ts'
@@ -50,8 +50,6 @@ export interface ServedStore {
 export async function serveStore(request: ServeRequest, log: ServerLog): Promise<ServedStore> {
   const say = (reason: string) => log({ level: 'warn', event: 'storage', facts: { reason } })
   const { address, token, tls, moduleUrl } = request
-  // Before anything is opened: a refusal must not leave a trace.
-  checkSecurity(address, token !== '' || tls?.clientCa !== undefined)
   const closers: (() => unknown)[] = []
   const { socketFolder } = request
   if (socketFolder !== undefined) closers.push(() => rmSync(socketFolder, { recursive: true, force: true }))
@@ -59,6 +57,9 @@ export async function serveStore(request: ServeRequest, log: ServerLog): Promise
     for (const close of closers.splice(0).reverse()) await close()
   }
   try {
+    // Before anything is opened, which may make a store: a refusal must not leave a trace.
+    const taken = await takeAddress(address, { hasToken: token !== '', ...(tls && { tls }) })
+    closers.push(() => taken.close())
     const module = await loadDefault<StorageModule>(moduleUrl, 'storage', storageModuleProblem)
     let options = parseOptions(`storage ${module.name}`, module.options, request.options)
     if (request.folder !== undefined && module.provision !== undefined) {
@@ -91,7 +92,7 @@ export async function serveStore(request: ServeRequest, log: ServerLog): Promise
       ...(request.slowMs === undefined ? {} : { slowMs: request.slowMs }),
       ...(request.limits === undefined ? {} : { limits: request.limits }),
     })
-    const listener = await listen(server, address, tls)
+    const listener = taken.serve(server)
     const facts = { address: formatAddress(listener.address), storage: module.name, pid: process.pid }
     log({ level: 'info', event: 'listening', facts })
     let closing: Promise<void> | undefined

@@ -209,7 +209,10 @@ export class ServedBlobs {
   /** @returns the number under which the client asks for one chunk after the other */
   openRecorded(blob: RecordedBlob): number {
     if (this.#recorded.size >= this.#host.limits.blobReadersMax) {
-      throw new ShootoutError('limit', 'too many recorded blobs are being read')
+      throw new ShootoutError(
+        'limit',
+        `more than ${this.#host.limits.blobReadersMax} recorded blobs are being read; read some to their end`,
+      )
     }
     const number = ++this.#lastNumber
     this.#recorded.set(number, blob.chunks()[Symbol.asyncIterator]())

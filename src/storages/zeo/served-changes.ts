@@ -8,20 +8,36 @@
  * earlier run of the server, and the served storage has a history: then the queue is extended backwards from there.
  *
  * The watcher polls only after the asker's own snapshot was taken, so the ranges reach beyond it. That is made exact by
- * loading the objects in that snapshot: their serials say whether they changed up to there.
+ * loading the objects in that snapshot: their serials say whether they changed up to there. As long as a range is the
+ * last that names an object, every snapshot from its end on shows the same revision: so it is loaded for the first who
+ * asks, and the serial is kept for the others.
  */
 
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { describeError, ObjectNotFoundError } from '../../core/errors.ts'
 import { after, noTid, type Oid, type Tid } from '../../core/ids.ts'
 import { checksumOf } from '../cache/disk/disk-cache.ts'
-import type { Awaitable, Invalidations, Storage, StorageInstance } from '../storage.ts'
+import type { Awaitable, Revision, Storage, StorageInstance } from '../storage.ts'
 import type { Kept } from './messages.ts'
 
 interface Range {
   readonly to: Tid
-  readonly oids: ReadonlySet<Oid>
+  /** What changed, and which serial snapshot `to` shows, once that is known; `noTid`: the object does not exist. */
+  readonly serials: Map<Oid, Tid | undefined>
 }
+
+/** Objects that changed, each with the last range that names it; `'all'` where that is not known. */
+type Found = ReadonlyMap<Oid, Range> | 'all'
+
+/** An object and what a snapshot shows of it. */
+export interface ChangedObject {
+  readonly oid: Oid
+  /** `noTid`: it does not exist there. */
+  readonly serial: Tid
+  readonly data: Uint8Array | undefined
+}
+
+export type Changes = readonly ChangedObject[] | 'all'
 
 /** Changes in all ranges together. */
 const queuedMax = 200_000
@@ -53,12 +69,14 @@ export class ServedChanges {
     this.#report = report
   }
 
-  /** Objects that changed in (since, upTo], and perhaps some that changed later; `'all'` where that is not known. */
-  since(since: Tid, upTo: Tid): Awaitable<Invalidations> {
-    if (this.#polling === undefined && this.#watcher !== undefined && this.#watcher.snapshotTid >= upTo) {
-      return this.#collect(since)
-    }
-    return this.#watchUpTo(since, upTo)
+  /**
+   * What the snapshot of `instance` shows of all that has changed since `since`.
+   * @param withData with states, which otherwise may be left out
+   */
+  since(instance: StorageInstance, since: Tid, withData: boolean): Awaitable<Changes> {
+    const found = this.#since(since, instance.snapshotTid)
+    const describe = (changed: Found) => describeChanges(instance, changed, since, withData)
+    return found instanceof Promise ? found.then(describe) : describe(found)
   }
 
   /**
@@ -66,21 +84,37 @@ export class ServedChanges {
    * revision has to be in the history, and its snapshot one of the transactions after it. Two databases that have one
    * past in common are told apart by what each has done since.
    */
-  async sinceBefore(instance: StorageInstance, since: Tid, upTo: Tid, witness: Kept): Promise<Invalidations> {
-    const { wholeSince, iterate } = this.#storage
-    if (wholeSince === undefined || iterate === undefined) return await this.since(noTid, upTo)
+  async sinceBefore(
+    instance: StorageInstance,
+    since: Tid,
+    witness: Kept,
+    withData: boolean,
+  ): Promise<Changes> {
+    const upTo = instance.snapshotTid
     const from = Math.min(since, witness.tid) as Tid
     // So that there is a queue.
-    await this.since(upTo, upTo)
+    await this.#since(upTo, upTo)
+    if (this.#storage.wholeSince === undefined || this.#storage.iterate === undefined) return 'all'
+    let found: Found = 'all'
     try {
-      await this.#recall(from)
-      const isKnown = (await isInHistory(instance, witness)) && (await this.#hasTransaction(since))
-      return isKnown ? this.#collect(from) : 'all'
+      // Also where there is nothing to recall: what the last transactions did may be all that has been packed away.
+      const isWhole = (await this.#storage.wholeSince()) <= from
+      if (isWhole) await this.#recall(from)
+      const isKnown = isWhole && (await isInHistory(instance, witness)) && (await this.#hasTransaction(since))
+      if (isKnown) found = this.#collect(from)
     } catch (error) {
       // Clients can do without; whoever operates the server should know.
       this.#report(`the history since ${from} cannot be read: ${describeError(error)}`)
-      return 'all'
     }
+    return await describeChanges(instance, found, from, withData)
+  }
+
+  /** Changes in (since, upTo], and perhaps some later ones. */
+  #since(since: Tid, upTo: Tid): Awaitable<Found> {
+    if (this.#polling === undefined && this.#watcher !== undefined && this.#watcher.snapshotTid >= upTo) {
+      return this.#collect(since)
+    }
+    return this.#watchUpTo(since, upTo)
   }
 
   /** Extends the queue backwards to `from`, where the storage has that history, and it is not too much. */
@@ -100,7 +134,12 @@ export class ServedChanges {
     let bytes = 0
     let isWhole = (await this.#storage.wholeSince!()) <= from
     for await (const { tid, records } of isWhole ? this.#storage.iterate!(after(from), upTo) : []) {
-      ranges.push({ to: tid, oids: new Set(records.map(({ oid }) => oid)) })
+      ranges.push(
+        rangeOf(
+          tid,
+          records.map(({ oid }) => oid),
+        ),
+      )
       changes += records.length
       for (const { data } of records) bytes += data?.length ?? 0
       isWhole = changes <= answeredMax && bytes <= historyBytesMax
@@ -139,7 +178,7 @@ export class ServedChanges {
     this.forget()
   }
 
-  async #watchUpTo(since: Tid, upTo: Tid): Promise<Invalidations> {
+  async #watchUpTo(since: Tid, upTo: Tid): Promise<Found> {
     // Whoever polls now may have begun before our snapshot was taken: then once more.
     for (let attempt = 0; attempt < 2; attempt++) {
       if (this.#polling === undefined) {
@@ -170,7 +209,7 @@ export class ServedChanges {
     if (isFirst || changed === 'all') {
       this.#clear(to)
     } else if (changed.size > 0) {
-      this.#ranges.push({ to, oids: changed })
+      this.#ranges.push(rangeOf(to, changed))
       this.#queued += changed.size
       while (this.#queued > queuedMax) this.#dropOldest()
     }
@@ -184,19 +223,26 @@ export class ServedChanges {
 
   #dropOldest(): void {
     const oldest = this.#ranges.shift()!
-    this.#queued -= oldest.oids.size
+    this.#queued -= oldest.serials.size
     this.#start = oldest.to
   }
 
-  #collect(since: Tid): Invalidations {
+  #collect(since: Tid): Found {
     if (this.#start === undefined || since < this.#start) return 'all'
-    const found = new Set<Oid>()
+    const found = new Map<Oid, Range>()
     for (let at = this.#ranges.length - 1; at >= 0 && this.#ranges[at]!.to > since; at--) {
-      for (const oid of this.#ranges[at]!.oids) found.add(oid)
+      const range = this.#ranges[at]!
+      for (const oid of range.serials.keys()) if (!found.has(oid)) found.set(oid, range)
       if (found.size > answeredMax) return 'all'
     }
     return found
   }
+}
+
+const rangeOf = (to: Tid, oids: Iterable<Oid>): Range => {
+  const serials = new Map<Oid, Tid | undefined>()
+  for (const oid of oids) serials.set(oid, undefined)
+  return { to, serials }
 }
 
 async function isInHistory(instance: StorageInstance, { oid, tid, checksum }: Kept): Promise<boolean> {
@@ -221,31 +267,35 @@ export async function staleOf(instance: StorageInstance, kept: readonly Kept[]):
   return stale
 }
 
-/** An object and what a snapshot shows of it. */
-export interface ChangedObject {
-  readonly oid: Oid
-  /** `noTid`: it does not exist there. */
-  readonly serial: Tid
-  readonly data: Uint8Array | undefined
-}
-
 /** What the snapshot of `instance` shows of these objects, those aside that have not changed since `since`. */
-export function changesIn(
+function describeChanges(
   instance: StorageInstance,
-  oids: ReadonlySet<Oid>,
+  found: Found,
   since: Tid,
-): Awaitable<readonly ChangedObject[]> {
-  if (oids.size === 0) return []
-  const list = [...oids]
-  const loading = instance.loadMany(list)
-  const describe = (revisions: Awaited<typeof loading>): ChangedObject[] => {
-    const changed: ChangedObject[] = []
+  withData: boolean,
+): Awaitable<Changes> {
+  if (found === 'all' || since === noTid) return 'all'
+  const snapshot = instance.snapshotTid
+  const changed: ChangedObject[] = []
+  const unknown: Oid[] = []
+  for (const [oid, { to, serials }] of found) {
+    const serial = to <= snapshot && !withData ? serials.get(oid) : undefined
+    if (serial === undefined) unknown.push(oid)
+    else if (isChange(serial, since)) changed.push({ oid, serial, data: undefined })
+  }
+  if (unknown.length === 0) return changed
+  const add = (revisions: readonly (Revision | undefined)[]): Changes => {
     revisions.forEach((revision, index) => {
+      const oid = unknown[index]!
       const serial = revision?.serial ?? noTid
-      if (revision === undefined || serial > since)
-        changed.push({ oid: list[index]!, serial, data: revision?.data })
+      const { to, serials } = found.get(oid)!
+      if (to <= snapshot) serials.set(oid, serial)
+      if (isChange(serial, since)) changed.push({ oid, serial, data: revision?.data })
     })
     return changed
   }
-  return loading instanceof Promise ? loading.then(describe) : describe(loading)
+  const loading = instance.loadMany(unknown)
+  return loading instanceof Promise ? loading.then(add) : add(loading)
 }
+
+const isChange = (serial: Tid, since: Tid): boolean => serial === noTid || serial > since

@@ -5,7 +5,7 @@
  */
 
 import { ShootoutError } from '../../core/errors.ts'
-import { noTid, type Oid, type Tid } from '../../core/ids.ts'
+import type { Oid, Tid } from '../../core/ids.ts'
 import type { Awaitable, Invalidations, Revision, StorageInstance } from '../storage.ts'
 import {
   type Allowance,
@@ -17,7 +17,7 @@ import {
 } from './messages.ts'
 import { absentLength, prefetchedMax, types } from './protocol.ts'
 import { ServedAhead } from './served-ahead.ts'
-import { type ChangedObject, changesIn, staleOf } from './served-changes.ts'
+import { type ChangedObject, type Changes, staleOf } from './served-changes.ts'
 import { unsupported, type ViewHost } from './view-host.ts'
 
 const nothing = new Uint8Array(0)
@@ -66,7 +66,7 @@ export class ServedReads {
     { since, withStates, witness }: PollQuestion,
   ): Awaitable<void> {
     const tid = instance.snapshotTid
-    const answer = (changes: readonly ChangedObject[] | 'all'): void => {
+    const answer = (changes: Changes): void => {
       const { channel } = this.#host
       this.#host.showing(tid)
       this.#host.changed(changes === 'all' ? changes : changes.map(({ oid }) => oid))
@@ -76,19 +76,13 @@ export class ServedReads {
       const fields = writeSnapshotWithChanges(channel.fields, { tid, invalidations, changes: sent })
       channel.send(types.reply, request, 0, fields, pieces)
     }
-    const from = Math.min(since, witness?.tid ?? since) as Tid
     if (since === tid && witness === undefined) return answer([])
-    const describe = (oids: Invalidations): Awaitable<void> => {
-      if (oids === 'all' || since === noTid) return answer('all')
-      const changes = changesIn(instance, oids, from)
-      return changes instanceof Promise ? changes.then(answer) : answer(changes)
-    }
     // Also where nothing is asked yet: from here on it can be told.
-    const changed =
+    const changes =
       witness === undefined
-        ? this.#host.changesSince(since, tid)
-        : this.#host.changesBefore(instance, since, tid, witness)
-    return changed instanceof Promise ? changed.then(describe) : describe(changed)
+        ? this.#host.changesSince(instance, since, withStates)
+        : this.#host.changesBefore(instance, since, witness, withStates)
+    return changes instanceof Promise ? changes.then(answer) : answer(changes)
   }
 
   renew(instance: StorageInstance, request: number, question: PollQuestion | undefined): Awaitable<void> {
@@ -153,6 +147,8 @@ export class ServedReads {
         if (channel.isClosed) return
         const loading = instance.loadMany(oids.slice(from, from + objectsPerPart))
         this.#sendPart(instance, request, loading instanceof Promise ? await loading : loading)
+        // The last part and the end travel together.
+        if (from + objectsPerPart < oids.length) channel.flush()
       } finally {
         parts.give()
       }
@@ -172,7 +168,6 @@ export class ServedReads {
     this.#host.loaded(pieces.length)
     // A lane of their own keeps the parts and the end in order, also where a part is long.
     channel.send(types.part, request, 0, fields.take(), pieces, request)
-    channel.flush()
   }
 
   loadBefore(instance: StorageInstance, request: number, oid: Oid, before: Tid): Awaitable<void> {

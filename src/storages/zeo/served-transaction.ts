@@ -5,7 +5,7 @@
  * `finish` may lie in the queue before the vote has been counted; it fails when the vote fails, and touches nothing.
  */
 
-import { DisconnectedError, ShootoutError, StorageTransactionError } from '../../core/errors.ts'
+import { ShootoutError, StorageTransactionError } from '../../core/errors.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
 import type {
   Awaitable,
@@ -242,6 +242,7 @@ export class ServedTransaction {
   }
 }
 
-function gone(): DisconnectedError {
-  return new DisconnectedError('the transaction was given up while its connection was lost')
+/** Its client has aborted it, or has lost the connection and will not hear of this. */
+function gone(): StorageTransactionError {
+  return new StorageTransactionError('the transaction was aborted while it waited for its vote')
 }

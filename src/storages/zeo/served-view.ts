@@ -27,6 +27,8 @@ export class ServedView {
   #instance: StorageInstance | undefined
   #transaction: ServedTransaction | undefined
   #stopHolding: (() => void) | undefined
+  /** Requests to finish that have arrived and wait for their turn. */
+  #finishing = 0
   #isReleased = false
 
   constructor(number: number, host: ViewHost) {
@@ -52,6 +54,7 @@ export class ServedView {
     }
     // Its blob follows at once, while it may still wait for its turn.
     if (type === types.storeBlob) this.#host.blobs.expect(request)
+    if (type === types.finish) this.#finishing++
     const since = this.#host.now()
     this.#host.waits(body.length)
     this.#turns.run(() => this.#inTurn(type, request, body, since))
@@ -70,6 +73,7 @@ export class ServedView {
   #inTurn(type: number, request: number, body: Uint8Array, since: number): void | Promise<void> {
     const { channel, limits } = this.#host
     this.#host.waits(-body.length)
+    if (type === types.finish) this.#finishing--
     if (channel.queuedBytes <= limits.outputBytesMax) return this.#guard(type, request, body, since)
     return channel.drained().then(() => this.#guard(type, request, body, since))
   }
@@ -181,9 +185,7 @@ export class ServedView {
     if (count > newOidsMax)
       throw new ShootoutError('limit', `at most ${newOidsMax} object ids in one request`)
     const oids = await instance.newOids(count)
-    const { channel } = this.#host
-    for (const oid of oids) channel.fields.id(oid)
-    channel.send(types.reply, request, 0, channel.fields.take())
+    this.#host.channel.send(types.reply, request, 0, this.#oids(oids))
   }
 
   #begin(instance: StorageInstance, body: BodyReader): void | Promise<void> {
@@ -230,7 +232,7 @@ export class ServedView {
 
   async #undo(request: number, tid: Tid): Promise<void> {
     const oids = await this.#current('undo').undo(tid)
-    this.#sendOids(request, oids)
+    this.#host.channel.send(types.reply, request, 0, this.#oids(oids))
   }
 
   #vote(request: number): Awaitable<void> {
@@ -238,7 +240,10 @@ export class ServedView {
     const voting = transaction.vote()
     const answer = (resolved: readonly Oid[]): void => {
       if (transaction.isVoted) this.#stopHolding = this.#host.holding()
-      this.#sendOids(request, resolved)
+      const { channel } = this.#host
+      // Who has asked to finish already is woken once, by the answer to that.
+      if (this.#finishing > 0) channel.gather(types.reply, request, 0, this.#oids(resolved))
+      else channel.send(types.reply, request, 0, this.#oids(resolved))
     }
     return voting instanceof Promise ? voting.then(answer) : answer(voting)
   }
@@ -278,10 +283,10 @@ export class ServedView {
     return this.#transaction
   }
 
-  #sendOids(request: number, oids: readonly Oid[]): void {
-    const { channel } = this.#host
-    for (const oid of oids) channel.fields.id(oid)
-    channel.send(types.reply, request, 0, channel.fields.take())
+  #oids(oids: readonly Oid[]): Uint8Array {
+    const { fields } = this.#host.channel
+    for (const oid of oids) fields.id(oid)
+    return fields.take()
   }
 }
 

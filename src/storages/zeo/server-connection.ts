@@ -8,7 +8,7 @@
 
 import { DisconnectedError, ReadOnlyError, ShootoutError } from '../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../core/ids.ts'
-import type { Awaitable, Invalidations, StorageInstance } from '../storage.ts'
+import type { Awaitable, StorageInstance } from '../storage.ts'
 import type { Background } from './background.ts'
 import { BodyReader } from './body.ts'
 import { Channel } from './channel.ts'
@@ -19,6 +19,7 @@ import type { Kept } from './messages.ts'
 import { greetingBytesMax, types } from './protocol.ts'
 import { ProtocolError } from './protocol-error.ts'
 import { ServedBlobs } from './served-blobs.ts'
+import type { Changes } from './served-changes.ts'
 import type { Commits } from './served-transaction.ts'
 import { ServedView } from './served-view.ts'
 import type { ZeoServer } from './server.ts'
@@ -85,7 +86,7 @@ export class ServerConnection implements ViewHost, StoreHost {
         closed: (error) => this.#onClosed(error),
       },
     )
-    this.#cancelGreeting = timers.after(limits.greetingMs, () => this.drop('no handshake in time'))
+    this.#cancelGreeting = timers.limit(limits.greetingMs, () => this.drop('no handshake in time'))
   }
 
   get storage() {
@@ -271,12 +272,12 @@ export class ServerConnection implements ViewHost, StoreHost {
 
   // --- Commits --------------------------------------------------------------------------------------------------------
 
-  changesSince(since: Tid, upTo: Tid): Awaitable<Invalidations> {
-    return this.#server.changes.since(since, upTo)
+  changesSince(instance: StorageInstance, since: Tid, withData: boolean): Awaitable<Changes> {
+    return this.#server.changes.since(instance, since, withData)
   }
 
-  changesBefore(instance: StorageInstance, since: Tid, upTo: Tid, witness: Kept): Promise<Invalidations> {
-    return this.#server.changes.sinceBefore(instance, since, upTo, witness)
+  changesBefore(instance: StorageInstance, since: Tid, witness: Kept, withData: boolean): Promise<Changes> {
+    return this.#server.changes.sinceBefore(instance, since, witness, withData)
   }
 
   loaded(count: number): void {
@@ -324,7 +325,7 @@ export class ServerConnection implements ViewHost, StoreHost {
   holding(): Cancel {
     const { limits, timers } = this.#server.settings
     this.holdingCount++
-    const cancel = timers.after(limits.votedMs, () => {
+    const cancel = timers.limit(limits.votedMs, () => {
       this.drop(`a transaction has been voted for ${limits.votedMs} ms without being finished`)
     })
     return () => {

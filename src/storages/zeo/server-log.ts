@@ -18,7 +18,7 @@ export type LogEvent =
   | 'disconnected'
   /** Warn: `code`, `reason`. It never became a client. */
   | 'refused'
-  /** Error: `code`, `reason`. The certificate of this server is of no use. */
+  /** Info: `file`, `renewed`, `validTo`. Error: `code`, `reason`; it has expired, or what it was replaced by is of no use. */
   | 'certificate'
   /** Warn: `request`, `ms`, `view`. */
   | 'slow'

@@ -46,6 +46,9 @@ export interface ServerStatus {
   readonly pid: number
   readonly lastTid: Tid
   readonly uptimeSeconds: number
+  /** Connected now. */
+  readonly clients: number
+  /** With those that have not said who they are, and that of who asks for the status. */
   readonly connections: number
   readonly connectionsTotal: number
   /** Peers that never became clients: wrong token, wrong version, one too many. */
@@ -223,7 +226,8 @@ export class ZeoServer {
       protocolVersion,
       pid: process.pid,
       lastTid: settings.storage.lastTid,
-      uptimeSeconds: (settings.timers.now() - this.#startedAt) / 1000,
+      uptimeSeconds: Math.round(settings.timers.now() - this.#startedAt) / 1000,
+      clients: sum(({ isGreeted }) => (isGreeted ? 1 : 0)),
       connections: this.#connections.size,
       connectionsTotal,
       ...counted,

@@ -5,6 +5,10 @@ export interface Timers {
   now(): number
   /** Calls once after `delayMs`, unless cancelled. Never keeps the process alive. */
   after(delayMs: number, call: () => void): Cancel
+  /**
+   * As `after`, but hears first what has arrived by then: no peer runs out of time because this process stood still.
+   */
+  limit(delayMs: number, call: () => void): Cancel
 }
 
 export type Cancel = () => void
@@ -15,5 +19,16 @@ export const systemTimers: Timers = {
     const timer = setTimeout(call, delayMs)
     timer.unref()
     return () => clearTimeout(timer)
+  },
+  limit(delayMs, call) {
+    let immediate: NodeJS.Immediate | undefined
+    const timer = setTimeout(() => {
+      // Sockets are read between timers and immediates.
+      immediate = setImmediate(call).unref()
+    }, delayMs).unref()
+    return () => {
+      clearTimeout(timer)
+      clearImmediate(immediate)
+    }
   },
 }

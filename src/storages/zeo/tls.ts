@@ -5,8 +5,9 @@
  * handshake, whatever it says: so it hears the reason, where TLS would just hang up.
  */
 
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { createSecureContext, type SecureContextOptions, type TLSSocket } from 'node:tls'
+import { createSecureContext, type TLSSocket } from 'node:tls'
 import { describeError, ShootoutError, UsageError } from '../../core/errors.ts'
 import { systemErrorCode } from '../../core/file-system.ts'
 
@@ -18,19 +19,27 @@ export interface TlsFiles {
   readonly clientCa?: string
 }
 
+/** What was in them, as `node:tls` takes it. */
+export interface TlsContents {
+  readonly cert?: Buffer
+  readonly key?: Buffer
+  readonly ca?: Buffer
+}
+
 /** Reads the files and sees whether they fit each other. @throws UsageError `tls-files` */
 export function readTlsFiles(files: {
   readonly certificate?: string
   readonly key?: string
   readonly ca?: string
-}): SecureContextOptions {
+}): TlsContents {
   const { certificate, key, ca } = files
-  const read: SecureContextOptions = {
+  const read: TlsContents = {
     ...(certificate === undefined ? {} : { cert: readPem(certificate) }),
     ...(key === undefined ? {} : { key: readPem(key) }),
     ...(ca === undefined ? {} : { ca: readPem(ca) }),
   }
   try {
+    if (read.ca !== undefined) checkAuthorities(read.ca)
     createSecureContext(read)
   } catch (cause) {
     const names = [certificate, key, ca].filter((name) => name !== undefined).join(', ')
@@ -43,13 +52,23 @@ export function readTlsFiles(files: {
   return read
 }
 
+/** OpenSSL trusts those up to the first that is broken, perhaps none, and does not say so. */
+function checkAuthorities(pem: Buffer): void {
+  const blocks = pem.toString('latin1').split(/^(?=-----BEGIN )/m)
+  const certificates = blocks.filter((block) => /^-----BEGIN [A-Z0-9 ]*CERTIFICATE-----/.test(block))
+  if (certificates.length === 0) throw new Error('there is no certificate to trust in it')
+  for (const certificate of certificates) new X509Certificate(certificate)
+}
+
 function readPem(file: string): Buffer {
   try {
     return readFileSync(file)
   } catch (cause) {
-    throw new UsageError('tls-files', `the TLS file ${file} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    })
+    throw new UsageError(
+      'tls-files',
+      `the TLS file ${file} cannot be read (${(cause as Error).message}); check the path and the rights of the file`,
+      { cause },
+    )
   }
 }
 
@@ -71,7 +90,7 @@ export function serverCertificateError(where: string, cause: Error): ShootoutErr
   const [ours, advice] = unknownIssuers.has(code)
     ? (['server-certificate-unknown', 'name the certificate that signed it with caFile'] as const)
     : code === 'CERT_HAS_EXPIRED'
-      ? (['server-certificate-expired', 'renew it and restart the server'] as const)
+      ? (['server-certificate-expired', 'renew it on the server'] as const)
       : code === 'CERT_NOT_YET_VALID'
         ? (['server-certificate-early', 'look at the clocks of both machines'] as const)
         : code === 'ERR_TLS_CERT_ALTNAME_INVALID'

@@ -2,12 +2,13 @@
 
 import { ShootoutError } from '../../core/errors.ts'
 import type { Oid, Tid } from '../../core/ids.ts'
-import type { Awaitable, Invalidations, Storage, StorageInstance } from '../storage.ts'
+import type { Awaitable, Storage, StorageInstance } from '../storage.ts'
 import type { Channel } from './channel.ts'
 import type { ServerLimits } from './limits.ts'
 import type { Kept } from './messages.ts'
 import type { AheadHost } from './served-ahead.ts'
 import type { ServedBlobs } from './served-blobs.ts'
+import type { Changes } from './served-changes.ts'
 import type { Commits } from './served-transaction.ts'
 import type { ServedView } from './served-view.ts'
 import type { Slots } from './turns.ts'
@@ -19,10 +20,10 @@ export interface ViewHost extends AheadHost {
   fail(request: number, error: unknown): void
   /** An answer that shows transaction `tid` is about to be queued: finishes up to it must be answered before. */
   showing(tid: Tid): void
-  /** Objects that changed after `since`, at least up to `upTo`. */
-  changesSince(since: Tid, upTo: Tid): Awaitable<Invalidations>
+  /** What the snapshot of `instance` shows of all that has changed since `since`. */
+  changesSince(instance: StorageInstance, since: Tid, withData: boolean): Awaitable<Changes>
   /** As `changesSince`, where `since` is from before this run of the server. */
-  changesBefore(instance: StorageInstance, since: Tid, upTo: Tid, witness: Kept): Promise<Invalidations>
+  changesBefore(instance: StorageInstance, since: Tid, witness: Kept, withData: boolean): Promise<Changes>
   /** A snapshot is opened ahead of its use; the client wants to hear when it becomes old. */
   watch(): void
   /** A transaction holds locks and waits for its client; returns how to say that it no longer does. */

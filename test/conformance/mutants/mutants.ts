@@ -256,7 +256,7 @@ export const mutants: readonly MutantCase[] = [
   },
   {
     name: 'collects objects that can be reached',
-    topic: 'pack',
+    topic: 'garbage',
     claim: 'objects that cannot be reached from the root go',
     message: /removed objects is 3, should be 1/,
     mutation: {
@@ -329,6 +329,31 @@ export const mutants: readonly MutantCase[] = [
     mutation: {
       storage: (storage) => ({
         restore: (transaction) => storage.restore!({ ...transaction, tid: (transaction.tid + 1) as Tid }),
+      }),
+    },
+  },
+  {
+    name: 'restores without what a pack had removed before',
+    topic: 'restore',
+    claim: 'a copy of a packed store undoes nothing from before the pack, nor does a copy of the copy',
+    message: /undoing a packed transaction must be refused, but it was carried out/,
+    options: withHistory,
+    mutation: {
+      storage: (storage) => ({
+        restore: ({ tid, metadata, records }) => storage.restore!({ tid, metadata, records }),
+      }),
+    },
+  },
+  {
+    name: 'restores what a pack had removed as if it were of that transaction alone',
+    topic: 'restore',
+    claim: 'a copy of a packed store does not take its history for whole, also after reopening',
+    message: /the copy says at least what its source says/,
+    options: withHistory,
+    mutation: {
+      storage: (storage) => ({
+        restore: ({ wholeSince, ...rest }) =>
+          storage.restore!(wholeSince === undefined ? rest : { ...rest, wholeSince: rest.tid }),
       }),
     },
   },

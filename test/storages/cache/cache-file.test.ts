@@ -101,6 +101,25 @@ test('saving again writes only the difference, and never over what a later proce
   await file.close(later.index)
 })
 
+test('what another process saves during a load does not come into it', async () => {
+  const path = newPath()
+  const world = await savedWorld(path, 5000)
+  const messages: string[] = []
+  const file = open(path, 'store', messages)
+  // It pauses every few hundred rows, and so goes on for longer than the save.
+  const loading = file.load(new StateCache(createStateCache({ bytesLimit: 4 * 1024 ** 2 })))
+  const { index, view } = begin(world, 200)
+  for (let oid = 4900; oid < 5000; oid++) {
+    view.loaded(asOid(oid), asTid(150), bytesOf(oid, 150), view.snapshot!)
+  }
+  const other = open(path)
+  expect(await other.save(index)).toEqual({ entries: 100, written: 100, removed: 5000 })
+  expect(await loading).toEqual({ entries: 5000, damaged: 0, horizon: 100 })
+  expect(messages).toEqual([])
+  await other.close()
+  await file.close()
+})
+
 test('a copy of the file taken at any moment of its life is true', async () => {
   const path = newPath()
   const random = new Random('cache file crash')

@@ -8,6 +8,7 @@ import { readForeignTrace } from '../../../src/storages/cache/foreign-traces.ts'
 import { policyNamed, policyNames } from '../../../src/storages/cache/policies/index.ts'
 import { simulate } from '../../../src/storages/cache/simulate.ts'
 import { TraceBuilder } from '../../../src/storages/cache/trace.ts'
+import { coded } from '../../coded.ts'
 
 const file = (name: string) => readFileSync(new URL(`traces/${name}`, import.meta.url))
 
@@ -105,7 +106,14 @@ test('a cleared cache misses everything again', () => {
 })
 
 test('a broken trace is refused with the place', () => {
-  expect(() => readForeignTrace(new TextEncoder().encode('1\n2\nx3\n'), 'lirs')).toThrow(/line 3/)
-  expect(() => readForeignTrace(new Uint8Array(25), 'oracle')).toThrow(/whole records of 24/)
-  expect(() => simulate(traces.cs, policyNamed('lru'), 0)).toThrow(/not a size/)
+  expect(() => readForeignTrace(new TextEncoder().encode('1\n2\nx3\n'), 'lirs')).toThrow(
+    coded('bad-trace', 'line 3'),
+  )
+  expect(() => readForeignTrace(new Uint8Array(25), 'oracle')).toThrow(
+    coded('bad-trace', 'whole records of 24'),
+  )
+  expect(() => simulate(traces.cs, policyNamed('lru'), 0)).toThrow(coded('bad-capacity', 'not a size'))
+  const huge = new TraceBuilder()
+  huge.add('load', 1, 0, 300 * 1024 ** 2)
+  expect(() => simulate(huge.build(), policyNamed('lru'), 1000)).toThrow(coded('trace-too-large', '256 MB'))
 })

@@ -7,6 +7,7 @@ import { Random } from '../../../src/core/random.ts'
 import { policyNames } from '../../../src/storages/cache/policies/index.ts'
 import { blocksFor } from '../../../src/storages/cache/shard-layout.ts'
 import { createStateCache, StateCache } from '../../../src/storages/cache/state-cache.ts'
+import { coded } from '../../coded.ts'
 
 const random = new Random('state cache')
 
@@ -159,8 +160,11 @@ describe('memory', () => {
   })
 
   test('a limit that cannot work, and a policy that does not exist, are refused by name', () => {
-    expect(() => createStateCache({ bytesLimit: 1000 })).toThrow(/at least 64.0 KB/)
-    expect(() => createStateCache({ bytesLimit: 1e6, policy: 'lrru' })).toThrow(/did you mean lru/)
+    expect(() => createStateCache({ bytesLimit: 1000 })).toThrow(coded('cache-too-small', 'at least 64.0 KB'))
+    expect(() => createStateCache({ bytesLimit: 1e6, policy: 'lrru' })).toThrow(
+      coded('unknown-policy', 'did you mean lru'),
+    )
+    expect(() => createStateCache({ bytesLimit: 2 ** 50, shardCount: 1 })).toThrow(coded('cache-memory'))
   })
 
   test('a shard whose thread died inside answers "not here" instead of hanging', () => {

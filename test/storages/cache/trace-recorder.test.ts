@@ -10,6 +10,7 @@ import { simulate } from '../../../src/storages/cache/simulate.ts'
 import { SnapshotIndex } from '../../../src/storages/cache/snapshot-index.ts'
 import { createStateCache, StateCache } from '../../../src/storages/cache/state-cache.ts'
 import { readRecordedTrace, TraceRecorder } from '../../../src/storages/cache/trace-recorder.ts'
+import { coded } from '../../coded.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'shootout-trace-'))
 const path = join(folder, 'cache.trace')
@@ -34,6 +35,6 @@ test('what a view is asked is recorded, and simulates to the misses that it had'
   expect(result).toMatchObject({ requests: 5000, misses, requestedBytes: 500_000 })
   // A crash cut the last record short.
   expect(readRecordedTrace(content.subarray(0, content.length - 5)).revisions.length).toBe(4999)
-  expect(() => new TraceRecorder(path)).toThrow(/cannot be written/)
-  expect(() => readRecordedTrace(content.subarray(1))).toThrow(/not a cache trace/)
+  expect(() => new TraceRecorder(path)).toThrow(coded('trace-file', 'cannot be written'))
+  expect(() => readRecordedTrace(content.subarray(1))).toThrow(coded('bad-trace', 'not a cache trace'))
 })

@@ -1,19 +1,14 @@
 /** Copies between real stores, in every direction: with history and without, continued, refused, compared. */
 
-import { join } from 'node:path'
-import { afterAll, afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { noTid, type Oid, rootOid } from '../../../src/core/ids.ts'
 import { encodeRecord } from '../../../src/database/record-encoder.ts'
 import { type CopyProgress, copyStore } from '../../../src/storages/copy/copy.ts'
-import { openStorage } from '../../../src/storages/open.ts'
-import mysql from '../../../src/storages/sql/mysql/index.ts'
-import postgres from '../../../src/storages/sql/postgres/index.ts'
-import type { Storage } from '../../../src/storages/storage.ts'
-import { startTestServer } from '../sql/servers.ts'
+import type { Storage, StorageInstance } from '../../../src/storages/storage.ts'
+import { mysqlServer, open, openMysql, openPostgres, postgresServer } from './opened.ts'
 import {
   copyOptions,
   fill,
-  newFolder,
   type OpenStore,
   openFile,
   openSqlite,
@@ -21,33 +16,6 @@ import {
   statesOf,
   transactionsOf,
 } from './stores.ts'
-
-const postgresServer = await startTestServer(postgres, { durability: 'os', history: true })
-const mysqlServer = await startTestServer(mysql, { durability: 'os', history: true })
-let stores = 0
-
-const openPostgres: OpenStore = async () =>
-  openStorage(postgres, (await postgresServer!.provision.newStore(`copy_${stores++}`)).options)
-const openMysql: OpenStore = async () =>
-  openStorage(mysql, (await mysqlServer!.provision.newStore(`copy_${stores++}`)).options)
-
-const folder = newFolder()
-const opened: Storage[] = []
-
-async function open(how: OpenStore, name = `store-${stores++}`): Promise<Storage> {
-  const storage = await how(join(folder, name))
-  opened.push(storage)
-  return storage
-}
-
-afterEach(async () => {
-  for (const storage of opened.splice(0)) await storage.close()
-})
-
-afterAll(async () => {
-  await postgresServer?.stop()
-  await mysqlServer?.stop()
-})
 
 async function filled(how: OpenStore, transactions = 40): Promise<Storage> {
   const storage = await open(how)
@@ -296,4 +264,21 @@ test('progress goes from 0 to 1 in each phase', async () => {
     expect(fractions).toEqual([...fractions].sort((a, b) => a - b))
     expect(fractions.at(-1)).toBe(1)
   }
+})
+
+test('where the destination cannot be opened, nothing of the source stays open', async () => {
+  const source = await filled(openSqlite, 1)
+  const taken: StorageInstance[] = []
+  const newInstance = source.newInstance.bind(source)
+  source.newInstance = async () => {
+    const instance = await newInstance()
+    taken.push(instance)
+    return instance
+  }
+  const destination = await open(openSqlite)
+  await destination.close()
+  const use = async (instance: StorageInstance) => instance.pollInvalidations()
+  await expect(copyStore(source, destination, copyOptions)).rejects.toMatchObject({ code: 'closed' })
+  expect(taken).toHaveLength(1)
+  await expect(use(taken[0]!)).rejects.toMatchObject({ code: 'closed' })
 })

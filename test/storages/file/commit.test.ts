@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { Tid } from '../../../src/core/ids.ts'
-import { bytes, commit, current, oid, openFile, temporaryLog, text } from './support.ts'
+import { realFileSystem } from '../../../src/core/file-system.ts'
+import { noTid, type Tid } from '../../../src/core/ids.ts'
+import { bytes, commit, current, oid, openFile, openSimulated, temporaryLog, text } from './support.ts'
 
 describe('a log', () => {
   test('keeps what was committed, over closing and opening', async () => {
@@ -16,6 +17,21 @@ describe('a log', () => {
     expect(await current(again, 0)).toBe('root')
     expect(await current(again, 1)).toBe('changed')
     expect(again.newInstance().newOids(2)).toEqual([2, 3])
+  })
+
+  test('that is closed twice at once waits for the same commits both times', async () => {
+    // Longer than this test may take.
+    const { storage, close } = await openSimulated(realFileSystem, temporaryLog(), { claimWaitMs: 600_000 })
+    const instance = storage.newInstance()
+    instance.pollInvalidations()
+    const transaction = instance.begin()
+    transaction.store(oid(1), noTid, bytes('one'))
+    const voted = await transaction.vote()
+    const closed = Promise.all([storage.close(), storage.close()])
+    await voted.finish()
+    await closed
+    await close()
+    expect(() => storage.newInstance()).toThrow('is closed')
   })
 
   test('shows each snapshot its own revision', async () => {

@@ -24,7 +24,8 @@ const fileId = Uint8Array.from({ length: 16 }, (_, at) => at)
 const createdUs = 1_700_000_000_000_000
 
 test('the file header', () => {
-  const header = { version: 1 as const, fileId, createdUs, nextOid: 258, lastTid: (createdUs - 1) as Tid }
+  const lastTid = (createdUs - 1) as Tid
+  const header = { version: 1 as const, fileId, createdUs, nextOid: 258, lastTid, wholeSince: lastTid }
   const encoded = encodeFileHeader(header)
   expect(encoded.toString('hex')).toMatchInlineSnapshot(
     `"53484f4f544c4f470000000100000000000102030405060708090a0b0c0d0e0f00060a24181e4000000000000000010200060a24181e3fff00000000124f1b1c"`,
@@ -35,6 +36,11 @@ test('the file header', () => {
     `"53484f4f544c4f470000000200000000000102030405060708090a0b0c0d0e0f00060a24181e4000000000000000010200060a24181e3fff00000000124f1b1c"`,
   )
   expect(decodeFileHeader(encodeFileHeader(withBlobs))).toEqual(withBlobs)
+  const ofCopy = { ...header, wholeSince: (createdUs + 2 ** 40) as Tid }
+  expect(encodeFileHeader(ofCopy).toString('hex')).toMatchInlineSnapshot(
+    `"53484f4f544c4f470000000100060b24000102030405060708090a0b0c0d0e0f00060a24181e4000000000000000010200060a24181e3fff181e400095e209cc"`,
+  )
+  expect(decodeFileHeader(encodeFileHeader(ofCopy))).toEqual(ofCopy)
 })
 
 test('a record with a blob', () => {

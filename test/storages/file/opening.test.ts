@@ -9,9 +9,11 @@ import {
 } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
+import { realFileSystem } from '../../../src/core/file-system.ts'
 import type { Tid } from '../../../src/core/ids.ts'
 import { Random } from '../../../src/core/random.ts'
 import file from '../../../src/storages/file/index.ts'
+import { shareLog } from '../../../src/storages/file/share.ts'
 import { openContext } from '../../../src/storages/open.ts'
 import { SimulatedFileSystem } from '../../simulation/simulated-file-system.ts'
 import {
@@ -87,6 +89,32 @@ describe('opening', () => {
       expect(readdirSync(dirname(path))).toEqual(['data.log'])
     }
   })
+
+  test('a full disk at the lock, or at the header of a new log, is called that, and what to do', async () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' })
+    const options = { path: temporaryLog(), indexBytes: 1 << 20, durability: 'os' } as const
+    const noLock = () => {
+      throw full
+    }
+    const opening = shareLog(realFileSystem, options, openContext({}), noLock)
+    await expect(opening).rejects.toMatchObject({
+      code: 'disk-full',
+      message: expect.stringMatching(/no room .*make room/),
+    })
+    const files = new SimulatedFileSystem(new Random('full'))
+    files.faults = { bytesFree: 10 }
+    await expect(openSimulated(files, '/disk/data.log')).rejects.toMatchObject({ code: 'disk-full' })
+  })
+
+  test.each([false, true])(
+    'a folder in the place of a log is called that (read-only: %s)',
+    async (readOnly) => {
+      await expect(openFile(temporaryFolder(), {}, { readOnly })).rejects.toMatchObject({
+        code: 'log-not-accessible',
+        message: expect.stringContaining('it is a folder; name the log in it'),
+      })
+    },
+  )
 
   test('a missing folder, and a missing log with its checkpoint still there, are refused', async () => {
     await expect(openFile(join(temporaryFolder(), 'no', 'data.log'))).rejects.toMatchObject({

@@ -57,6 +57,8 @@ test('verify names damage in the middle; recover saves everything else, and touc
     const storage = await openFile(target)
     const values = await Promise.all([0, 1, 2, 3].map((id) => current(storage, id)))
     expect(values).toEqual(['root', 'one', undefined, 'four'])
+    // What was damaged is missing from the history.
+    expect(storage.wholeSince()).toBe(storage.lastTid)
     await storage.close()
   }
 })
@@ -72,6 +74,7 @@ test('recover copies a whole log exactly, and never writes over a file', async (
     return list
   }
   expect(await all(copy)).toEqual(await all(original))
+  expect(copy.wholeSince()).toBe(original.wholeSince())
   expect(() => recoverFile(path, target, output())).toThrow('exists already')
   expect(existsSync(`${target}.new`)).toBe(false)
 })

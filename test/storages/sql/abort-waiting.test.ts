@@ -2,12 +2,13 @@
 
 import { afterAll, describe, expect, test } from 'vitest'
 import { noTid, type Oid } from '../../../src/core/ids.ts'
-import type { OptionsSpec } from '../../../src/core/options.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import mysql from '../../../src/storages/sql/mysql/index.ts'
 import postgres from '../../../src/storages/sql/postgres/index.ts'
-import type { Storage, StorageModule } from '../../../src/storages/storage.ts'
+import type { Storage } from '../../../src/storages/storage.ts'
+import { asModule } from './cache-model.ts'
 import { toBytes } from './race-model.ts'
+import { mysqlControl, postgresControl } from './server-control.ts'
 import { startTestServer } from './servers.ts'
 
 const servers = {
@@ -28,30 +29,29 @@ async function begun(storage: Storage, oid: Oid) {
 }
 
 describe.each([
-  ['postgres', postgres as unknown as StorageModule<OptionsSpec>],
-  ['mysql', mysql as unknown as StorageModule<OptionsSpec>],
-] as const)('%s', (name, module) => {
+  ['postgres', asModule(postgres), postgresControl],
+  ['mysql', asModule(mysql), mysqlControl],
+] as const)('%s', (name, module, connect) => {
   const server = servers[name]
 
-  test.skipIf(server === undefined)(
-    'an abort ends a vote that waits, again and again',
+  test.skipIf(server === undefined).each(['vote', 'commit'] as const)(
+    'an abort ends a %s that waits, again and again',
     { timeout: 15_000 },
-    async () => {
-      const store = await server!.provision.newStore('waiting')
+    async (way) => {
+      const store = await server!.provision.newStore(`waiting_${way}`)
       const options = { ...store.options, lockTimeout: 60e9 }
       const [one, two] = [await openStorage(module, options), await openStorage(module, options)]
+      const control = await connect(String(store.options['url']))
       const holder = await (await begun(one, 1 as Oid)).vote()
       for (let round = 0; round < 5; round++) {
         const waiting = await begun(two, 1 as Oid)
-        const vote = Promise.resolve(waiting.vote())
+        const vote = Promise.resolve<unknown>(waiting[way]!())
         const outcome = vote.then(
           () => 'voted',
           (error: { readonly code: string }) => error.code,
         )
-        // At once, and later, when the server surely waits.
-        await new Promise((resolve) => {
-          setTimeout(resolve, round * 25)
-        })
+        // At once, or when the server waits.
+        if (round > 0) await expect.poll(() => control.waitingVotes()).toHaveLength(1)
         await waiting.abort()
         expect(await outcome).toBe('transaction-state')
       }
@@ -62,6 +62,7 @@ describe.each([
       await holder.finish()
       await one.close()
       await two.close()
+      await control.close()
     },
   )
 })

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { noTid, type Oid } from '../../../src/core/ids.ts'
 import { type OptionsOf, type OptionsSpec, parseOptions } from '../../../src/core/options.ts'
-import { Random } from '../../../src/core/random.ts'
+import type { Random } from '../../../src/core/random.ts'
 import type { StateCache } from '../../../src/storages/cache/state-cache.ts'
 import { openContext } from '../../../src/storages/open.ts'
 import type {
@@ -19,6 +19,7 @@ import type {
   StorageInstance,
   StorageModule,
 } from '../../../src/storages/storage.ts'
+import { freshRandom } from '../../fresh-random.ts'
 import { createAccounts, runClient, toBytes, toText } from './race-model.ts'
 
 type Options = OptionsOf<OptionsSpec>
@@ -132,8 +133,7 @@ export function testCache(
     { cacheBytesLimit: '64kb', fillerCount: 1 },
     { cacheBytesLimit: 0, fillerCount: 0 },
   ])('threads and processes race over caches: $cacheBytesLimit', async ({ cacheBytesLimit, fillerCount }) => {
-    const seed = `cache race/${module.name}/${Date.now()}`
-    const random = new Random(seed)
+    const random = freshRandom()
     const options = await newStore({ cacheBytesLimit })
     const one = await start(options, 2)
     const other = await start(options)
@@ -152,7 +152,7 @@ export function testCache(
     isOver = true
     await Promise.all(filling)
     const commits = outcomes.reduce((sum, outcome) => sum + outcome.commits, 0)
-    expect(commits, `seed ${seed}`).toBeGreaterThan(10)
+    expect(commits).toBeGreaterThan(10)
     if (cacheBytesLimit === 0) {
       expect(one.storage.cache).toBeUndefined()
       const { loads, backendLoads: asked } = one.storage.counters()

@@ -1,4 +1,7 @@
-/** The public conformance suite over SQLite, both schemas; with history, blobs are cached in a folder too. */
+/**
+ * The public conformance suite over SQLite, both schemas: without history as it is by default, with history at the
+ * lesser durability, and with blobs cached in a folder.
+ */
 
 import { afterAll, describe, test } from 'vitest'
 import { checkStorage } from '../../../src/conformance/index.ts'
@@ -7,10 +10,10 @@ import { blobCacheOptions, configurations } from './configurations.ts'
 
 const framework = { test, after: afterAll, skip: test.skip }
 
-const withBlobs = configurations.map((given) =>
-  given['history'] === true ? { ...blobCacheOptions(), ...given } : given,
+const varied = configurations.map((given) =>
+  given['history'] === true ? { ...blobCacheOptions(), durability: 'os', ...given } : given,
 )
 
-describe.each(withBlobs)('sqlite with %o', async (given) => {
-  await checkStorage({ module: sqlite, options: { ...given, durability: 'os' } }, framework)
+describe.each(varied)('sqlite with %o', async (options) => {
+  await checkStorage({ module: sqlite, options }, framework)
 })

@@ -1,293 +1,55 @@
 /** What the conformance suite cannot know of MySQL and MariaDB: races, locks, round trips, other people's databases. */
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { isTransient } from '../../../src/core/errors.ts'
-import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
-import { Random } from '../../../src/core/random.ts'
 import { openStorage } from '../../../src/storages/open.ts'
-import { loadDriver, type MySession } from '../../../src/storages/sql/mysql/driver.ts'
 import mysql from '../../../src/storages/sql/mysql/index.ts'
-import { openControl } from '../../../src/storages/sql/mysql/provision.ts'
-import type { Storage, StorageInstance } from '../../../src/storages/storage.ts'
-import { asModule, testCache } from './cache-model.ts'
-import { createAccounts, runClient, toBytes, toText } from './race-model.ts'
+import { asModule } from './cache-model.ts'
+import { createAccounts, toText } from './race-model.ts'
+import { mysqlControl } from './server-control.ts'
+import { TestStores, testServerStorage } from './server-model.ts'
 import { startTestServer } from './servers.ts'
 
 const server = await startTestServer(mysql, { durability: 'os' })
 
 describe.skipIf(server === undefined)('mysql', () => {
-  const storages: Storage[] = []
-  let control: MySession
-  let url: string
-  let count = 0
+  const stores = new TestStores(asModule(mysql), server as never, 'database', mysqlControl)
 
-  beforeAll(async () => {
-    const store = await server!.provision.newStore('control')
-    url = store.options.url
-    control = await openControl(await loadDriver(), url, 'test')
-  })
+  beforeAll(() => stores.start())
+  afterAll(() => stores.stop())
 
-  afterAll(async () => {
-    for (const storage of storages) await storage.close()
-    await control.close()
-    await server!.stop()
-  })
+  testServerStorage(stores)
 
-  async function open(copies: number, given: Record<string, unknown> = {}): Promise<readonly Storage[]> {
-    const store = await server!.provision.newStore(`test_${count++}`)
-    const opened: Storage[] = []
-    for (let copy = 0; copy < copies; copy++) {
-      opened.push(
-        await openStorage(mysql, {
-          ...store.options,
-          ...server!.options({ ...given, url, database: store.options.database }),
-        }),
-      )
-    }
-    storages.push(...opened)
-    return opened
-  }
-
-  async function voteOn(instance: StorageInstance, oid: Oid, serial: Tid, text: string) {
-    const transaction = instance.begin()
-    await transaction.store(oid, serial, toBytes(text))
-    return transaction.vote()
-  }
-
-  async function polled(storage: Storage): Promise<StorageInstance> {
-    const instance = await storage.newInstance()
-    await instance.pollInvalidations()
-    return instance
-  }
-
-  describe.each([{ history: false }, { history: true }])('with %o', ({ history }) => {
-    test.each([1, 3])('clients of %i storages never see a broken total or a stale cache', async (copies) => {
-      const seed = `race/${history}/${copies}/${Date.now()}`
-      const random = new Random(seed)
-      const opened = await open(copies, { history })
-      const oids = await createAccounts(opened[0]!, 5)
-      const outcomes = await Promise.all(
-        Array.from({ length: 9 }, (_, client) =>
-          runClient(opened[client % copies]!, { oids, rounds: 60, random: random.split(client) }),
-        ),
-      )
-      const commits = outcomes.reduce((sum, outcome) => sum + outcome.commits, 0)
-      expect(commits, `seed ${seed}`).toBeGreaterThan(30)
-    })
-
-    describe('the cache', () => {
-      testCache(asModule(mysql), async (given) => {
-        const { options } = await server!.provision.newStore(`test_${count++}`)
-        return { ...options, ...server!.options({ ...given, history, url, database: options.database }) }
-      })
-    })
-
-    test('commits of different objects are voted at the same time', async () => {
-      const [storage] = await open(1, { history })
-      const [one, two] = await createAccounts(storage!, 2)
-      const a = await polled(storage!)
-      const b = await polled(storage!)
-      const serial = a.snapshotTid
-      const first = await voteOn(a, one!, serial, 'a')
-      const second = await voteOn(b, two!, serial, 'b')
-      await second.finish()
-      await first.finish()
-      await a.pollInvalidations()
-      expect(toText((await a.load(one!)).data) + toText((await a.load(two!)).data)).toBe('ab')
-    })
-
-    test('new objects of different instances are voted at the same time', async () => {
-      const [storage] = await open(1, { history })
-      const a = await polled(storage!)
-      const b = await polled(storage!)
-      const [one] = await a.newOids(1)
-      const [two] = await b.newOids(1)
-      const first = await voteOn(a, one!, noTid, 'a')
-      const second = await voteOn(b, two!, noTid, 'b')
-      await second.finish()
-      await first.finish()
-    })
-
-    test('of two that make the same new object, the second waits and conflicts', async () => {
-      const [storage, other] = await open(2, { history })
-      const a = await polled(storage!)
-      const b = await polled(other!)
-      const first = await voteOn(a, 0 as Oid, noTid, 'a')
-      const second = voteOn(b, 0 as Oid, noTid, 'b')
-      let hasAnswered = false
-      const outcome = Promise.resolve(second).then(
-        () => 'voted',
-        (error: { readonly code: string }) => {
-          hasAnswered = true
-          return error.code
-        },
-      )
-      await new Promise((resolve) => {
-        setTimeout(resolve, 50)
-      })
-      expect(hasAnswered).toBe(false)
-      await first.finish()
-      expect(await outcome).toBe('conflict')
-    })
-
-    test('reading what another is about to change is refused without waiting', async () => {
-      const [storage] = await open(1, { history })
-      const [one, two] = await createAccounts(storage!, 2)
-      const a = await polled(storage!)
-      const b = await polled(storage!)
-      const first = await voteOn(a, one!, a.snapshotTid, 'a')
-      const transaction = b.begin()
-      await transaction.store(two!, b.snapshotTid, toBytes('b'))
-      await transaction.readCurrent(one!, b.snapshotTid)
-      await expect(async () => transaction.vote()).rejects.toMatchObject({
-        code: 'read-conflict',
-        details: { oid: one },
-      })
-      await transaction.abort()
-      await first.finish()
-    })
-
-    test('crossing votes never deadlock', async () => {
-      const seed = `crossing/${history}/${Date.now()}`
-      const random = new Random(seed)
-      const opened = await open(2, { history })
-      const oids = await createAccounts(opened[0]!, 8)
-      const failures: unknown[] = []
-      await Promise.all(
-        Array.from({ length: 10 }, async (_, client) => {
-          const instance = await opened[client % 2]!.newInstance()
-          const own = random.split(client)
-          for (let round = 0; round < 30; round++) {
-            await instance.pollInvalidations()
-            const chosen = own.shuffled(oids).slice(0, 5)
-            const revisions = await instance.loadMany(chosen)
-            const transaction = instance.begin()
-            try {
-              for (const [index, oid] of chosen.entries()) {
-                const { serial } = revisions[index]!
-                if (index < 3) await transaction.store(oid, serial, toBytes(`${round}`))
-                else await transaction.readCurrent(oid, serial)
-              }
-              await (await transaction.vote()).finish()
-            } catch (error) {
-              await transaction.abort()
-              if (!isTransient(error) || (error as { code: string }).code === 'deadlock') failures.push(error)
-            }
-          }
-        }),
-      )
-      expect(failures, `seed ${seed}`).toEqual([])
-    })
-
-    test.each([1, 20, 300])('a commit of %i objects is two round trips', async (objects) => {
-      const [storage] = await open(1, { history })
-      const instance = await polled(storage!)
-      const commit = async (): Promise<number> => {
-        await instance.pollInvalidations()
-        const oids = await instance.newOids(objects)
-        const before = storage!.counters().roundTrips
-        const transaction = instance.begin()
-        for (const oid of oids) await transaction.store(oid, noTid, toBytes('x'))
-        await (await transaction.vote()).finish()
-        return storage!.counters().roundTrips - before
-      }
-      expect(await commit()).toBe(2)
-      expect(await commit()).toBe(2)
-    })
-
-    test('many may open a fresh store at once', async () => {
-      const store = await server!.provision.newStore(`test_${count++}`)
-      const options = server!.options({ history, url, database: store.options.database })
-      const opened = await Promise.all(Array.from({ length: 6 }, () => openStorage(mysql, options)))
-      storages.push(...opened)
-      const [oid] = await createAccounts(opened[0]!, 1)
-      const instance = await polled(opened[5]!)
-      expect(toText((await instance.load(oid!)).data)).toBe('1000')
-    })
-
-    test('a commit of many and of large objects is one transaction', async () => {
-      const [storage] = await open(1, { history })
-      const writer = await polled(storage!)
-      const reader = await polled(storage!)
-      const oids = await writer.newOids(2503)
-      const transaction = writer.begin()
-      for (const oid of oids.slice(0, 2500)) await transaction.store(oid, noTid, toBytes(`object ${oid}`))
-      for (const oid of oids.slice(2500)) await transaction.store(oid, noTid, new Uint8Array(12e6).fill(oid))
-      await transaction.readCurrent(0 as Oid, noTid)
-      const tid = await (await transaction.vote()).finish()
-      const changed = await reader.pollInvalidations()
-      expect(changed).toEqual(new Set(oids))
-      const revisions = await reader.loadMany(oids)
-      expect(new Set(revisions.map((revision) => revision?.serial))).toEqual(new Set([tid]))
-      expect(toText(revisions[2499]!.data)).toBe(`object ${oids[2499]}`)
-      const last = revisions[2502]!.data
-      expect([last.length, last[0], last.at(-1)]).toEqual([12e6, oids[2502]! % 256, oids[2502]! % 256])
-      expect(await reader.loadMany([0 as Oid])).toEqual([undefined])
-    })
-
-    test('loads of one tick are one round trip', async () => {
-      const [storage] = await open(1, { history })
-      const oids = await createAccounts(storage!, 30)
-      await storage!.cache!.clear()
-      const instance = await polled(storage!)
-      const before = storage!.counters().roundTrips
-      const revisions = await Promise.all(oids.map((oid) => instance.load(oid)))
-      expect(storage!.counters().roundTrips - before).toBe(1)
-      expect(revisions.map(({ data }) => toText(data))).toEqual(oids.map(() => '1000'))
-    })
-
-    test('a session that was lost while idle is replaced unnoticed', async () => {
-      const [storage] = await open(1, { history })
-      const [oid] = await createAccounts(storage!, 1)
-      const instance = await polled(storage!)
-      await instance.afterCompletion()
-      const idle = await control.query(
-        "SELECT id FROM information_schema.processlist WHERE command = 'Sleep' AND db LIKE 'shootout_test%'",
-      )
-      for (const { id } of idle) await control.query(`KILL ${Number(id)}`)
-      await instance.pollInvalidations()
-      expect(toText((await instance.load(oid!)).data)).toBe('1000')
-    })
-  })
-
-  test('a connection lost in the vote is a transient error, and nothing is committed', async () => {
-    const [storage, other] = await open(2)
+  test('a session that the server ended for being idle is replaced unnoticed', async () => {
+    const others = new Set(await stores.control.idle())
+    await stores.control.session.query('SET GLOBAL wait_timeout = 1')
+    const [storage] = await stores.open(1)
     const [oid] = await createAccounts(storage!, 1)
-    const a = await polled(storage!)
-    const b = await polled(other!)
-    const serial = a.snapshotTid
-    const holder = await voteOn(b, oid!, serial, 'b')
-    const waiting = Promise.resolve(voteOn(a, oid!, serial, 'a'))
-    const outcome = expect(waiting).rejects.toMatchObject({ code: 'disconnected', transient: true })
-    await expect
-      .poll(async () => {
-        const killed = await control.query(
-          "SELECT id FROM information_schema.processlist WHERE info LIKE '%INSERT INTO object_state%' AND id <> CONNECTION_ID()",
-        )
-        for (const { id } of killed) await control.query(`KILL ${Number(id)}`)
-        return killed.length
-      })
-      .toBeGreaterThan(0)
-    await outcome
-    await holder.finish()
-    await b.pollInvalidations()
-    expect(toText((await b.load(oid!)).data)).toBe('b')
+    const instance = await storage!.newInstance()
+    await instance.pollInvalidations()
+    await instance.afterCompletion()
+    await stores.control.session.query('SET GLOBAL wait_timeout = 28800')
+    const left = async () => (await stores.control.idle()).filter((id) => !others.has(id))
+    await expect.poll(left, { timeout: 10_000 }).toEqual([])
+    await instance.pollInvalidations()
+    expect(toText((await instance.load(oid!)).data)).toBe('1000')
   })
 
   test('a database that holds something else is refused and left alone', async () => {
-    await control.query('CREATE DATABASE theirs')
-    await control.query('CREATE TABLE theirs.things (a int)')
-    await expect(openStorage(mysql, server!.options({ url, database: 'theirs' }))).rejects.toMatchObject({
+    await stores.control.session.query('CREATE DATABASE theirs')
+    await stores.control.session.query('CREATE TABLE theirs.things (a int)')
+    await expect(
+      openStorage(mysql, server!.options({ url: stores.url, database: 'theirs' })),
+    ).rejects.toMatchObject({
       code: 'foreign-database',
     })
-    const tables = await control.query('SHOW TABLES FROM theirs')
+    const tables = await stores.control.session.query('SHOW TABLES FROM theirs')
     expect(tables).toEqual([{ Tables_in_theirs: 'things' }])
   })
 
   test.each(['a; DROP TABLE x', 'Upper', '"q"', '', 'ä'])(
     'the database name %j is refused',
     async (database) => {
-      await expect(openStorage(mysql, server!.options({ url, database }))).rejects.toMatchObject({
+      await expect(openStorage(mysql, server!.options({ url: stores.url, database }))).rejects.toMatchObject({
         code: 'bad-schema-name',
       })
     },
@@ -299,27 +61,6 @@ describe.skipIf(server === undefined)('mysql', () => {
     expect(failure).toMatchObject({ code: 'cannot-connect' })
     expect(String(failure)).toMatch(/127\.0\.0\.1:1.*ECONNREFUSED.*start the server/)
     expect(String(failure)).not.toMatch(/secret/)
-  })
-
-  test('by url, runs remove their own databases, and those of runs that died', async () => {
-    const given = server!.options({ url })
-    const alive = await mysql.provision!(given, { folder: '/nowhere', log: () => {} })
-    const dead = await mysql.provision!(given, { folder: '/nowhere', log: () => {} })
-    if (!alive.available || !dead.available) throw new Error('not available')
-    const kept = await alive.newStore('kept')
-    const orphan = await dead.newStore('orphan')
-    const schemas = async () => (await control.query('SHOW DATABASES')).map(({ Database }) => Database)
-    expect(await schemas()).toEqual(expect.arrayContaining([kept.options.database, orphan.options.database]))
-    // Its sessions end, its database stays: as when it dies.
-    await dead.dispose()
-    const next = await mysql.provision!(given, { folder: '/nowhere', log: () => {} })
-    if (!next.available) throw new Error('not available')
-    expect(await schemas()).not.toContain(orphan.options.database)
-    expect(await schemas()).toContain(kept.options.database)
-    await kept.dispose()
-    expect(await schemas()).not.toContain(kept.options.database)
-    await next.dispose()
-    await alive.dispose()
   })
 
   test('durability is read back from the live server', async () => {

@@ -6,10 +6,10 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { noTid, type Oid, rootOid, type Tid } from '../../../src/core/ids.ts'
 import { parseOptions } from '../../../src/core/options.ts'
-import { Random } from '../../../src/core/random.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import sqlite from '../../../src/storages/sql/sqlite/index.ts'
 import type { Storage, StorageInstance } from '../../../src/storages/storage.ts'
+import { freshRandom } from '../../fresh-random.ts'
 import { toBytes, toText } from './race-model.ts'
 
 let folder: string
@@ -118,8 +118,7 @@ describe.each([{ history: false }, { history: true }])('with %o', ({ history }) 
   })
 
   test('references that move while packing goes on are never lost', async () => {
-    const seed = `pack/${history}/${Date.now()}`
-    const random = new Random(seed)
+    const random = freshRandom()
     storage = await open(history)
     const instance = await storage.newInstance()
     const holders = await instance.newOids(1200)
@@ -157,7 +156,7 @@ describe.each([{ history: false }, { history: true }])('with %o', ({ history }) 
     await moving
     if (outcome.status === 'rejected') throw outcome.reason
     const result = outcome.value
-    expect(result.removedObjects, `seed ${seed}`).toBe(0)
+    expect(result.removedObjects).toBe(0)
     expect(await existing(instance, leaves)).toEqual(leaves)
   })
 

@@ -6,10 +6,13 @@ import { OidSet } from '../../../src/core/oid-set.ts'
 import { Random } from '../../../src/core/random.ts'
 import type { Committed, Row } from '../../../src/storages/sql/adapter.ts'
 import { CommitOrder } from '../../../src/storages/sql/commit-order.ts'
+import { importDriver } from '../../../src/storages/sql/driver.ts'
 import { LoadBatch } from '../../../src/storages/sql/load-batch.ts'
 import { OidLease } from '../../../src/storages/sql/oid-lease.ts'
 import { packRows } from '../../../src/storages/sql/row-pack.ts'
 import { SessionPool } from '../../../src/storages/sql/session-pool.ts'
+import { coded } from '../../coded.ts'
+import { freshRandom } from '../../fresh-random.ts'
 
 const tick = () => new Promise(setImmediate)
 
@@ -38,8 +41,7 @@ describe('commit order', () => {
   }
 
   test('answers in any order are told in the order of the tids', async () => {
-    const seed = `order/${Date.now()}`
-    const random = new Random(seed)
+    const random = freshRandom()
     for (let round = 0; round < 50; round++) {
       const { told, sent } = commits(8)
       for (const one of random.shuffled(sent)) {
@@ -47,7 +49,7 @@ describe('commit order', () => {
         if (random.float() < 0.5) await tick()
       }
       await Promise.all(sent.map(({ outcome }) => outcome))
-      expect(told, `seed ${seed}, round ${round}`).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
+      expect(told, `round ${round}`).toEqual([1, 2, 3, 4, 5, 6, 7, 8])
     }
   })
 
@@ -156,4 +158,10 @@ test('a pool hands out idle sessions, never broken ones, and closes what is too 
   expect((await pool.take()).id).toBe(2)
   await pool.close()
   expect(() => pool.take()).toThrow(/closed/)
+})
+
+test('a driver that is not installed is named, with the command that installs it', async () => {
+  const missing = { name: 'pg', install: 'npm install pg' }
+  const loading = importDriver(missing, () => import(['not', 'installed', 'anywhere'].join('-')))
+  await expect(loading).rejects.toThrow(coded('driver-missing', /pg cannot be loaded.*npm install pg/))
 })

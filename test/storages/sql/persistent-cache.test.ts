@@ -5,8 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Oid, Tid } from '../../../src/core/ids.ts'
+import { openContext } from '../../../src/storages/open.ts'
+import { loadDriver } from '../../../src/storages/sql/sqlite/driver.ts'
 import sqlite from '../../../src/storages/sql/sqlite/index.ts'
-import { emptyMetadata, type ObjectRecord, type Storage } from '../../../src/storages/storage.ts'
+import {
+  emptyMetadata,
+  type ObjectRecord,
+  type Storage,
+  zeroCounters,
+} from '../../../src/storages/storage.ts'
 import { asModule, optionsFor, polled, put, read, TestProcess } from './cache-model.ts'
 import { toBytes } from './race-model.ts'
 
@@ -173,4 +180,23 @@ test.each(['a text', 'the store itself'])(
 
 test('a file for a cache that is switched off is a usage error', async () => {
   await expect(start({ cacheBytesLimit: 0 })).rejects.toMatchObject({ code: 'bad-options' })
+})
+
+test('a cache file that somebody else is making for long is not used, and the store is', async () => {
+  const { connect } = await loadDriver()
+  const other = connect(cacheFile, { readOnly: false, counters: zeroCounters() })
+  other.execute(`PRAGMA application_id = ${0x53484f43}`)
+  other.execute('BEGIN IMMEDIATE')
+  const messages: string[] = []
+  const module = asModule(sqlite)
+  const options = optionsFor(module, { path, cacheFile })
+  const context = openContext({ log: (message) => messages.push(message) })
+  const shared = await module.share!(options, context)
+  expect(messages).toEqual([expect.stringContaining('the persistent cache is busy and is not used')])
+  const storage = await module.open(options, context, shared.state)
+  await put(storage, new Map([[a, 'a']]))
+  expect((await show(storage, [a])).texts).toEqual(['a'])
+  await storage.close()
+  await shared.close()
+  other.close()
 })

@@ -8,7 +8,13 @@ import { expect } from 'vitest'
 import { isTransient } from '../../../src/core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
 import type { Random } from '../../../src/core/random.ts'
-import type { Revision, Storage, StorageInstance } from '../../../src/storages/storage.ts'
+import type {
+  CommittedTransaction,
+  Revision,
+  Storage,
+  StorageInstance,
+  Transaction,
+} from '../../../src/storages/storage.ts'
 
 export const toBytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 export const toText = (data: Uint8Array): string => new TextDecoder().decode(data)
@@ -122,18 +128,19 @@ class CachingClient {
       if (witness !== undefined && random.float() < 0.3) {
         await transaction.readCurrent(witness, (await this.read(witness)).serial)
       }
-      const voted = await transaction.vote()
-      if (random.float() < 0.1) {
-        await voted.abort()
-        return false
-      }
       let told = noTid
-      const tid = await voted.finish((committed) => {
+      const onTid = (committed: Tid): void => {
         told = committed
-      })
+      }
+      const committed =
+        random.float() < 0.5
+          ? await transaction.commit!(onTid)
+          : await voteAndFinish(transaction, random.float() < 0.2, onTid)
+      if (committed === undefined) return false
+      const { tid, resolvedOids } = committed
       expect(told).toBe(tid)
       for (const [oid, data] of stored) {
-        if (voted.resolvedOids.includes(oid)) this.#cache.delete(oid)
+        if (resolvedOids.includes(oid)) this.#cache.delete(oid)
         else this.#cache.set(oid, { data, serial: tid })
       }
       // The snapshot is still the old one, the cache is of the next.
@@ -145,4 +152,16 @@ class CachingClient {
       return false
     }
   }
+}
+
+/** Undefined: the vote was not followed by anything. */
+async function voteAndFinish(
+  transaction: Transaction,
+  isAborted: boolean,
+  onTid: (tid: Tid) => void,
+): Promise<CommittedTransaction | undefined> {
+  const voted = await transaction.vote()
+  if (!isAborted) return { tid: await voted.finish(onTid), resolvedOids: voted.resolvedOids }
+  await voted.abort()
+  return undefined
 }

@@ -1,6 +1,6 @@
 /** Blobs through the server: bounded on both sides, and gone with their connection. */
 
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readdirSync, rmSync, writeSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -8,10 +8,13 @@ import { noTid } from '../../../src/core/ids.ts'
 import { parseOptions } from '../../../src/core/options.ts'
 import fileModule from '../../../src/storages/file/index.ts'
 import { openStorage } from '../../../src/storages/open.ts'
+import { BodyReader } from '../../../src/storages/zeo/body.ts'
 import type { ClientInstance } from '../../../src/storages/zeo/client-instance.ts'
-import { blobWindowBytes } from '../../../src/storages/zeo/protocol.ts'
+import { readError } from '../../../src/storages/zeo/error-codec.ts'
+import { blobWindowBytes, types } from '../../../src/storages/zeo/protocol.ts'
 import { Arriving } from '../../../src/storages/zeo/served-blobs.ts'
 import { bytes, eventually, type Given, oid, read, Served, write } from './harness.ts'
+import { RawClient } from './raw-client.ts'
 
 let folder: string
 let served: Served
@@ -116,4 +119,42 @@ test('more than the credit allows is not taken', () => {
   const arriving = new Arriving(() => {})
   arriving.push(new Uint8Array(blobWindowBytes))
   expect(() => arriving.push(new Uint8Array(1))).toThrow(/credit/)
+})
+
+test('of a blob whose source fails on the way, the server keeps nothing, and says so', async () => {
+  await start()
+  const before = filesIn(folder)
+  const raw = new RawClient(served.server)
+  raw.say(types.poll, 1, 1)
+  raw.say(types.begin, 0, 1, raw.fields.id(oid(1)).text('').text('').bytes(new Uint8Array(0)).take())
+  raw.say(types.storeBlob, 2, 1, raw.fields.id(oid(1)).id(noTid).raw(bytes('data')).take())
+  raw.say(types.blobChunk, 0, 1, raw.fields.u32(2).raw(new Uint8Array(1000)).take())
+  raw.say(types.blobFailed, 0, 1, raw.fields.u32(2).take())
+  const { type, body } = await raw.answer(2)
+  expect(type).toBe(types.failed)
+  expect(readError(new BodyReader(body)).code).toBe('blob-source')
+  await eventually(() => filesIn(folder).length === before.length, 'what had arrived is removed')
+})
+
+test('a damaged blob, read from the server and stored again, is refused for its damage', async () => {
+  await start()
+  const instance = (await served.client()).newInstance()
+  await storeBlob(instance, chunks(30))
+  const [path] = readdirSync(join(folder, 'log.blobs')).filter((name) => name.startsWith('1-'))
+  const file = openSync(join(folder, 'log.blobs', path!), 'r+')
+  writeSync(file, 'damage', 2_000_000)
+  closeSync(file)
+  const before = filesIn(folder)
+  await instance.pollInvalidations()
+  const reader = (await instance.openBlob!(oid(1)))!
+  async function* pieces() {
+    for (let from = 0; from < reader.bytes; from += 500_000) yield await reader.read(from, 500_000)
+  }
+  const transaction = instance.begin()
+  await expect(transaction.storeBlob!(oid(2), noTid, bytes('data'), pieces())).rejects.toMatchObject({
+    code: 'corrupt-data',
+  })
+  transaction.abort()
+  await eventually(() => filesIn(folder).length === before.length, 'what had arrived is removed')
+  expect(await read(instance, oid(2))).toBe(undefined)
 })

@@ -1,25 +1,28 @@
 /** TLS with certificates on both sides: who is let in, and what each side hears of who is not. */
 
+import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { duplexPair } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { type ServeFlags, serve } from '../../../src/cli/serve.ts'
 import { status } from '../../../src/cli/status.ts'
 import { parseOptions } from '../../../src/core/options.ts'
 import { openStorage } from '../../../src/storages/open.ts'
+import { storageUrl } from '../../../src/storages/registry.ts'
 import { formatAddress, parseAddress } from '../../../src/storages/zeo/address.ts'
 import { BodyWriter } from '../../../src/storages/zeo/body.ts'
 import { dial } from '../../../src/storages/zeo/dial.ts'
+import { writeHello } from '../../../src/storages/zeo/handshake.ts'
 import zeo from '../../../src/storages/zeo/index.ts'
-import { writeHello } from '../../../src/storages/zeo/messages.ts'
 import { Outbox } from '../../../src/storages/zeo/outbox.ts'
 import { types } from '../../../src/storages/zeo/protocol.ts'
-import type { ServedStore } from '../../../src/storages/zeo/serve-store.ts'
+import { type ServedStore, serveStore } from '../../../src/storages/zeo/serve-store.ts'
 import type { LogEntry } from '../../../src/storages/zeo/server-log.ts'
-import { type Certificate, makeCertificate } from './certificates.ts'
+import { type Certificate, makeCertificate, sessionTicket } from './certificates.ts'
 import { eventually, oid, read, write } from './harness.ts'
 import { RecordingWire } from './test-wire.ts'
 
@@ -139,16 +142,9 @@ test('who resumes a session that had no certificate is turned away too', async (
   outbox.send(types.hello, 0, 0, body, undefined, 0)
   outbox.flush()
   const frame = recording.bytes
-  let session: Buffer | undefined
-  const first = connectTls(options)
-  first.on('error', () => {})
-  first.on('session', (ticket) => {
-    session = ticket
-  })
-  await eventually(() => session !== undefined, 'there is a ticket')
-  first.destroy()
+  const session = await sessionTicket(options)
   let isReused = false
-  const second = connectTls({ ...options, session: session! }, () => {
+  const second = connectTls({ ...options, session }, () => {
     isReused = second.isSessionReused()
     second.write(frame)
   })
@@ -206,6 +202,34 @@ test('a client that does not speak TLS is turned away, and the log says why', as
   await expect(open(address, { wait: '100ms' })).rejects.toMatchObject({ code: 'disconnected' })
   await eventually(() => refusals().length > 0, 'it is logged')
   expect(refusals()[0]).toBe('no-tls')
+})
+
+test('a client that breaks off the handshake because of the certificate is said to', async () => {
+  const socket = connect(parseAddress(await start()) as { host: string; port: number })
+  // A real greeting; then, to what the server answers, what OpenSSL says to a certificate that it does not like: a
+  // record (21: alert, of TLS 1.2) with a fatal "unknown CA".
+  const [toServer, fromClient] = duplexPair()
+  connectTls({ socket: fromClient, maxVersion: 'TLSv1.2' }).on('error', () => {})
+  toServer.once('data', (greeting: Buffer) => socket.write(greeting))
+  socket.once('data', () => socket.end(new Uint8Array([21, 3, 3, 0, 2, 2, 48])))
+  await eventually(() => refusals().length > 0, 'it is logged')
+  expect(refusals()).toEqual(['server-certificate-refused'])
+})
+
+test('who connects to TLS and says nothing is dropped, and the log says why', async () => {
+  served = await serveStore(
+    {
+      moduleUrl: storageUrl('memory'),
+      options: {},
+      address: parseAddress('tls:localhost:0'),
+      token: '',
+      tls: { certificate: server.cert, key: server.key, clientCa: ca.cert },
+      limits: { greetingMs: 50 },
+    },
+    (entry) => logged.push(entry),
+  )
+  await once(connect(served.listener.address as { host: string; port: number }), 'close')
+  expect(refusals()).toEqual(['tls-timeout'])
 })
 
 test('a server that never answers in TLS is given up, and the reason names TLS', async () => {

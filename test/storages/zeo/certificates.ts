@@ -6,6 +6,7 @@
 import { createPrivateKey, generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { type ConnectionOptions, connect } from 'node:tls'
 
 export interface Certificate {
   /** PEM files. */
@@ -115,4 +116,17 @@ function time(ms: number): Buffer {
 /** A common name and nothing else. */
 function nameOf(name: string): Buffer {
   return sequence(element(0x31, sequence(objectId([0x55, 0x04, 0x03]), element(0x0c, Buffer.from(name)))))
+}
+
+/** With which the next connection may resume the session of this one. */
+export function sessionTicket(options: ConnectionOptions): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(options)
+    socket.on('error', reject)
+    socket.on('close', () => reject(new Error('the server gave no ticket')))
+    socket.on('session', (ticket) => {
+      resolve(ticket)
+      socket.destroy()
+    })
+  })
 }

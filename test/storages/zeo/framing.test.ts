@@ -8,8 +8,8 @@ import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
 import { BodyReader, BodyWriter } from '../../../src/storages/zeo/body.ts'
 import { readError, writeError } from '../../../src/storages/zeo/error-codec.ts'
 import { FrameParser } from '../../../src/storages/zeo/frame-parser.ts'
+import { readHello, readVersion, readWelcome, writeHello } from '../../../src/storages/zeo/handshake.ts'
 import {
-  readHello,
   readKept,
   readLoad,
   readMetadata,
@@ -19,8 +19,6 @@ import {
   readSnapshot,
   readSnapshotWithChanges,
   readVerified,
-  readWelcome,
-  writeHello,
   writeKept,
   writeLoad,
   writeMetadata,
@@ -29,6 +27,7 @@ import {
   writePrefetch,
   writeSnapshot,
   writeSnapshotWithChanges,
+  writeTransaction,
 } from '../../../src/storages/zeo/messages.ts'
 import { Outbox } from '../../../src/storages/zeo/outbox.ts'
 import { frameBytesMax, headerBytes, types } from '../../../src/storages/zeo/protocol.ts'
@@ -164,6 +163,22 @@ const vectors: Readonly<Record<string, Message>> = {
   vote: message(types.vote, 9, 1),
   finish: message(types.finish, 10, 1),
   'answer to finish': message(types.reply, 10, 0, fields().id(serial).take()),
+  restore: message(
+    types.restore,
+    13,
+    0,
+    fields()
+      .raw(
+        writeTransaction(fields(), {
+          tid: serial,
+          metadata: { user: 'ann', description: 'first', extension: new Uint8Array(0) },
+          records: [{ oid, data: new TextEncoder().encode('data') }],
+          wholeSince: (serial - 1) as Tid,
+        }).take(),
+      )
+      .raw(new TextEncoder().encode('data'))
+      .take(),
+  ),
   'failed vote': message(types.failed, 9, 0, writeError(fields(), new ObjectNotFoundError(oid))),
   changed: message(types.changed, 0, 0, fields().id(serial).take()),
 }
@@ -291,6 +306,7 @@ describe('defence', () => {
 
   test('bodies of garbage are refused as a violation of the protocol, never as anything else', () => {
     const readers = [
+      readVersion,
       readHello,
       readWelcome,
       readSnapshot,

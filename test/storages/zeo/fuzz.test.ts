@@ -479,10 +479,16 @@ class World {
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-function bytesInUse(): number {
-  collect()
-  const { heapUsed, arrayBuffers } = process.memoryUsage()
-  return heapUsed + arrayBuffers
+/** The turn that ends a world can still hold 32 MiB of its last messages, so the least of some turns counts. */
+async function bytesInUse(): Promise<number> {
+  let least = Number.POSITIVE_INFINITY
+  for (let turn = 0; turn < 5; turn++) {
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    collect()
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    least = Math.min(least, heapUsed + arrayBuffers)
+  }
+  return least
 }
 
 // --- The tests ------------------------------------------------------------------------------------------------------
@@ -570,8 +576,8 @@ describe('fuzzing', () => {
           // The store keeps what it was told, by right: a new one now and then.
           if (++said % 400 !== 0) return
           await renew()
-          const bytesNow = bytesInUse()
-          if (said > 400) expect(bytesNow - bytesBefore, 'memory').toBeLessThan(32 * 1024 ** 2)
+          const bytesNow = await bytesInUse()
+          if (said > 400) expect(bytesNow - bytesBefore, 'memory').toBeLessThan(8 * 1024 ** 2)
           else bytesBefore = bytesNow
         }),
         runs(800),

@@ -15,10 +15,12 @@ import { type ClientStorage, openClient } from '../../../src/storages/zeo/client
 import { dial } from '../../../src/storages/zeo/dial.ts'
 import type { ServerPlace } from '../../../src/storages/zeo/dialer.ts'
 import type { ServerLimits } from '../../../src/storages/zeo/limits.ts'
-import { type Listener, listen } from '../../../src/storages/zeo/listener.ts'
+import type { Listener } from '../../../src/storages/zeo/listener.ts'
 import { ZeoServer } from '../../../src/storages/zeo/server.ts'
 import type { LogEntry } from '../../../src/storages/zeo/server-log.ts'
+import type { Timers } from '../../../src/storages/zeo/timers.ts'
 import type { Wire } from '../../../src/storages/zeo/wire.ts'
+import { listen } from './listen.ts'
 
 export interface Given {
   readonly storage?: Storage
@@ -26,6 +28,8 @@ export interface Given {
   readonly limits?: Partial<ServerLimits>
   readonly listen?: string
   readonly slowMs?: number
+  /** Of the server. */
+  readonly timers?: Timers
   /** Of the storage, where it is not memory. */
   readonly capabilities?: Capabilities
   readonly readOnly?: boolean
@@ -36,6 +40,8 @@ export interface Given {
 export class Served {
   readonly folder = mkdtempSync(join(tmpdir(), 'shootout-zeo-'))
   readonly logged: LogEntry[] = []
+  /** Times that a client has tried to connect. */
+  dials = 0
   storage!: Storage
   server!: ZeoServer
   listener!: Listener
@@ -60,7 +66,7 @@ export class Served {
 
   /** A server, perhaps a new one over the same storage. */
   async listen(): Promise<void> {
-    const { token, limits, slowMs, readOnly = false, references } = this.#given
+    const { token, limits, slowMs, timers, readOnly = false, references } = this.#given
     this.server = new ZeoServer({
       storage: this.storage,
       capabilities: this.#given.capabilities ?? memory.capabilities({ history: false }),
@@ -69,6 +75,7 @@ export class Served {
       log: (entry) => this.logged.push(entry),
       ...(token === undefined ? {} : { token }),
       ...(slowMs === undefined ? {} : { slowMs }),
+      ...(timers === undefined ? {} : { timers }),
       ...(limits === undefined ? {} : { limits }),
       ...(references === undefined ? {} : { references }),
     })
@@ -86,6 +93,7 @@ export class Served {
     return {
       address: 'test',
       dial: async () => {
+        this.dials++
         const wire = await dial(this.address, { token: this.#given.token ?? '', caFile: '' })
         this.#wires.push(wire)
         return wire
@@ -141,6 +149,14 @@ export async function write(instance: StorageInstance, id: Oid, content: string)
   const serial = await serialOf(instance, id)
   const transaction = instance.begin()
   await transaction.store(id, serial, bytes(content))
+  return await (await transaction.vote()).finish()
+}
+
+/** Polls, then deletes one object. */
+export async function remove(instance: StorageInstance, id: Oid): Promise<Tid> {
+  await instance.pollInvalidations()
+  const transaction = instance.begin()
+  await transaction.delete!(id, await serialOf(instance, id))
   return await (await transaction.vote()).finish()
 }
 

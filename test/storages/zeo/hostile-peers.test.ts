@@ -5,13 +5,15 @@ import { connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import { formatAddress, parseAddress } from '../../../src/storages/zeo/address.ts'
 import { BodyWriter } from '../../../src/storages/zeo/body.ts'
+import type { ClientInstance } from '../../../src/storages/zeo/client-instance.ts'
 import { dial } from '../../../src/storages/zeo/dial.ts'
-import { listen } from '../../../src/storages/zeo/listener.ts'
-import { writeHello } from '../../../src/storages/zeo/messages.ts'
+import { writeHello } from '../../../src/storages/zeo/handshake.ts'
 import { Outbox } from '../../../src/storages/zeo/outbox.ts'
 import { magic, types } from '../../../src/storages/zeo/protocol.ts'
 import { requestStatus } from '../../../src/storages/zeo/status-client.ts'
+import { systemTimers } from '../../../src/storages/zeo/timers.ts'
 import { bytes, eventually, type Given, oid, read, Served, write } from './harness.ts'
+import { listen } from './listen.ts'
 import { RecordingWire } from './test-wire.ts'
 
 let served: Served | undefined
@@ -110,7 +112,7 @@ test.each([
 
 test('another version is turned away with a reason', async () => {
   const given = await start()
-  const body = new Uint8Array([...magic, 9, ...new Uint8Array(16 + 1 + 4)])
+  const body = new Uint8Array([...magic, 9])
   const heard = await stranger(given, frame(types.hello, 0, 0, body))
   expect(heard.toString('latin1')).toContain('protocol-version')
 })
@@ -160,7 +162,33 @@ test('who asks and does not read has its requests left unread, and is dropped af
   socket.destroy()
   // 2000 loads are 400 MB: the server stopped answering long before.
   expect(given.server.counts.loads).toBeLessThan(400)
+  expect(given.logged.at(-1)?.facts['code']).toBe('not-reading')
+  // Nobody else was: not the writer either, who has said nothing for as long.
+  expect(await read(writer, oid(1))).toHaveLength(200_000)
+  expect(given.dials).toBe(1)
   await serves(given)
+})
+
+test('who has nothing to say is heard as often as the server wants, and stays', async () => {
+  const given = await start({ limits: { silenceMs: 400 } })
+  const quiet = (await given.client()).newInstance()
+  await write(quiet, oid(1), 'fine')
+  // Each is silent for as long as may be, one after the other.
+  for (let times = 0; times < 2; times++) await stranger(given, hello())
+  expect(given.server.counts.dropped).toBe(2)
+  expect(await read(quiet, oid(1))).toBe('fine')
+  expect(given.dials).toBe(1)
+})
+
+test('who has spoken while the server stood still is not taken for silent', async () => {
+  const given = await start({ limits: { silenceMs: 400 } })
+  const quiet = (await given.client()).newInstance()
+  await write(quiet, oid(1), 'fine')
+  for (let times = 0; times < 2; times++) {
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600)
+    expect(await read(quiet, oid(1))).toBe('fine')
+  }
+  expect([given.server.counts.dropped, given.dials]).toEqual([0, 1])
 })
 
 test('more clients than the limit are turned away', async () => {
@@ -209,8 +237,11 @@ test('the status counts what happened', async () => {
   const given = await start()
   await serves(given)
   const found = await requestStatus(formatAddress(given.address), { token: '', caFile: '' })
-  expect(found).toMatchObject({ storage: 'memory', commits: 1, conflicts: 0, errors: 0, connections: 2 })
+  expect(found).toMatchObject({ storage: 'memory', commits: 1, conflicts: 0, errors: 0 })
+  // Who asks for the status is no client.
+  expect(found).toMatchObject({ clients: 1, connections: 2 })
   expect(found.lastTid).toBe(given.storage.lastTid)
+  expect(`${found.uptimeSeconds}`, 'no more than milliseconds').toMatch(/^\d+(\.\d{1,3})?$/)
 })
 
 test('the log says who came, who went and why, and who was turned away', async () => {
@@ -234,18 +265,25 @@ test('the log says who came, who went and why, and who was turned away', async (
 })
 
 test('a request that takes long is in the log, with its name and how long it took', async () => {
-  const given = await start({ slowMs: 30 })
-  const [one, two] = [(await given.client()).newInstance(), (await given.client()).newInstance()]
+  let nowMs = 0
+  const given = await start({ slowMs: 30, timers: { ...systemTimers, now: () => nowMs } })
+  const client = await given.client()
+  const [one, two, third] = [client.newInstance(), client.newInstance(), client.newInstance()]
+  const vote = (instance: ClientInstance, id: number) => {
+    const transaction = instance.begin()
+    transaction.store(oid(id), 0 as never, bytes('held'))
+    return transaction.vote()
+  }
   await one.pollInvalidations()
-  const holding = one.begin()
-  holding.store(oid(1), 0 as never, bytes('held'))
-  const voted = await holding.vote()
-  const writing = write(two, oid(2), 'late')
-  await new Promise((resolve) => setTimeout(resolve, 60))
+  await two.pollInvalidations()
+  const voted = await vote(one, 1)
+  const voting = vote(two, 2)
+  // The answer to what was sent behind the vote: that has arrived, and waits.
+  await third.pollInvalidations()
+  nowMs = 30
   await voted.finish()
-  await writing
+  await (await voting).finish()
   const slow = given.logged.filter(({ event }) => event === 'slow')
-  expect(slow.map(({ facts }) => facts['request'])).toContain('vote')
-  expect(slow[0]!.facts['ms']).toBeGreaterThanOrEqual(30)
-  expect(given.server.status().slow).toBe(slow.length)
+  expect(slow.map(({ facts }) => [facts['request'], facts['ms']])).toEqual([['vote', 30]])
+  expect(given.server.status().slow).toBe(1)
 })

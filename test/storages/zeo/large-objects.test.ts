@@ -3,6 +3,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { noTid } from '../../../src/core/ids.ts'
 import { frameBytesMax } from '../../../src/storages/zeo/protocol.ts'
+import { coded } from '../../coded.ts'
 import { oid, read, Served, write } from './harness.ts'
 
 let served: Served
@@ -73,7 +74,9 @@ test('an object that the server would not accept is refused before it is sent', 
   const instance = (await served.client()).newInstance()
   await instance.pollInvalidations()
   const transaction = instance.begin()
-  expect(() => transaction.store(oid(1), noTid, new Uint8Array(1_000_000))).toThrow(/Split it/)
+  expect(() => transaction.store(oid(1), noTid, new Uint8Array(1_000_000))).toThrow(
+    coded('object-too-large', 'Split it'),
+  )
   transaction.abort()
   await write(instance, oid(1), 'small')
 })

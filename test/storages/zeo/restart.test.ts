@@ -11,7 +11,7 @@ import { openContext, openStorage } from '../../../src/storages/open.ts'
 import { emptyMetadata, type Storage } from '../../../src/storages/storage.ts'
 import { ClientCache, shareClientCache } from '../../../src/storages/zeo/client-cache.ts'
 import type { ClientStorage } from '../../../src/storages/zeo/client-storage.ts'
-import { bytes, oid, read, Served, write } from './harness.ts'
+import { bytes, oid, read, remove, Served, write } from './harness.ts'
 
 let served: Served
 let folder: string
@@ -58,6 +58,12 @@ async function change(storage: Storage, ids: readonly number[], content: string)
   await instance.release()
 }
 
+async function removeFrom(storage: Storage, id: number): Promise<void> {
+  const instance = await storage.newInstance()
+  await remove(instance, oid(id))
+  await instance.release()
+}
+
 const client = () => served.client({ cache: new ClientCache(shareClientCache(1024 ** 2)) })
 
 function clientWithDisk(): Promise<ClientStorage> {
@@ -70,6 +76,20 @@ async function fill(storage: ClientStorage) {
   for (const one of objects) await write(instance, one, `${one}`)
   await instance.pollInvalidations()
   return instance
+}
+
+/** A server, and a client with a cache that has all objects. */
+async function started() {
+  await start()
+  const storage = await client()
+  return { storage, instance: await fill(storage) }
+}
+
+/** A storage with the same transactions as the one that is served. */
+async function copyOfServed(): Promise<Storage> {
+  const copy = await withHistory(10_000_000)
+  for await (const transaction of served.storage.iterate!()) await copy.restore!(transaction)
+  return copy
 }
 
 /** Reads everything in the snapshot that is open. Returns how much came from the server, verifying included. */
@@ -91,9 +111,7 @@ async function asked(storage: ClientStorage, instance: ReturnType<ClientStorage[
 const unchanged = Object.fromEntries(objects.map((one) => [one, `${one}`]))
 
 test('what others changed while the server was away is told, and nothing else is asked for again', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
+  const { storage, instance } = await started()
   await restart((own) => change(own, [7, 60, 7], 'changed meanwhile'))
   // The report is exact too: the application keeps the objects that it has.
   expect(await instance.pollInvalidations()).toEqual(new Set([oid(7), oid(60)]))
@@ -103,18 +121,14 @@ test('what others changed while the server was away is told, and nothing else is
 })
 
 test('a restart during which nothing happened costs nothing', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
+  const { storage, instance } = await started()
   await restart()
   expect(await instance.pollInvalidations()).toEqual(new Set())
   expect(await asked(storage, instance)).toEqual({ found: unchanged, loads: 0, roundTrips: 0 })
 })
 
 test('restarts one after the other, with commits of everybody in between', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
+  const { storage, instance } = await started()
   const expected: Record<number, string | undefined> = { ...unchanged }
   for (let round = 1; round <= 5; round++) {
     await restart((own) => change(own, [round, 10 + round], `around ${round}`))
@@ -129,41 +143,35 @@ test('restarts one after the other, with commits of everybody in between', async
 })
 
 test('an object that was deleted while the server was away is gone', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
-  await restart(async (own) => {
-    const around = await own.newInstance()
-    await around.pollInvalidations()
-    const transaction = around.begin()
-    await transaction.delete!(oid(9), (await around.load(oid(9))).serial)
-    await (await transaction.vote()).finish()
-  })
+  const { storage, instance } = await started()
+  await restart((own) => removeFrom(own, 9))
   expect(await instance.pollInvalidations()).toEqual(new Set([oid(9)]))
   expect((await asked(storage, instance)).found).toEqual({ ...unchanged, 9: undefined })
 })
 
 test('a deletion that was packed away is not missed: then nothing is believed', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
+  const { storage, instance } = await started()
   await restart(async (own) => {
-    const around = await own.newInstance()
-    await around.pollInvalidations()
-    const transaction = around.begin()
-    await transaction.delete!(oid(9), (await around.load(oid(9))).serial)
-    await (await transaction.vote()).finish()
-    await around.release()
+    await removeFrom(own, 9)
     await own.pack!({ before: own.lastTid })
   })
   expect(await instance.pollInvalidations()).toBe('all')
   expect((await asked(storage, instance)).found).toEqual({ ...unchanged, 9: undefined })
 })
 
+test('a deletion that was packed away is not missed in a copy either', async () => {
+  const { storage, instance } = await started()
+  await restart(async (own) => {
+    await removeFrom(own, 9)
+    await own.pack!({ before: own.lastTid })
+    await replace(await copyOfServed())
+  })
+  expect(await instance.pollInvalidations()).toBe('all')
+  expect((await asked(storage, instance)).found).toEqual({ ...unchanged, 9: undefined })
+})
+
 test('too many changes to tell are not told: what is kept is verified', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
+  const { storage, instance } = await started()
   await restart(async (own) => {
     const around = await own.newInstance()
     await around.pollInvalidations()
@@ -177,9 +185,7 @@ test('too many changes to tell are not told: what is kept is verified', async ()
 })
 
 test('another database is recognised, though it has transactions with the very tids of ours', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
+  const { storage, instance } = await started()
   await restart(async () => {
     const other = await withHistory()
     await change(other, [...objects, 60], 'of the other')
@@ -190,11 +196,8 @@ test('another database is recognised, though it has transactions with the very t
 })
 
 test('a copy that went its own way is recognised, whatever the two have in common', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
-  const copy = await withHistory(10_000_000)
-  for await (const transaction of served.storage.iterate!()) await copy.restore!(transaction)
+  const { storage, instance } = await started()
+  const copy = await copyOfServed()
   // Ours goes on after the copy was made; this client has seen it, and what it changed, but keeps the other objects.
   await change(served.storage, [3], 'of the original')
   await read(instance, oid(3))
@@ -207,11 +210,8 @@ test('a copy that went its own way is recognised, whatever the two have in commo
 })
 
 test('a copy is recognised also by a client that has nothing of what the original did since', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
-  const copy = await withHistory(10_000_000)
-  for await (const transaction of served.storage.iterate!()) await copy.restore!(transaction)
+  const { storage, instance } = await started()
+  const copy = await copyOfServed()
   await change(served.storage, [70], 'of the original')
   await instance.pollInvalidations()
   await restart(async () => {
@@ -223,11 +223,8 @@ test('a copy is recognised also by a client that has nothing of what the origina
 })
 
 test('a copy is recognised also where both have made different transactions of the very same tid', async () => {
-  await start()
-  const storage = await client()
-  const instance = await fill(storage)
-  const copy = await withHistory(10_000_000)
-  for await (const transaction of served.storage.iterate!()) await copy.restore!(transaction)
+  const { storage, instance } = await started()
+  const copy = await copyOfServed()
   const tid = (copy.lastTid + 500) as Tid
   const restore = (into: Storage, id: number) =>
     into.restore!({ tid, metadata: emptyMetadata, records: [{ oid: oid(id), data: bytes('of the copy') }] })
@@ -248,8 +245,7 @@ test('a commit of ours that the restarted store has lost is not served from the 
   const storage = await client()
   const instance = storage.newInstance()
   for (const one of objects) await read(instance, one)
-  const copy = await withHistory(10_000_000)
-  for await (const transaction of served.storage.iterate!()) await copy.restore!(transaction)
+  const copy = await copyOfServed()
   await write(instance, oid(80), 'lost')
   await restart(async () => {
     await change(copy, [60], 'later')

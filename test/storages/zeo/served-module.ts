@@ -17,8 +17,9 @@ import { parseAddress } from '../../../src/storages/zeo/address.ts'
 import { ClientCache, shareClientCache } from '../../../src/storages/zeo/client-cache.ts'
 import { openClient } from '../../../src/storages/zeo/client-storage.ts'
 import { dial } from '../../../src/storages/zeo/dial.ts'
-import { type Listener, listen } from '../../../src/storages/zeo/listener.ts'
+import type { Listener } from '../../../src/storages/zeo/listener.ts'
 import { ZeoServer } from '../../../src/storages/zeo/server.ts'
+import { listen } from './listen.ts'
 
 interface Running {
   readonly server: ZeoServer

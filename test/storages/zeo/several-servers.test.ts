@@ -45,6 +45,7 @@ const nobody: ServerPlace = {
 const hasty = {
   now: () => systemTimers.now() * 100,
   after: (delayMs: number, call: () => void) => systemTimers.after(delayMs / 100, call),
+  limit: (delayMs: number, call: () => void) => systemTimers.limit(delayMs / 100, call),
 }
 
 async function open(

@@ -24,8 +24,8 @@ import type { PolicyDefinition } from '../policy.ts'
 import { oidLimit } from '../shard-layout.ts'
 import { DiskEntries } from './entries.ts'
 import { replay } from './replay.ts'
-import { type FoundSegment, kinds, originBytes } from './segment.ts'
-import { SegmentLog } from './segment-log.ts'
+import { kinds, originBytes } from './segment.ts'
+import { type LoadedSegment, SegmentLog } from './segment-log.ts'
 
 export interface DiskCacheOptions {
   readonly files: FileSystem
@@ -270,12 +270,14 @@ export class DiskCache {
   }
 
   #load(): void {
-    for (const found of this.#log.load()) this.#replay(found)
+    this.#entries.reserve(this.#log.find())
+    for (const loaded of this.#log.load()) this.#replay(loaded)
     this.#log.begin(this.#saying)
     this.#reclaimEnough()
   }
 
-  #replay({ segment, header, batches }: FoundSegment): void {
+  #replay({ segment, header, batches, isFirst }: LoadedSegment): void {
+    if (isFirst && this.#entries.count > 0) this.#entries = this.#newEntries()
     if (Buffer.compare(header.origin, this.#origin) !== 0) this.#entries.doubt()
     this.#origin = header.origin
     const recordGone = (oid: Oid, tid: Tid) => this.#record(oid, tid, kinds.gone)

@@ -32,8 +32,9 @@ export class DiskEntries {
   /** The doubt after which the entry was proven; see `doubt`. */
   readonly #proven: Uint32Array
   #doubts = 1
-  readonly #table: Int32Array
-  readonly #mask: number
+  /** Nodes by object, at most half full. As large as it has to be: its pages are touched all over from the first entries on. */
+  #table = new Int32Array(tableLengthMin)
+  #mask = tableLengthMin - 1
   readonly #nodes: Nodes
   readonly #policy: Policy
   #free: number[] = []
@@ -49,8 +50,6 @@ export class DiskEntries {
     this.#checksums = new Uint32Array(countMax + 1)
     this.#slots = new Uint8Array(countMax + 1)
     this.#proven = new Uint32Array(countMax + 1)
-    this.#table = new Int32Array(2 ** Math.ceil(Math.log2(2 * countMax + 2)))
-    this.#mask = this.#table.length - 1
     this.#nodes = new Nodes(new Int32Array((countMax + 1) * nodeWords))
     this.#policy = policy.create({
       nodes: this.#nodes,
@@ -93,10 +92,9 @@ export class DiskEntries {
     this.#proven[node] = 0
     this.#nodes.setWeight(node, weight)
     this.#policy.insert(node, keyOf(oid))
-    let at = home(oid) & this.#mask
-    while (this.#table[at] !== 0) at = (at + 1) & this.#mask
-    this.#table[at] = node
     this.count++
+    if (2 * this.count > this.#table.length) this.#growTable()
+    this.#enter(node)
     this.weight += weight
     return node
   }
@@ -143,6 +141,12 @@ export class DiskEntries {
     this.#proven[node] = this.#doubts
   }
 
+  /** So many entries will be taken in at once, or fewer. */
+  reserve(count: number): void {
+    const most = Math.min(count, this.#oids.length - 1)
+    while (2 * most > this.#table.length) this.#growTable()
+  }
+
   /** From now on nothing is proven. */
   doubt(): void {
     this.#doubts++
@@ -169,6 +173,19 @@ export class DiskEntries {
     return isRight ? [] : [`${count} entries of ${weight} bytes, counted ${this.count} of ${this.weight}`]
   }
 
+  #enter(node: number): void {
+    let at = home(this.#oids[node] as Oid) & this.#mask
+    while (this.#table[at] !== 0) at = (at + 1) & this.#mask
+    this.#table[at] = node
+  }
+
+  #growTable(): void {
+    const before = this.#table
+    this.#table = new Int32Array(4 * before.length)
+    this.#mask = this.#table.length - 1
+    for (const node of before) if (node !== 0) this.#enter(node)
+  }
+
   #forget(node: number): void {
     this.count--
     this.weight -= this.#nodes.weight(node)
@@ -189,14 +206,23 @@ export class DiskEntries {
   }
 }
 
+const tableLengthMin = 2 ** 16
+
 /** In place of a length: the node is free. */
 const goneLength = 0xffff_ffff
 
 /** Sixteen neighbours share a cache line of the table: what is made together is asked for together. */
 function home(oid: Oid): number {
+  const low = oid | 0
+  // Below 2³¹ all of it is in whole numbers of the processor; a remainder of doubles takes longer than all the rest.
+  const line = low === oid ? low >>> 4 : farLine(oid)
+  const mixed = Math.imul(line, 0x9e3779b1)
+  return ((mixed ^ (mixed >>> 15)) << 4) | (low & 15)
+}
+
+function farLine(oid: Oid): number {
   const line = Math.floor(oid / 16)
-  const mixed = Math.imul((line | 0) ^ Math.imul((line / 0x1_0000_0000) | 0, 0x85ebca6b), 0x9e3779b1)
-  return ((mixed ^ (mixed >>> 15)) << 4) | (oid % 16)
+  return (line | 0) ^ Math.imul((line / 0x1_0000_0000) | 0, 0x85ebca6b)
 }
 
 /** For the policy; never 0. Where two objects have the same, one inherits the other's reputation. */

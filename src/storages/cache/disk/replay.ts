@@ -2,7 +2,7 @@
 
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { DiskEntries } from './entries.ts'
-import { type FoundSegment, kinds } from './segment.ts'
+import { type Batch, kinds } from './segment.ts'
 
 /**
  * @param horizon at the beginning of the segment
@@ -10,7 +10,7 @@ import { type FoundSegment, kinds } from './segment.ts'
  * @returns the horizon at its end
  */
 export function replay(
-  batches: FoundSegment['batches'],
+  batches: readonly Batch[],
   slot: number,
   horizon: Tid,
   entries: DiskEntries,

@@ -6,7 +6,7 @@
 import type { FileSystem } from '../../../core/file-system.ts'
 import type { Oid, Tid } from '../../../core/ids.ts'
 import type { Place } from './entries.ts'
-import { type FoundSegment, recordBytes, Segment } from './segment.ts'
+import { type Batch, type FoundSegment, recordBytes, Segment } from './segment.ts'
 
 export interface SegmentLogOptions {
   readonly files: FileSystem
@@ -22,6 +22,12 @@ export interface Saying {
   readonly origin: Uint8Array
 }
 
+export interface LoadedSegment extends FoundSegment {
+  readonly batches: readonly Batch[]
+  /** Whatever was said before is not so. */
+  readonly isFirst: boolean
+}
+
 const slotCount = 32
 /** Bytes that are written at once, roughly. */
 const gatheredMax = 256 * 1024
@@ -32,6 +38,8 @@ export class SegmentLog {
   /** By slot. */
   readonly #segments = new Map<number, Segment>()
   #active: Segment | undefined
+  /** Between `find` and `load`, the oldest first. */
+  readonly #found: FoundSegment[] = []
   #records: Uint8Array<ArrayBuffer>
   #recordsBytes = 0
   #data: Uint8Array<ArrayBuffer>
@@ -56,24 +64,36 @@ export class SegmentLog {
   // --- Segments ---
 
   /**
-   * Takes in what can be used of what is there, and removes the rest: the newest segment, and those before it as long
-   * as each is there to its end. From the oldest on; nothing may be appended before `begin`.
+   * Looks for what can be used of what is there, and removes the rest. Nothing may be appended before `begin`.
+   * @returns how many records there are, at most
    */
-  *load(): Generator<FoundSegment> {
+  find(): number {
     const { files, folder } = this.#options
-    const found: FoundSegment[] = []
     for (let slot = 0; slot < slotCount; slot++) {
       const one = Segment.find(files, folder, slot)
       if (one === undefined) Segment.remove(files, folder, slot)
-      else found.push(one)
+      else this.#found.push(one)
     }
-    found.sort((a, b) => b.header.sequence - a.header.sequence)
-    let whole = 0
-    while (whole < found.length && (whole === 0 || follows(found[whole - 1]!, found[whole]!))) whole++
-    for (const { segment } of found.splice(whole)) segment.remove()
-    for (const one of found.reverse()) {
+    this.#found.sort((a, b) => a.header.sequence - b.header.sequence)
+    return this.#found.reduce((sum, { segment }) => sum + Math.floor(segment.indexBytes / recordBytes), 0)
+  }
+
+  /**
+   * What was found, from the oldest segment on: the newest, and those before it as long as each is there to its end.
+   * Where one turns out not to be, everything before it is removed, and `isFirst` is said once more. The records lie in
+   * memory that is used again for the next segment.
+   */
+  *load(): Generator<LoadedSegment> {
+    const bytes = this.#found.reduce((most, { segment }) => Math.max(most, segment.indexBytes), 0)
+    const memory = new ArrayBuffer(bytes)
+    let before: FoundSegment | undefined
+    for (const one of this.#found.splice(0)) {
+      const batches = one.segment.load(memory)
+      const isFirst = before === undefined || !follows(one, before)
+      if (isFirst) this.#forget()
       this.#segments.set(one.segment.slot, one.segment)
-      yield one
+      before = one
+      yield { ...one, batches, isFirst }
     }
   }
 
@@ -92,12 +112,16 @@ export class SegmentLog {
   /** Removes everything, and begins anew. */
   clear(saying: Saying): void {
     const sequence = this.#active?.sequence ?? 0
+    this.#forget()
+    this.#start(sequence + 1, 0, saying)
+  }
+
+  #forget(): void {
     for (const segment of this.#segments.values()) segment.remove()
     this.#segments.clear()
     this.#active = undefined
     this.#recordsBytes = 0
     this.#dataBytes = 0
-    this.#start(sequence + 1, 0, saying)
   }
 
   /** There is no room for one more segment. The limit may also be lower than when the segments were written. */

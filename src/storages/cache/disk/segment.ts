@@ -64,12 +64,20 @@ export interface SegmentHeader {
   readonly chain: number
 }
 
-/** What was found of a segment: batches that are whole, and nothing behind the first that is not. */
+interface FoundHeader extends SegmentHeader {
+  /** Of the header itself: with it the chain of the segment begins. */
+  readonly checksum: number
+}
+
+/** Records of a batch, as two views of the same memory. */
+export interface Batch {
+  readonly doubles: Float64Array
+  readonly words: Uint32Array
+}
+
 export interface FoundSegment {
   readonly segment: Segment
   readonly header: SegmentHeader
-  /** Records of all batches, as two views of the same memory each. */
-  readonly batches: readonly { readonly doubles: Float64Array; readonly words: Uint32Array }[]
 }
 
 export class Segment {
@@ -104,31 +112,41 @@ export class Segment {
     return segment
   }
 
-  /** What is in the slot; undefined where there is nothing that can be used. */
+  /** What is in the slot; undefined where there is nothing that can be used. Nothing can be appended before `load`. */
   static find(files: FileSystem, folder: string, slot: number): FoundSegment | undefined {
     if (!files.exists(indexPath(folder, slot)) || !files.exists(dataPath(folder, slot))) return undefined
-    const bytes = readWhole(files, indexPath(folder, slot))
-    const header = readHeader(bytes)
+    const header = readHeader(files, indexPath(folder, slot))
     if (header === undefined) return undefined
-    const segment = new Segment(files, folder, slot, header, wordsOf(bytes)[15]!)
+    const segment = new Segment(files, folder, slot, header, header.checksum)
     segment.dataBytes = files.size(segment.#data)
-    const batches: { doubles: Float64Array; words: Uint32Array }[] = []
-    for (let at = headerBytes; at + batchBytes <= bytes.length; ) {
-      const [count, checksum] = [wordsOf(bytes)[at / 4]!, wordsOf(bytes)[at / 4 + 1]!]
+    segment.indexBytes = files.size(segment.#index)
+    return { segment, header }
+  }
+
+  /**
+   * The batches that are whole, and nothing behind the first that is not. From then on the index ends with them.
+   * @param memory at least `indexBytes`; the batches are views of it
+   */
+  load(memory: ArrayBuffer): Batch[] {
+    const bytes = new Uint8Array(memory, 0, this.indexBytes)
+    const length = readFully(this.#files, this.#index, bytes, 0, bytes.length, 0)
+    const words = new Uint32Array(memory, 0, length >>> 2)
+    const batches: Batch[] = []
+    this.indexBytes = headerBytes
+    for (let at = headerBytes; at + batchBytes <= length; at = this.indexBytes) {
+      const [count, checksum] = [words[at / 4]!, words[at / 4 + 1]!]
       const from = at + batchBytes
       const end = from + count * recordBytes
-      if (count === 0 || end > bytes.length) break
-      if (crc32(bytes.subarray(from, end), (segment.chain ^ count) >>> 0) !== checksum) break
-      const memory = [bytes.buffer as ArrayBuffer, from] as const
+      if (count === 0 || end > length) break
+      if (crc32(bytes.subarray(from, end), (this.chain ^ count) >>> 0) !== checksum) break
       batches.push({
-        doubles: new Float64Array(...memory, (count * recordBytes) / 8),
-        words: new Uint32Array(...memory, (count * recordBytes) / 4),
+        doubles: new Float64Array(memory, from, (count * recordBytes) / 8),
+        words: new Uint32Array(memory, from, (count * recordBytes) / 4),
       })
-      segment.chain = checksum
-      segment.indexBytes = end
-      at = end
+      this.chain = checksum
+      this.indexBytes = end
     }
-    return { segment, header, batches }
+    return batches
   }
 
   /** Removes what is in the slot, whatever it is. */
@@ -182,24 +200,21 @@ function writeHeader({ sequence, horizon, origin, chain }: SegmentHeader): Uint8
   return bytes
 }
 
-function readHeader(bytes: Uint8Array): SegmentHeader | undefined {
-  if (bytes.length < headerBytes || Buffer.compare(bytes.subarray(0, 8), magic) !== 0) return undefined
-  const words = wordsOf(bytes)
-  if (words[2] !== version || words[15] !== crc32(bytes.subarray(0, 60))) return undefined
-  const [, , sequence, horizon] = new Float64Array(bytes.buffer, 0, 4)
-  const origin = bytes.slice(32, 32 + originBytes)
-  return { sequence: sequence!, horizon: horizon as Tid, origin, chain: words[3]! }
-}
-
-function readWhole(files: FileSystem, path: string): Uint8Array {
+function readHeader(files: FileSystem, path: string): FoundHeader | undefined {
+  const bytes = new Uint8Array(headerBytes)
   const file = files.open(path, 'read')
   try {
-    // Whole words, so that any whole record can be looked at as numbers.
-    const bytes = new Uint8Array(files.size(file))
-    return bytes.subarray(0, readFully(files, file, bytes, 0, bytes.length, 0))
+    if (readFully(files, file, bytes, 0, headerBytes, 0) < headerBytes) return undefined
   } finally {
     files.close(file)
   }
+  const words = wordsOf(bytes)
+  const checksum = words[15]!
+  if (Buffer.compare(bytes.subarray(0, 8), magic) !== 0) return undefined
+  if (words[2] !== version || checksum !== crc32(bytes.subarray(0, 60))) return undefined
+  const [, , sequence, horizon] = new Float64Array(bytes.buffer, 0, 4)
+  const origin = bytes.slice(32, 32 + originBytes)
+  return { sequence: sequence!, horizon: horizon as Tid, origin, chain: words[3]!, checksum }
 }
 
 const wordsOf = (bytes: Uint8Array) => new Uint32Array(bytes.buffer, 0, bytes.byteLength >>> 2)

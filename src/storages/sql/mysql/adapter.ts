@@ -7,6 +7,7 @@ import type { InstallableAdapter } from '../sql-module.ts'
 import type { MyDriver, MySession } from './driver.ts'
 import { isClusterNode, whileRefused } from './galera.ts'
 import { MysqlPackSession } from './pack-session.ts'
+import { clusterVariable, type Dialect, groupBits } from './procedures.ts'
 import { MysqlReader, readerPreparation } from './reader.ts'
 import { installSchema } from './schema.ts'
 import { calls, historyFree, newLife } from './statements.ts'
@@ -23,13 +24,17 @@ export interface MysqlSettings {
   readonly causalReads: boolean
 }
 
-/** Modes that the statements here were written for, whatever the server's are. */
-const sqlMode = "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'"
+/**
+ * What the statements here were written for, whatever the server's settings are. Without `autocommit`, object ids would be
+ * leased, and blobs written, in transactions that nobody ends.
+ */
+const ownSettings = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION',
+  autocommit = 1, completion_type = 'NO_CHAIN', sql_safe_updates = 0`
 
 export class MysqlAdapter implements InstallableAdapter {
   readonly title: string
   readonly keepsHistory: boolean
-  readonly oidGroup = 1
+  readonly oidGroup = 1 << groupBits
   readonly #driver: MyDriver
   readonly #settings: MysqlSettings
   readonly #context: OpenContext
@@ -37,9 +42,13 @@ export class MysqlAdapter implements InstallableAdapter {
   /** For what concerns the whole store. Opened when it is first needed. */
   #control: Promise<MySession> | undefined
   #messageBytesMax = 0
+  #packetBytesMax = 0
   #leasedOidMax = -1
   /** What sessions are told that read, where the server is a node of a cluster. */
   #causality: readonly string[] = []
+  /** What sessions are told that write, there. */
+  #membership: readonly string[] = []
+  #dialect: Dialect | undefined
 
   constructor(driver: MyDriver, settings: MysqlSettings, context: OpenContext, counters: MutableCounters) {
     this.title = `mysql ${settings.server} database ${settings.database}`
@@ -54,16 +63,18 @@ export class MysqlAdapter implements InstallableAdapter {
     const session = await this.#connect([], undefined)
     this.#control = Promise.resolve(session)
     const { database, history, causalReads } = this.#settings
-    if (causalReads && (await isClusterNode(session))) {
+    if (await isClusterNode(session)) {
+      this.#membership = [`SET ${clusterVariable} = TRUE`]
       // Before a transaction begins, its node waits until it has applied what the cluster had agreed on by then.
-      this.#causality = ['SET SESSION wsrep_sync_wait = 1']
+      if (causalReads) this.#causality = ['SET SESSION wsrep_sync_wait = 1']
       for (const statement of this.#causality) await session.query(statement)
     }
     const readOnly = this.#context.readOnly === true
-    await installSchema(session, { title: this.title, database, history, readOnly })
+    this.#dialect = await installSchema(session, { title: this.title, database, history, readOnly })
     const [row] = await session.query('SELECT @@max_allowed_packet AS bytes')
     // Half is for the data, so that their table of contents and the rest have room, and large messages stay moderate.
-    this.#messageBytesMax = Math.min(Number(row!['bytes']) / 2, 16 * 1024 * 1024)
+    this.#packetBytesMax = Number(row!['bytes'])
+    this.#messageBytesMax = Math.min(this.#packetBytesMax / 2, 16 * 1024 * 1024)
   }
 
   #connect(preparation: readonly string[], database?: string): Promise<MySession> {
@@ -73,7 +84,7 @@ export class MysqlAdapter implements InstallableAdapter {
       counters: this.#counters,
       ...(database === undefined ? {} : { database }),
       prepare: [
-        sqlMode,
+        ownSettings,
         `SET SESSION innodb_lock_wait_timeout = ${lockTimeoutSeconds}, lock_wait_timeout = ${lockTimeoutSeconds}`,
         ...preparation,
       ],
@@ -85,8 +96,12 @@ export class MysqlAdapter implements InstallableAdapter {
   }
 
   /** No gaps are locked, only rows: objects beside those of a commit stay free. */
-  #writing(): Promise<MySession> {
-    return this.#session(['SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED'])
+  #writing(preparation: readonly string[] = []): Promise<MySession> {
+    return this.#session([
+      'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED',
+      ...this.#membership,
+      ...preparation,
+    ])
   }
 
   async #controlSession(): Promise<MySession> {
@@ -104,6 +119,7 @@ export class MysqlAdapter implements InstallableAdapter {
     return new MysqlWriter(await this.#writing(), {
       clock: this.#context.clock,
       messageBytesMax: this.#messageBytesMax,
+      packetBytesMax: this.#packetBytesMax,
       leasedOidMax: () => this.#leasedOidMax,
       cancel: async (threadId) => {
         await (await this.#controlSession()).query(`KILL QUERY ${Math.trunc(threadId)}`)
@@ -139,7 +155,9 @@ export class MysqlAdapter implements InstallableAdapter {
   }
 
   async pack(options: PackOptions, removed: (oids: readonly Oid[]) => void): Promise<PackResult> {
-    return pack(new MysqlPackSession(await this.#writing(), this.keepsHistory), options, removed)
+    const dialect = this.#dialect!
+    const session = await this.#writing(dialect.freshSizes)
+    return pack(new MysqlPackSession(session, this.keepsHistory, dialect), options, removed)
   }
 
   async close(): Promise<void> {

@@ -28,7 +28,10 @@ export interface MySettings extends ConnectionSettings {
 }
 
 export interface MyDriver {
-  /** @param url `mysql://user:password@host:port/`; `?socketPath=` names a unix socket. @throws ShootoutError `cannot-connect` */
+  /**
+   * @param url `mysql://user:password@host:port/`; `?socketPath=` names a unix socket.
+   * @throws ShootoutError `cannot-connect`, DisconnectedError when the connection is lost again at once
+   */
   connect(url: string, settings: MySettings): Promise<MySession>
 }
 
@@ -52,9 +55,14 @@ export async function loadDriver(): Promise<MyDriver> {
       } catch (error) {
         throw connectError(errors, error, settings.title)
       }
-      // A part of connecting, and like it not counted as work.
-      for (const statement of settings.prepare) await connection.query(statement)
-      return new MySession(connection, settings)
+      const session = new MySession(connection, settings)
+      try {
+        await session.setUp()
+        return session
+      } catch (error) {
+        await session.close()
+        throw error
+      }
     },
   }
 }
@@ -73,6 +81,15 @@ export class MySession {
     this.#connection = connection
     this.#settings = settings
     this.#state = new ConnectionState(connection, settings, errors)
+  }
+
+  /** A part of connecting, and like it not counted as work. */
+  async setUp(): Promise<void> {
+    try {
+      for (const statement of this.#settings.prepare) await this.#connection.query(statement)
+    } catch (error) {
+      throw this.#state.coded(error)
+    }
   }
 
   /** The connection is lost; only `close` is of use. */
@@ -156,21 +173,29 @@ const errors: ErrorDialect = {
   },
   transientCodes: new Set(['ER_CON_COUNT_ERROR']),
   faultOf(code, message) {
-    if (/closed state|Connection lost|connection was killed/i.test(message)) return 'lost'
+    if (/closed state|Connection lost/i.test(message)) return 'lost'
     if (code === 'ER_UNKNOWN_COM_ERROR' && message.includes('WSREP')) return 'node-not-ready'
     return faults.get(code)
   },
 }
+
+/** Numbers of errors for which `mysql2` has no names. */
+const mariadbCodes = { connectionKilled: 1927, statementTimeout: 1969 } as const
 
 const faults: ReadonlyMap<string, Fault> = new Map<string, Fault>([
   ...lostCodes.map((code) => [code, 'lost'] as const),
   ['PROTOCOL_CONNECTION_LOST', 'lost'],
   ['ER_SERVER_SHUTDOWN', 'lost'],
   ['ER_CONNECTION_KILLED', 'lost'],
+  [String(mariadbCodes.connectionKilled), 'lost'],
   ['ER_NET_READ_INTERRUPTED', 'lost'],
+  // MySQL says so before it ends a session that was idle for too long.
+  ['ER_CLIENT_INTERACTION_TIMEOUT', 'lost'],
   // A node that loses the others while it commits cannot tell whether they have the transaction.
   ['ER_ERROR_DURING_COMMIT', 'lost'],
-  ['ER_QUERY_INTERRUPTED', 'cancelled'],
+  ['ER_QUERY_INTERRUPTED', 'interrupted'],
+  ['ER_QUERY_TIMEOUT', 'interrupted'],
+  [String(mariadbCodes.statementTimeout), 'interrupted'],
   ['ER_LOCK_WAIT_TIMEOUT', 'lock-timeout'],
   ['ER_LOCK_DEADLOCK', 'deadlock'],
   ['ER_CHECKREAD', 'serialization-failure'],

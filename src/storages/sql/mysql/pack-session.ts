@@ -5,18 +5,21 @@ import type { PackSession, Removed } from '../pack.ts'
 import { sweepBlobs } from './blobs.ts'
 import type { MyRow, MySession } from './driver.ts'
 import { isRefusal, whileRefused } from './galera.ts'
+import type { Dialect } from './procedures.ts'
 import { bytesOf } from './reader.ts'
-import { type PackStatements, packFree, packHistory } from './statements.ts'
+import { calls, type PackStatements, packFree, packHistory } from './statements.ts'
 
 export class MysqlPackSession implements PackSession {
   readonly #session: MySession
   readonly #history: boolean
   readonly #sql: PackStatements
+  readonly #lock: string
 
-  constructor(session: MySession, history: boolean) {
+  constructor(session: MySession, history: boolean, dialect: Dialect) {
     this.#session = session
     this.#history = history
     this.#sql = history ? packHistory : packFree
+    this.#lock = this.#sql.lock(dialect.forUpdate)
   }
 
   async survey(): Promise<{ readonly tid: Tid; readonly bytes: number; readonly objects: number }> {
@@ -38,6 +41,10 @@ export class MysqlPackSession implements PackSession {
 
   async objectsAfter(oid: number, count: number): Promise<readonly Oid[]> {
     return oidsOf(await this.#session.rows(this.#sql.objectsAfter, oid, count))
+  }
+
+  async begin(before: Tid): Promise<void> {
+    await whileRefused(() => this.#session.rows(calls.setPacked, before))
   }
 
   /** Where nodes of a cluster commit all the time, only what is small gets in between: so halves are tried. */
@@ -75,7 +82,7 @@ export class MysqlPackSession implements PackSession {
 
   async #remove(oids: readonly Oid[], garbage: readonly Oid[], before: Tid): Promise<Removed> {
     const all = JSON.stringify(oids)
-    await this.#session.rows(this.#sql.lock, all)
+    await this.#session.rows(this.#lock, all)
     const replaced = await this.#drop(this.#sql.findReplaced, before, all)
     const deleted = await this.#drop(this.#sql.findDeleted, before, all)
     const collected = await this.#drop(this.#sql.findObjects, before, JSON.stringify(garbage))
@@ -99,9 +106,6 @@ export class MysqlPackSession implements PackSession {
 
   async finish(before: Tid): Promise<void> {
     const { dropTransactions } = packHistory
-    await whileRefused(() =>
-      this.#session.rows('UPDATE store_state SET packed = GREATEST(packed, ?)', before),
-    )
     if (this.#history) await whileRefused(() => this.#session.rows(dropTransactions, before))
   }
 

@@ -72,6 +72,7 @@ export class MysqlControl implements ServerControl {
       'version',
       'innodb_flush_log_at_trx_commit',
       'innodb_doublewrite',
+      'innodb_flush_method',
       'log_bin',
       'sync_binlog',
     ]
@@ -80,12 +81,12 @@ export class MysqlControl implements ServerControl {
       const [row] = await this.#session.query(`SELECT @@GLOBAL.${name} AS value`)
       facts[name] = String(row!['value'])
     }
-    if (await isClusterNode(this.#session)) {
-      const statuses = await this.#session.query(
-        "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_size', 'wsrep_provider_version')",
-      )
-      for (const row of statuses) facts[String(row['Variable_name'])] = String(row['Value'])
-    }
+    const isCluster = await isClusterNode(this.#session)
+    const told = isCluster ? ['wsrep_cluster_size', 'wsrep_provider_version'] : ['Innodb_redo_log_enabled']
+    const statuses = await this.#session.query(
+      `SHOW GLOBAL STATUS WHERE Variable_name IN ('${told.join("', '")}')`,
+    )
+    for (const row of statuses) facts[String(row['Variable_name'])] = String(row['Value'])
     return { facts, durability: durabilityOf(facts) }
   }
 
@@ -94,9 +95,14 @@ export class MysqlControl implements ServerControl {
   }
 }
 
-function durabilityOf(facts: Readonly<Record<string, string>>): Durability {
-  const flush = facts['innodb_flush_log_at_trx_commit']
-  // 0: the server keeps the newest commits in its own memory for a second.
-  if (flush === '0') return 'memory'
-  return flush === '1' && /^(1|ON)$/i.test(facts['innodb_doublewrite'] ?? '') ? 'full' : 'os'
+/** What a server promises of commits, by its settings. */
+export function durabilityOf(facts: Readonly<Record<string, string>>): Durability {
+  const { innodb_flush_log_at_trx_commit: flush, sync_binlog: binlogSync } = facts
+  // 0: the server keeps the newest commits in its own memory for a second. Without redo log, it keeps all of them there.
+  if (flush === '0' || facts['Innodb_redo_log_enabled'] === 'OFF') return 'memory'
+  // A commit that the binary log has lost is undone when the server recovers, whatever InnoDB has.
+  const canBeUndone = /^(1|ON)$/i.test(facts['log_bin'] ?? '') && binlogSync !== '1'
+  const isSynced = /^[13]$/.test(flush ?? '') && facts['innodb_flush_method'] !== 'nosync'
+  const isWhole = /^(1|ON|DETECT_AND_RECOVER)$/i.test(facts['innodb_doublewrite'] ?? '')
+  return isSynced && isWhole && !canBeUndone ? 'full' : 'os'
 }

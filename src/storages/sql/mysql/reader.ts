@@ -78,6 +78,11 @@ export class MysqlReader implements Reader {
     }))
   }
 
+  async packed(): Promise<Tid> {
+    const [row] = await this.#session.rows(historyPreserving.packed)
+    return row!['packed'] as Tid
+  }
+
   async changedBy(tid: Tid): Promise<readonly Oid[] | undefined> {
     const found = await this.#session.rows(historyPreserving.isThere, tid)
     if (found.length === 0) return undefined

@@ -7,11 +7,11 @@ import { ShootoutError } from '../../../core/errors.ts'
 import { checkStoreVersion, noStoreError } from '../schema-check.ts'
 import type { MySession } from './driver.ts'
 import { isClusterNode } from './galera.ts'
-import { type Dialect, mariadb, mysql, procedures } from './procedures.ts'
+import { type Dialect, fillSlots, groupBits, mariadb, mysql, procedures } from './procedures.ts'
 import { newLife } from './statements.ts'
 
 /** Counted up when tables or procedures change. */
-const schemaVersion = 5
+const schemaVersion = 7
 
 /** Making a store takes a second or so; many may be made one after the other. */
 const installSeconds = 60
@@ -59,7 +59,10 @@ const newState = `CREATE TABLE new_state (
 
 const fillState = (history: boolean): readonly string[] => [
   `CREATE TABLE oid_state (id INT NOT NULL PRIMARY KEY, next_oid BIGINT NOT NULL) ${tableOptions}`,
-  'INSERT INTO oid_state VALUES (1, 1)',
+  `INSERT INTO oid_state VALUES (1, ${1 << groupBits})`,
+  // Its rows are locked by who makes new objects; in a cluster they are changed, too.
+  `CREATE TABLE lock_slot (id INT NOT NULL PRIMARY KEY, turn BIGINT NOT NULL) ${tableOptions}`,
+  fillSlots,
   `INSERT INTO new_state VALUES (1, ${schemaVersion}, ${history ? 1 : 0}, 0, 0, 0, ${newLife})`,
   'RENAME TABLE new_state TO store_state',
 ]
@@ -81,20 +84,23 @@ export async function dialectOf(session: MySession, title: string): Promise<Dial
   if (isRecent) return isMariadb ? mariadb : mysql
   throw new ShootoutError(
     'server-too-old',
-    `${title}: the server is ${version}; MariaDB 10.6 or MySQL 8.0 is needed for SKIP LOCKED and JSON_TABLE`,
+    `${title}: the server is ${version}; MariaDB 10.6 or MySQL 8.0 is needed for SKIP LOCKED and JSON_TABLE. Update it, or name another server with url`,
     { details: { version } },
   )
 }
 
-/** @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`, `no-store`, `server-too-old` */
-export async function installSchema(session: MySession, wanted: SchemaWanted): Promise<void> {
+/**
+ * @returns which of the two servers it is
+ * @throws ShootoutError `foreign-database`, `schema-version`, `schema-history`, `no-store`, `server-too-old`
+ */
+export async function installSchema(session: MySession, wanted: SchemaWanted): Promise<Dialect> {
   const { title, database } = wanted
   const dialect = await dialectOf(session, title)
   if ((await stateOf(session, wanted)) !== 'whole') {
     if (wanted.readOnly) throw noStoreError(title)
     // Whoever opens a fresh store at the same moment waits here, and then finds it made. Tables without a state are
     // somebody else's only if nobody is making them now, so that is judged here too. Names of locks may have 64 letters.
-    const lock = `CONCAT('shootout install ', MD5('${database}'))`
+    const lock = `CONCAT('shootout install ', LEFT(SHA2('${database}', 256), 32))`
     await session.query(`SELECT GET_LOCK(${lock}, ${installSeconds})`)
     try {
       await install(session, wanted, dialect)
@@ -103,6 +109,7 @@ export async function installSchema(session: MySession, wanted: SchemaWanted): P
     }
   }
   await session.query(`USE ${database}`)
+  return dialect
 }
 
 async function install(session: MySession, wanted: SchemaWanted, dialect: Dialect): Promise<void> {

@@ -1,6 +1,7 @@
 /** Private MariaDB or MySQL servers, from the binaries of the system. */
 
-import { join } from 'node:path'
+import { realpathSync } from 'node:fs'
+import { basename, join } from 'node:path'
 import { isFile, type PrivateServer, run, type ServerWanted, startPrivateServer } from '../private-server.ts'
 
 export interface Binaries {
@@ -9,18 +10,28 @@ export interface Binaries {
   readonly install: string | undefined
 }
 
-export function findBinaries(): Binaries | undefined {
-  const folders = [
-    ...(process.env['PATH'] ?? '').split(':').filter((folder) => folder !== ''),
-    ...['/usr/sbin', '/usr/local/sbin', '/usr/bin', '/usr/local/mysql/bin', '/opt/homebrew/bin'],
-  ]
-  const find = (name: string): string | undefined =>
-    folders.map((folder) => join(folder, name)).find((path) => isFile(path))
-  const mariadbd = find('mariadbd')
-  const install = find('mariadb-install-db')
-  if (mariadbd !== undefined && install !== undefined) return { server: mariadbd, install }
-  const mysqld = find('mysqld')
-  return mysqld === undefined ? undefined : { server: mysqld, install: undefined }
+const usualFolders = [
+  '/usr/sbin',
+  '/usr/local/sbin',
+  '/usr/bin',
+  '/usr/local/mysql/bin',
+  '/opt/homebrew/bin',
+] as const
+
+/** Of several servers the first: what the user put on the path wins over what lies about. */
+export function findBinaries(path: string = process.env['PATH'] ?? ''): Binaries | undefined {
+  const folders = [...path.split(':').filter((folder) => folder !== ''), ...usualFolders]
+  const install = folders.map((folder) => join(folder, 'mariadb-install-db')).find(isFile)
+  for (const folder of folders) {
+    const mariadbd = join(folder, 'mariadbd')
+    if (install !== undefined && isFile(mariadbd)) return { server: mariadbd, install }
+    const mysqld = join(folder, 'mysqld')
+    // MariaDB calls its server that, too.
+    if (isFile(mysqld) && basename(realpathSync(mysqld)) !== 'mariadbd') {
+      return { server: mysqld, install: undefined }
+    }
+  }
+  return undefined
 }
 
 /** @throws ShootoutError `server-failed` */
@@ -36,7 +47,8 @@ export function startServer(binaries: Binaries, wanted: ServerWanted): Promise<P
         const [command, ...args] = installCommand(binaries, data)
         await run(command!, args, { ...identity, cwd: folder })
         const socket = socketOf(folder)
-        return [binaries.server, ...serverArguments({ data, socket, folder, durability: wanted.durability })]
+        const { durability } = wanted
+        return [binaries.server, ...serverArguments(binaries, { data, socket, folder, durability })]
       },
       urlOf: (folder) => `mysql://root@localhost/?socketPath=${encodeURIComponent(socketOf(folder))}`,
     },
@@ -46,7 +58,7 @@ export function startServer(binaries: Binaries, wanted: ServerWanted): Promise<P
 
 function installCommand({ server, install }: Binaries, data: string): readonly string[] {
   return install === undefined
-    ? [server, '--no-defaults', '--initialize-insecure', `--datadir=${data}`]
+    ? [server, '--no-defaults', '--initialize-insecure', `--datadir=${data}`, ...mysqlArguments]
     : [
         install,
         '--no-defaults',
@@ -56,6 +68,15 @@ function installCommand({ server, install }: Binaries, data: string): readonly s
       ]
 }
 
+/** What was given up between versions of MySQL is `loose`: who does not know it goes on. */
+const mysqlArguments = [
+  // The folder that is compiled in need not be there, and without it the server ends.
+  '--secure-file-priv=NULL',
+  // It would listen at a socket that all servers of the machine share.
+  '--loose-mysqlx=OFF',
+  '--loose-innodb-redo-log-capacity=256M',
+] as const
+
 interface Places {
   readonly data: string
   readonly socket: string
@@ -63,7 +84,10 @@ interface Places {
   readonly durability: 'full' | 'os'
 }
 
-function serverArguments({ data, socket, folder, durability }: Places): readonly string[] {
+function serverArguments(
+  { install }: Binaries,
+  { data, socket, folder, durability }: Places,
+): readonly string[] {
   return [
     '--no-defaults',
     `--datadir=${data}`,
@@ -75,7 +99,7 @@ function serverArguments({ data, socket, folder, durability }: Places): readonly
     '--max-connections=300',
     '--max-allowed-packet=1G',
     '--innodb-buffer-pool-size=256M',
-    '--innodb-log-file-size=256M',
+    ...(install === undefined ? mysqlArguments : ['--innodb-log-file-size=256M']),
     `--innodb-flush-log-at-trx-commit=${durability === 'full' ? 1 : 2}`,
   ]
 }

@@ -1,6 +1,7 @@
 /** The statements of MySQL and MariaDB. Lists of oids come as one JSON array, so that one statement serves every length. */
 
 import type { HistoryStatements, Statements } from '../statements.ts'
+import { byKey } from './procedures.ts'
 
 /** The oids of a JSON array, in its order. */
 const wanted = "JSON_TABLE(?, '$[*]' COLUMNS (oid BIGINT PATH '$')) AS wanted"
@@ -39,6 +40,7 @@ export const historyPreserving: Statements & HistoryStatements & { readonly isTh
     SELECT r.tid, t.user_name, t.description, t.extension, COALESCE(LENGTH(r.data), 0) AS bytes
     FROM revision AS r JOIN transaction_log AS t ON t.tid = r.tid
     WHERE r.oid = ? ORDER BY r.tid DESC LIMIT ?`,
+  packed: 'SELECT packed FROM store_state',
   changedBy: 'SELECT oid FROM revision WHERE tid = ? ORDER BY oid',
   isThere: 'SELECT 1 FROM transaction_log WHERE tid = ? AND tid > (SELECT packed FROM store_state)',
   transactions: `
@@ -52,21 +54,26 @@ export const calls = {
   first: 'CALL poll_first()',
   /** seen, limit → the same, and the changes */
   poll: 'CALL poll(?, ?)',
-  /** [[oid, base] …] of changes, [[oid, serial] …] of reads → differing changes, reads that are share-locked, reads */
-  vote: 'CALL vote(?, ?)',
   /**
-   * clock, [[oid, start, length] …], contents, largest oid not leased or null, [oid …] read and not there, user,
-   * description, extension → tid, previous
+   * [[oid, base] …] of changes, [[oid, serial] …] of reads, [slot …] of what is not there; all ascend. → Nothing at all, or
+   * differing changes; where there are reads also those that are share-locked, and all reads
    */
-  finish: 'CALL finish(?, ?, ?, ?, ?, ?, ?, ?)',
+  vote: 'CALL vote(?, ?, ?)',
+  /**
+   * [[oid, base, start, length] …], how many are changed, how many new, slots of those, how many, [[oid, serial] …] of
+   * reads, how many, contents, clock, largest oid not leased or null, user, description, extension → tid, previous; nulls
+   * when nothing was done because somebody is in the way
+   */
+  commit: 'CALL commit_in_one(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
+  /** clock, [[oid, start, length] …], contents, largest oid not leased or null, user, description, extension → tid, previous */
+  finish: 'CALL finish(?, ?, ?, ?, ?, ?, ?)',
   /** The same in parts, for commits that do not fit into one message: clock, user, description, extension */
   finishBegin: 'CALL finish_begin(?, ?, ?, ?)',
   /** tid, [[oid, start, length] …], contents, largest oid not leased or null */
   putRows: 'CALL put_rows(?, ?, ?, ?)',
-  /** [oid …] read and not there */
-  finishEnd: 'CALL finish_end(?)',
-  /** tid, oids, user, description, extension → previous; locks like a vote */
-  restoreBegin: 'CALL restore_begin(?, ?, ?, ?, ?)',
+  /** tid, oids, slots, user, description, extension → previous; locks like a vote */
+  restoreBegin: 'CALL restore_begin(?, ?, ?, ?, ?, ?)',
+  setPacked: 'UPDATE store_state SET packed = GREATEST(packed, ?)',
   lease: 'UPDATE oid_state SET next_oid = LAST_INSERT_ID(next_oid) + ?',
 } as const
 
@@ -77,7 +84,8 @@ export interface PackStatements {
   /** oids, before → data */
   readonly states: string
   readonly objectsAfter: string
-  readonly lock: string
+  /** The clause that locks is the server's own. */
+  readonly lock: (forUpdate: string) => string
   /** before, oids → oid, tid; all three `find…` alike */
   readonly findReplaced?: string
   readonly findDeleted: string
@@ -97,7 +105,8 @@ export const packFree: PackStatements = {
     SELECT o.data FROM ${wanted} STRAIGHT_JOIN object_state AS o ON o.oid = wanted.oid
     WHERE o.data IS NOT NULL AND ? IS NOT NULL`,
   objectsAfter: 'SELECT oid FROM object_state WHERE oid > ? ORDER BY oid LIMIT ?',
-  lock: `SELECT o.oid FROM ${wanted} STRAIGHT_JOIN object_state AS o ON o.oid = wanted.oid FOR UPDATE`,
+  lock: (forUpdate) =>
+    `SELECT o.oid FROM ${wanted} STRAIGHT_JOIN object_state AS o ${byKey} ON o.oid = wanted.oid ${forUpdate}`,
   findDeleted: `
     SELECT o.oid, o.tid FROM (SELECT CAST(? AS SIGNED) AS before_tid) AS given STRAIGHT_JOIN ${wanted}
       STRAIGHT_JOIN object_state AS o ON o.oid = wanted.oid
@@ -125,7 +134,8 @@ export const packHistory: PackStatements & {
     WHERE r.data IS NOT NULL AND r.tid >=
       COALESCE((SELECT MAX(older.tid) FROM revision AS older WHERE older.oid = r.oid AND older.tid <= ?), 0)`,
   objectsAfter: 'SELECT oid FROM current_object WHERE oid > ? ORDER BY oid LIMIT ?',
-  lock: `SELECT o.oid FROM ${wanted} STRAIGHT_JOIN current_object AS o ON o.oid = wanted.oid FOR UPDATE`,
+  lock: (forUpdate) =>
+    `SELECT o.oid FROM ${wanted} STRAIGHT_JOIN current_object AS o ${byKey} ON o.oid = wanted.oid ${forUpdate}`,
   findReplaced: `
     SELECT r.oid, r.tid FROM ${revisions}
     WHERE r.tid < (SELECT MAX(newer.tid) FROM revision AS newer WHERE newer.oid = r.oid AND newer.tid <= given.before_tid)`,

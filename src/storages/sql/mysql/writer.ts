@@ -1,10 +1,10 @@
 /**
- * A committing session over MySQL or MariaDB: the vote is one round trip, finish is another. The data go with finish
- * alone, in one piece; only commits that do not fit into one message take several.
+ * A committing session over MySQL or MariaDB: a commit is one round trip, and where somebody is in its way the vote is one
+ * and finish another. The data go in one piece; only commits that do not fit into one message take several.
  */
 
 import type { Clock } from '../../../core/clock.ts'
-import { ConflictError, DisconnectedError, ReadConflictError } from '../../../core/errors.ts'
+import { ConflictError, DisconnectedError, ReadConflictError, ShootoutError } from '../../../core/errors.ts'
 import { noTid, type Oid, type Tid } from '../../../core/ids.ts'
 import type { TransactionMetadata } from '../../storage.ts'
 import {
@@ -17,17 +17,21 @@ import {
   type StoredTransaction,
   type Writer,
 } from '../adapter.ts'
+import { isInterruption } from '../driver.ts'
 import { packRows } from '../row-pack.ts'
 import { linkBlobs, MysqlBlobWriting } from './blobs.ts'
 import type { MyRow, MySession, MyValue } from './driver.ts'
 import { isRefusal, whileRefused } from './galera.ts'
+import { slotOf } from './procedures.ts'
 import { bytesOf } from './reader.ts'
 import { calls } from './statements.ts'
 
 export interface MysqlWriterSettings {
   readonly clock: Clock
-  /** Bytes of one message that the server accepts. */
+  /** Bytes of data that are sent in one message, unless one object has more. */
   readonly messageBytesMax: number
+  /** Bytes of one message that the server accepts. */
+  readonly packetBytesMax: number
   /** Oids up to this one have been leased by this process and need not be told to the database. */
   leasedOidMax(): number
   /** Interrupts what the server does for another session. */
@@ -36,6 +40,9 @@ export interface MysqlWriterSettings {
 
 /** Rows of one message: cutting them out takes the server longer the more there are. */
 const rowsPerMessage = 1000
+
+/** What else is in the message of one large object. */
+const messageOverheadBytes = 1024
 
 /** A vote that was taken, in case its locks are lost and it must be taken again. */
 interface Vote {
@@ -49,8 +56,6 @@ export class MysqlWriter implements Writer {
   readonly #session: MySession
   readonly #settings: MysqlWriterSettings
   #inTransaction = false
-  /** Oids of reads that found nothing; rows made for them are removed by finish. */
-  #missing: readonly Oid[] = []
   #voted: Vote | undefined
 
   constructor(session: MySession, settings: MysqlWriterSettings) {
@@ -64,6 +69,7 @@ export class MysqlWriter implements Writer {
   }
 
   async vote(changes: readonly Change[], expectations: readonly Expectation[]): Promise<readonly Row[]> {
+    this.#assertFit(changes)
     const rows = await this.#vote(changes, expectations)
     this.#voted = { changes, expectations, rows }
     return rows
@@ -71,20 +77,26 @@ export class MysqlWriter implements Writer {
 
   async #vote(changes: readonly Change[], expectations: readonly Expectation[]): Promise<readonly Row[]> {
     this.#inTransaction = true
-    this.#missing = expectations.filter(({ serial }) => serial === noTid).map(({ oid }) => oid)
-    const [differing, shared = [], reads = []] = await this.#lockAndDetect(
+    const absent = [
+      ...changes.filter(({ base }) => base === noTid),
+      ...expectations.filter(({ serial }) => serial === noTid),
+    ]
+    const [differing = [], shared = [], reads = []] = await this.#lockAndDetect(
       JSON.stringify(changes.map(({ oid, base }) => [oid, base])),
       JSON.stringify(expectations.map(({ oid, serial }) => [oid, serial])),
+      JSON.stringify(slotsOf(absent)),
     )
-    const rows: Row[] = differing!.map(rowOf)
+    const rows: Row[] = differing.map(rowOf)
     const isShared = new Set(shared.map(({ oid }) => oid))
     for (const read of reads) {
       const serial = read['tid'] as Tid
-      if (serial !== read['serial']) {
-        const data = Number(read['is_deleted']) === 1 ? null : new Uint8Array(0)
-        rows.push({ oid: read['oid'] as Oid, serial, data })
-      } else if (serial !== noTid && !isShared.has(read['oid']!))
-        throw lockedError(read['oid'] as Oid, serial)
+      const isDeleted = Number(read['is_deleted']) === 1
+      const isCurrent = serial === read['serial']
+      // One that was deleted is as good as one that was never there, as long as nobody brings it back.
+      const isLocked = serial !== noTid && !isShared.has(read['oid']!)
+      if ((isCurrent || isDeleted) && isLocked) throw lockedError(read['oid'] as Oid, serial)
+      if (!isCurrent)
+        rows.push({ oid: read['oid'] as Oid, serial, data: isDeleted ? null : new Uint8Array(0) })
     }
     return rows
   }
@@ -93,8 +105,8 @@ export class MysqlWriter implements Writer {
    * InnoDB lets a share lock that skips what is locked wait behind an exclusive one that waits itself, and may then see
    * a deadlock in it. Whoever it picks out has lost its locks and nothing else: the vote is one call, made once more.
    */
-  #lockAndDetect(changed: string, expected: string): Promise<readonly (readonly MyRow[])[]> {
-    return whileRefused(() => this.#session.results(calls.vote, changed, expected))
+  #lockAndDetect(...lists: readonly [string, string, string]): Promise<readonly (readonly MyRow[])[]> {
+    return whileRefused(() => this.#session.results(calls.vote, ...lists))
   }
 
   async cancelVote(): Promise<void> {
@@ -132,10 +144,11 @@ export class MysqlWriter implements Writer {
     const parts = this.#split(changes)
     const said = metadataValues(metadata)
     const clock = this.#settings.clock.wallUs()
-    const missing = JSON.stringify(this.#missing)
     const hasBlobs = changes.some(({ blob }) => blob !== undefined)
     if (parts.length <= 1 && !hasBlobs) {
-      const [row] = await this.#session.rows(calls.finish, clock, ...this.#values(changes), missing, ...said)
+      const [row] = await concluded(
+        this.#session.rows(calls.finish, clock, ...this.#values(changes), ...said),
+      )
       this.#inTransaction = false
       return committedOf(row)
     }
@@ -143,35 +156,90 @@ export class MysqlWriter implements Writer {
     const committed = committedOf(row)
     await this.#putParts(committed.tid, parts)
     await linkBlobs(this.#session, committed.tid, changes)
-    await this.#session.rows(calls.finishEnd, missing)
+    await concluded(this.#session.query('COMMIT'))
     this.#inTransaction = false
     return committed
   }
 
-  restore(transactions: readonly StoredTransaction[]): Promise<void> {
-    return whileRefused(() => this.#restore(transactions))
+  /** Where a cluster refuses it, all is undone, and it begins anew. */
+  async commit(
+    changes: readonly Change[],
+    expectations: readonly Expectation[],
+    metadata: TransactionMetadata,
+  ): Promise<Committed | undefined> {
+    this.#assertFit(changes)
+    if (this.#split(changes).length > 1) return undefined
+    const { oids, starts, lengths, contents } = packRows(changes)
+    const fresh = changes.filter(({ base }) => base === noTid)
+    const slots = slotsOf(fresh)
+    const values = [
+      JSON.stringify(changes.map(({ oid, base }, index) => [oid, base, starts[index], lengths[index]])),
+      changes.length - fresh.length,
+      fresh.length,
+      JSON.stringify(slots),
+      slots.length,
+      JSON.stringify(expectations.map(({ oid, serial }) => [oid, serial])),
+      expectations.length,
+      contents,
+      this.#settings.clock.wallUs(),
+      this.#oidMax(oids),
+      ...metadataValues(metadata),
+    ]
+    this.#inTransaction = true
+    const [row] = await whileRefused(() => concluded(this.#session.rows(calls.commit, ...values)))
+    this.#inTransaction = false
+    return row?.['tid'] === null ? undefined : committedOf(row)
   }
 
-  async #restore(transactions: readonly StoredTransaction[]): Promise<void> {
+  restore(transactions: readonly StoredTransaction[], packed: Tid): Promise<void> {
+    return whileRefused(() => this.#restore(transactions, packed))
+  }
+
+  async #restore(transactions: readonly StoredTransaction[], packed: Tid): Promise<void> {
     this.#inTransaction = true
     await this.#session.query('START TRANSACTION')
     for (const { tid, metadata, records } of transactions) {
+      this.#assertFit(records)
       const changes = records
         .map(({ oid, data }) => ({ oid, base: noTid, data }))
         .sort((a, b) => a.oid - b.oid)
       const oids = JSON.stringify(changes.map(({ oid }) => oid))
-      const [row] = await this.#session.rows(calls.restoreBegin, tid, oids, ...metadataValues(metadata))
+      const said = metadataValues(metadata)
+      const [row] = await this.#session.rows(
+        calls.restoreBegin,
+        tid,
+        oids,
+        JSON.stringify(slotsOf(changes)),
+        ...said,
+      )
       const previous = row!['previous'] as Tid
       if (tid <= previous) throw restoreOrderError(tid, previous)
       await this.#putParts(tid, this.#split(changes))
       await linkBlobs(this.#session, tid, records)
     }
+    if (packed > noTid) await this.#session.rows(calls.setPacked, packed)
     await this.#session.query('COMMIT')
     this.#inTransaction = false
   }
 
   async #putParts(tid: Tid, parts: readonly (readonly Change[])[]): Promise<void> {
     for (const part of parts) await this.#session.rows(calls.putRows, tid, ...this.#values(part))
+  }
+
+  /**
+   * The server ends the connection of whoever sends too much, and then a commit is as good as lost.
+   * @throws ShootoutError `too-large`
+   */
+  #assertFit(changes: readonly Omit<Change, 'base'>[]): void {
+    const { packetBytesMax } = this.#settings
+    for (const { oid, data } of changes) {
+      if (data === null || data.length + messageOverheadBytes <= packetBytesMax) continue
+      throw new ShootoutError(
+        'too-large',
+        `object ${oid} has ${data.length} bytes, and the server takes messages of up to ${packetBytesMax}; raise max_allowed_packet of the server, or store it as a blob`,
+        { details: { oid, bytes: data.length, bytesMax: packetBytesMax } },
+      )
+    }
   }
 
   /** What fits into one message each. */
@@ -198,9 +266,14 @@ export class MysqlWriter implements Writer {
 
   #values(changes: readonly Change[]): readonly MyValue[] {
     const { oids, starts, lengths, contents } = packRows(changes)
-    const oidMax = oids.reduce((max, oid) => Math.max(max, oid), -1)
     const rows = oids.map((oid, index) => [oid, starts[index], lengths[index]])
-    return [JSON.stringify(rows), contents, oidMax > this.#settings.leasedOidMax() ? oidMax : null]
+    return [JSON.stringify(rows), contents, this.#oidMax(oids)]
+  }
+
+  /** What the database must be told is not free any more. */
+  #oidMax(oids: readonly number[]): number | null {
+    const oidMax = oids.reduce((max, oid) => Math.max(max, oid), -1)
+    return oidMax > this.#settings.leasedOidMax() ? oidMax : null
   }
 
   async abort(): Promise<void> {
@@ -221,12 +294,31 @@ export class MysqlWriter implements Writer {
   }
 }
 
+/** What locks these objects while they are not there; ascending, each once. */
+function slotsOf(objects: readonly { readonly oid: Oid }[]): readonly number[] {
+  return [...new Set(objects.map(({ oid }) => slotOf(oid)))].sort((a, b) => a - b)
+}
+
 function rowOf(row: MyRow): Row {
   return {
     oid: row['oid'] as Oid,
     serial: row['tid'] as Tid,
     data: bytesOf(row['data']),
     hasBlob: Number(row['has_blob']) === 1,
+  }
+}
+
+/**
+ * The answer to what ends with a commit. Interrupted in the midst of that, the server goes on to its end, and tells only of
+ * the interruption.
+ * @throws DisconnectedError where it was interrupted, which leaves it open whether the commit was made
+ */
+async function concluded<T>(answer: Promise<T>): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!isInterruption(error)) throw error
+    throw new DisconnectedError('the server was interrupted in a commit', { cause: error })
   }
 }
 

@@ -83,6 +83,8 @@ export class PostgresAdapter implements InstallableAdapter {
         search_path: schema,
         client_encoding: 'UTF8',
         lock_timeout: String(this.#settings.lockTimeoutMs),
+        // Each statement of a vote sees what was committed before it, not before the first one.
+        default_transaction_isolation: 'read committed',
         // Everything here is found by key. A plan made while a table was small must not scan it when it is large.
         enable_seqscan: 'off',
         jit: 'off',

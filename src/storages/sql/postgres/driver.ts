@@ -201,7 +201,11 @@ const faults: ReadonlyMap<string, Fault> = new Map<string, Fault>([
   ['57P01', 'lost'],
   ['57P02', 'lost'],
   ['57P03', 'lost'],
-  ['57014', 'cancelled'],
+  // The server ends sessions that were idle for too long, in a transaction or not, and those whose transaction takes too long.
+  ['57P05', 'lost'],
+  ['25P03', 'lost'],
+  ['25P04', 'lost'],
+  ['57014', 'interrupted'],
   ['55P03', 'lock-timeout'],
   ['40P01', 'deadlock'],
   ['40001', 'serialization-failure'],

@@ -37,10 +37,15 @@ export class PostgresPackSession implements PackSession {
     return oidsOf(await this.#session.rows(this.#sql.objectsAfter, oid, count))
   }
 
+  async begin(before: Tid): Promise<void> {
+    await this.#session.rows(this.#sql.setPacked, before)
+  }
+
   async remove(oids: readonly Oid[], garbage: readonly Oid[], before: Tid): Promise<Removed> {
     const all = arrayOf(oids)
     await this.#session.rows(transaction.begin)
     try {
+      await this.#session.rows(this.#sql.lockGroups, all)
       await this.#session.rows(this.#sql.lock, all)
       const replaced = await this.#session.rows(this.#sql.dropReplaced, all, before)
       const deleted = await this.#session.rows(this.#sql.dropDeleted, all, before)
@@ -61,7 +66,6 @@ export class PostgresPackSession implements PackSession {
   }
 
   async finish(before: Tid): Promise<void> {
-    await this.#session.rows(this.#sql.setPacked, before)
     if (this.#history) await this.#session.rows(packHistory.dropTransactions, before)
   }
 

@@ -100,6 +100,11 @@ export class PostgresReader implements Reader {
     return rows.map((row) => ({ tid: row[0] as Tid, metadata: metadataOf(row), bytes: row[4] as number }))
   }
 
+  async packed(): Promise<Tid> {
+    const [row] = await this.#session.rows(historyPreserving.packed)
+    return row![0] as Tid
+  }
+
   async changedBy(tid: Tid): Promise<readonly Oid[] | undefined> {
     const [found, changed] = await this.#session.request(
       { statement: historyPreserving.isThere, values: [tid] },

@@ -163,6 +163,10 @@ export class ReplicatedReader implements Reader {
     return (await this.#primaryReader()).history(oid, count)
   }
 
+  async packed(): Promise<Tid> {
+    return (await this.#reader()).packed()
+  }
+
   async changedBy(tid: Tid): Promise<readonly Oid[] | undefined> {
     return (await this.#primaryReader()).changedBy(tid)
   }

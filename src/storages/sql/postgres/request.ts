@@ -80,7 +80,7 @@ export interface RequestCallbacks {
 export type RequestClass = new (steps: readonly PgStep[], callbacks: RequestCallbacks) => object
 
 /** @param Query that of `pg`, which lets nothing else share a connection with what was asked before (its pipeline mode) */
-export function requestClass(Query: new (config: { readonly text: string }) => object): RequestClass {
+export function requestClass(Query: new (text: string) => object): RequestClass {
   return class Request extends Query {
     readonly #steps: readonly PgStep[]
     readonly #callbacks: RequestCallbacks
@@ -93,7 +93,7 @@ export function requestClass(Query: new (config: { readonly text: string }) => o
     #failure: unknown
 
     constructor(steps: readonly PgStep[], callbacks: RequestCallbacks) {
-      super({ text: '' })
+      super('')
       this.#steps = steps
       this.#callbacks = callbacks
     }

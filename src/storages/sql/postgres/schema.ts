@@ -11,13 +11,15 @@ import { replicaError } from './replicas.ts'
 import { newLife } from './statements.ts'
 
 /** Counted up when tables or functions change. */
-const schemaVersion = 4
+const schemaVersion = 6
 
 const commonTables = (history: boolean): string => `
   -- One row, updated by every commit: room on its page lets updates stay there.
   CREATE TABLE store_state (
     version int NOT NULL, history boolean NOT NULL,
-    tid bigint NOT NULL, horizon bigint NOT NULL, packed bigint NOT NULL, life bigint NOT NULL
+    tid bigint NOT NULL, horizon bigint NOT NULL, packed bigint NOT NULL, life bigint NOT NULL,
+    -- The newest of tid and horizon before the last commit.
+    previous bigint NOT NULL DEFAULT 0
   ) WITH (fillfactor = 10, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_scale_factor = 0);
   INSERT INTO store_state VALUES (${schemaVersion}, ${history}, 0, 0, 0, ${newLife});
   CREATE TABLE oid_state (next_oid bigint NOT NULL) WITH (fillfactor = 10);

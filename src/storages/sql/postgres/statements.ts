@@ -2,6 +2,7 @@
 
 import type { HistoryStatements, Statements } from '../statements.ts'
 import type { PgStatement } from './driver.ts'
+import { lockGroupsOf } from './functions.ts'
 
 type Prepared<S> = { readonly [K in keyof S]: PgStatement }
 
@@ -51,6 +52,7 @@ export const historyPreserving = prepared('history', {
     SELECT r.tid, t.user_name, t.description, t.extension, coalesce(length(r.data), 0)::bigint
     FROM revision AS r JOIN transaction_log AS t ON t.tid = r.tid
     WHERE r.oid = $1 ORDER BY r.tid DESC LIMIT $2`,
+  packed: 'SELECT packed FROM store_state',
   changedBy:
     'SELECT oid FROM revision WHERE tid = $1 AND tid > (SELECT packed FROM store_state) ORDER BY oid',
   isThere: 'SELECT 1 FROM transaction_log WHERE tid = $1 AND tid > (SELECT packed FROM store_state)',
@@ -66,22 +68,41 @@ export const transaction = {
   rollback: { name: 'rollback', text: 'ROLLBACK' },
 } as const
 
+const setPacked = 'UPDATE store_state SET packed = greatest(packed, $1)'
+
 export const write = prepared('write', {
-  /** changed oids, their bases, read oids, their serials → oid, tid, data, is locked by another, has a blob */
-  vote: 'SELECT oid, tid, data, is_locked, has_blob FROM vote($1, $2, $3, $4)',
-  /** oids, first bytes (from 1), lengths (−1: deleted), all data, clock, largest oid not leased or null → tid, previous */
-  finish: 'SELECT tid, previous FROM finish($1, $2, $3, $4, $5, $6)',
+  /**
+   * oids that are changed, their bases, oids that are new, oids that are read, their serials; all ascend → oid, tid, data,
+   * is locked by another, has a blob
+   */
+  vote: 'SELECT oid, tid, data, is_locked, has_blob FROM vote($1, $2, $3, $4, $5)',
+  /**
+   * oids (ascending), first bytes (from 1), lengths (−1: deleted), all data, oid from which on none has a row, clock,
+   * largest oid not leased or null → tid, previous
+   */
+  finish: 'SELECT tid, previous FROM finish($1, $2, $3, $4, $5, $6, $7)',
   /** As `finish`, and user, description, extension. */
-  finishHistory: 'SELECT tid, previous FROM finish($1, $2, $3, $4, $5, $6, $7, $8, $9)',
+  finishHistory: 'SELECT tid, previous FROM finish($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)',
+  /**
+   * oids (ascending), their bases (0: new), how many are not new, groups of those that are, oids that are read, their
+   * serials, first bytes, lengths, all data, clock, largest oid not leased or null → tid, previous; nulls when nothing was
+   * done because somebody is in the way
+   */
+  commit: 'SELECT tid, previous FROM commit_in_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)',
+  /** As `commit`, and user, description, extension. */
+  commitHistory:
+    'SELECT tid, previous FROM commit_in_one($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)',
   /** tid, then as `finishHistory` without the clock → previous */
-  restore: 'SELECT restore($1, $2, $3, $4, $5, $6, $7, $8, $9)',
+  restore: 'SELECT restore($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)',
+  setPacked,
   lease: 'UPDATE oid_state SET next_oid = next_oid + $1 RETURNING next_oid - $1',
 })
 
 /** Lists of oids are arrays; `drop…` take a list and `before`, and return oid, tid. */
 const pack = {
+  lockGroups: lockGroupsOf,
   raiseHorizon: 'UPDATE store_state SET horizon = greatest(horizon, $1)',
-  setPacked: 'UPDATE store_state SET packed = greatest(packed, $1)',
+  setPacked,
 }
 
 export const packFree = prepared('pack_free', {

@@ -15,6 +15,9 @@ import { newLife } from './statements.ts'
 import { WriteSession } from './write-session.ts'
 import { SqliteWriter } from './writer.ts'
 
+/** Opening waits at least so long, whatever a commit does: moving a long log takes seconds. */
+const joinNsMin = 5e9
+
 export interface SqliteSettings {
   readonly path: string
   readonly history: boolean
@@ -33,6 +36,11 @@ export class SqliteAdapter implements InstallableAdapter {
   readonly #patience: Patience
   readonly #checkpointer: Checkpointer
   #writing: WriteSession | undefined
+  /**
+   * Stays from `install` to `close`. While this process has the file open in WAL mode, nobody can lock it as a whole, so
+   * no other connection of ours finds it locked when it joins. It makes the checkpoints.
+   */
+  #resident: SqliteConnection | undefined
 
   constructor(
     driver: SqliteDriver,
@@ -48,21 +56,20 @@ export class SqliteAdapter implements InstallableAdapter {
     this.#patience = { clock: context.clock, timeoutNs: settings.lockTimeoutNs, what: this.title }
     const readOnly = context.readOnly === true
     this.#connect = () => driver.connect(settings.path, { readOnly, counters })
-    this.#checkpointer = new Checkpointer(this.#connect, counters)
+    this.#checkpointer = new Checkpointer(`${settings.path}-wal`, () => this.#resident!, counters)
   }
 
+  /** Waits for others who just make the store or, as the last to leave, move their log into it. */
   async install(): Promise<void> {
-    const connection = this.#connect()
+    const patience = { ...this.#patience, timeoutNs: Math.max(this.#patience.timeoutNs, joinNsMin) }
+    const connection = await whileBusy(patience, () => this.#connect())
+    this.#resident = connection
     const wanted = { path: this.#settings.path, history: this.#settings.history }
-    try {
-      const isEmpty = await whileBusy(this.#patience, () => readSchema(connection, wanted))
-      if (isEmpty && this.#context.readOnly === true) throw noStoreError(this.title)
-      if (this.#context.readOnly === true) return
-      await whileBusy(this.#patience, () => connection.pragma('journal_mode = WAL'))
-      if (isEmpty) await whileBusy(this.#patience, () => createSchema(connection, wanted))
-    } finally {
-      connection.close()
-    }
+    const isEmpty = await whileBusy(patience, () => readSchema(connection, wanted))
+    if (isEmpty && this.#context.readOnly === true) throw noStoreError(this.title)
+    if (this.#context.readOnly === true) return
+    await whileBusy(patience, () => connection.pragma('journal_mode = WAL'))
+    if (isEmpty) await whileBusy(patience, () => createSchema(connection, wanted))
   }
 
   openReader(): SqliteReader {
@@ -97,6 +104,7 @@ export class SqliteAdapter implements InstallableAdapter {
       patience: this.#patience,
       counters: this.#counters,
       onCommit: (pages) => this.#checkpointer.wrote(pages),
+      isLogLong: () => this.#checkpointer.isLogLong(),
     })
   }
 
@@ -141,7 +149,7 @@ export class SqliteAdapter implements InstallableAdapter {
   }
 
   close(): void {
-    this.#checkpointer.close()
     this.#writing?.connection.close()
+    this.#resident?.close()
   }
 }

@@ -26,11 +26,21 @@ export interface Patience {
 
 /** Somebody's waiting, and how to end it. */
 export class Wait {
+  readonly #onWaiting: () => void
   #isCancelled = false
   #onCancel: (() => void) | undefined
 
+  /** @param onWaiting is called when the waiting begins, and now and then while it lasts */
+  constructor(onWaiting: () => void = () => {}) {
+    this.#onWaiting = onWaiting
+  }
+
   get isCancelled(): boolean {
     return this.#isCancelled
+  }
+
+  goesOn(): void {
+    this.#onWaiting()
   }
 
   /** Makes what waits raise StorageTransactionError. */
@@ -61,6 +71,7 @@ export function whileBusy<T>(patience: Patience, work: () => T, wait?: Wait): Aw
 async function retry<T>(patience: Patience, work: () => T, wait: Wait | undefined): Promise<T> {
   const startNs = patience.clock.monotonicNs()
   for (;;) {
+    wait?.goesOn()
     const waitedNs = patience.clock.monotonicNs() - startNs
     await pause(pauseMs(waitedNs))
     if (wait?.isCancelled === true) throw cancelledError()
@@ -110,6 +121,7 @@ export class WriteQueue {
       this.#isHeld = true
       return
     }
+    wait.goesOn()
     return new Promise((resolve, reject) => {
       const giveUp = (error: Error): void => {
         clearTimeout(timer)

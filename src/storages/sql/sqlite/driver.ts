@@ -15,7 +15,8 @@ export type SqlValue = number | string | Uint8Array | null
 
 /** A prepared statement. Rows are arrays, in the order of the columns. */
 export interface SqliteStatement {
-  run(...values: SqlValue[]): void
+  /** Returns how many rows it changed. */
+  run(...values: SqlValue[]): number
   get(...values: SqlValue[]): readonly SqlValue[] | undefined
   all(...values: SqlValue[]): readonly (readonly SqlValue[])[]
 }
@@ -33,32 +34,32 @@ export interface SqliteConnection {
 export interface ConnectOptions {
   readonly readOnly: boolean
   readonly counters: MutableCounters
+  /** How long SQLite itself may wait for locks, with the thread. Default: not at all. */
+  readonly waitMs?: number
 }
 
 export interface SqliteDriver {
-  /** Never waits for a lock: what is busy is busy. Creates the file where it may and there is none. */
+  /**
+   * Creates the file where it may and there is none. What is busy is busy: SQLite's own waiting would freeze whoever
+   * holds the lock in this event loop, and signals, as of a profiler, cut it to a hundredth.
+   */
   connect(path: string, options: ConnectOptions): SqliteConnection
 }
-
-/** How long opening waits for others who are just opening or closing the same file. */
-const joinLimitMs = 5000
 
 /** @throws ShootoutError `driver-missing` */
 export async function loadDriver(): Promise<SqliteDriver> {
   const module = await importDriver(driverPackage, () => import('better-sqlite3'))
   const Database = module.default
   return {
-    connect(path, { readOnly, counters }) {
+    connect(path, { readOnly, counters, waitMs = 0 }) {
+      let database: DatabaseConstructor.Database | undefined
       try {
-        const options = { timeout: joinLimitMs, readonly: readOnly, fileMustExist: readOnly }
-        const database = new Database(path, options)
-        // The first read joins the log. It may find the file locked for a moment by somebody who begins the log or, as
-        // the last to leave, ends it; they do that in one call, so waiting for them here cannot freeze them.
+        database = new Database(path, { timeout: waitMs, readonly: readOnly, fileMustExist: readOnly })
+        // The first read joins the log.
         database.pragma('schema_version')
-        // From here on what is busy is busy: SQLite's own waiting would freeze whoever holds the lock in this loop.
-        database.pragma('busy_timeout = 0')
         return new Connection(database, path, counters)
       } catch (error) {
+        database?.close()
         throw sqliteError(error, path)
       }
     },
@@ -123,10 +124,10 @@ class Statement implements SqliteStatement {
     this.#counters = counters
   }
 
-  run(...values: SqlValue[]): void {
+  run(...values: SqlValue[]): number {
     this.#counters.statements++
     try {
-      this.#statement.run(...values)
+      return this.#statement.run(...values).changes
     } catch (error) {
       throw sqliteError(error, this.#path)
     }
@@ -166,11 +167,16 @@ function sqliteError(cause: unknown, path: string): unknown {
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
     return new ShootoutError(busyCode, `sqlite ${path}: ${message}`, { ...options, transient: true })
   }
-  if (code.startsWith('SQLITE_CORRUPT')) return new CorruptDataError(`sqlite ${path}: ${message}`, options)
+  if (code.startsWith('SQLITE_CORRUPT')) {
+    return new CorruptDataError(
+      `sqlite ${path}: ${message}; put a backup in its place, or save what can be read with: sqlite3 ${path} .recover`,
+      options,
+    )
+  }
   if (code === 'SQLITE_NOTADB') {
     return new ShootoutError(
       'foreign-database',
-      `${path} is not a SQLite database; nothing was changed`,
+      `${path} is not a SQLite database; nothing was changed. Name another file`,
       options,
     )
   }

@@ -52,6 +52,10 @@ export class SqlitePackSession implements PackSession {
     return this.#read(() => this.#objectsAfter.all(oid, count).map((row) => row[0] as Oid))
   }
 
+  begin(before: Tid): Awaitable<void> {
+    return this.#write(this.#sql.begin, before)
+  }
+
   #read<T>(work: (settings: SqlitePackSettings) => T): Awaitable<T> {
     return whileBusy(this.#settings.patience, () => work(this.#settings))
   }
@@ -79,9 +83,13 @@ export class SqlitePackSession implements PackSession {
   }
 
   finish(before: Tid): Awaitable<void> {
+    if (this.#sql.finish !== undefined) return this.#write(this.#sql.finish, before)
+  }
+
+  #write(sql: string, before: Tid): Awaitable<void> {
     const { writing } = this.#settings
     return writing.transaction(() => {
-      for (const sql of this.#sql.finish) writing.connection.prepare(sql).run(before)
+      writing.connection.prepare(sql).run(before)
     })
   }
 

@@ -41,7 +41,7 @@ export class SqliteReader implements Reader {
   }
 
   poll(seen: Tid | undefined): Awaitable<Poll> {
-    this.#end()
+    if (this.#inSnapshot) this.endSnapshot()
     // Only recovery after a crash, or the last closing of the file, keeps a reader out, and only for a moment.
     return whileBusy(this.#settings.patience, () => this.#poll(seen))
   }
@@ -114,9 +114,17 @@ export class SqliteReader implements Reader {
     )
   }
 
+  packed(): Awaitable<Tid> {
+    return whileBusy(this.#settings.patience, () => this.#packed())
+  }
+
+  #packed(): Tid {
+    return this.#statements.packed!.get()![0] as Tid
+  }
+
   changedBy(tid: Tid): Awaitable<readonly Oid[] | undefined> {
     return whileBusy(this.#settings.patience, () => {
-      const packed = this.#statements.packed!.get()![0] as Tid
+      const packed = this.#packed()
       const isThere = this.#statements.transactions!.all((tid - 1) as Tid, tid, 1).length > 0
       if (tid <= packed || !isThere) return undefined
       return this.#statements.changedBy!.all(tid).map((row) => row[0] as Oid)
@@ -159,6 +167,6 @@ function prepareOthers(connection: SqliteConnection, history: boolean) {
     changedBy: prepare(past?.changedBy),
     transactions: prepare(past?.transactions),
     records: prepare(past?.records),
-    packed: prepare(past && 'SELECT packed FROM store_state'),
+    packed: prepare(past?.packed),
   }
 }

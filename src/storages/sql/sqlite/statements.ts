@@ -34,6 +34,7 @@ export const historyPreserving: Statements & HistoryStatements = {
     SELECT r.tid, t.user_name, t.description, t.extension, coalesce(length(r.data), 0)
     FROM revision AS r JOIN transaction_log AS t ON t.tid = r.tid
     WHERE r.oid = ? ORDER BY r.tid DESC LIMIT ?`,
+  packed: 'SELECT packed FROM store_state',
   changedBy: 'SELECT oid FROM revision WHERE tid = ? ORDER BY oid',
   transactions: `
     SELECT tid, user_name, description, extension FROM transaction_log
@@ -41,26 +42,38 @@ export const historyPreserving: Statements & HistoryStatements = {
   records: 'SELECT tid, oid, data FROM revision WHERE tid >= ? AND tid <= ? ORDER BY tid, oid',
 }
 
-/** What a writer needs. Parameters of `put`: oid, tid, data. */
+/** What a writer needs. */
 export interface WriteStatements {
+  /** tid, data, oid, base: where the object is at that revision. One row changes, or none. */
+  readonly change: string
+  /** tid, data, oid: where there is no such object. One row changes, or none. */
+  readonly add: string
+  /** tid, data, oid: whatever there is. */
   readonly put: string
-  /** oids → oid, tid of the current revisions. */
+  /** oid → tid of the current revision; null, or no row, where there is none */
   readonly current: string
 }
 
 export const writeHistoryFree: WriteStatements = {
+  change: 'UPDATE object_state SET tid = ?, data = ? WHERE oid = ? AND tid = ?',
+  add: 'INSERT INTO object_state (tid, data, oid) VALUES (?, ?, ?) ON CONFLICT (oid) DO NOTHING',
   put: `
-    INSERT INTO object_state (oid, tid, data) VALUES (?, ?, ?)
+    INSERT INTO object_state (tid, data, oid) VALUES (?, ?, ?)
     ON CONFLICT (oid) DO UPDATE SET tid = excluded.tid, data = excluded.data`,
-  current:
-    'SELECT o.oid, o.tid FROM json_each(?) AS wanted CROSS JOIN object_state AS o ON o.oid = wanted.value',
+  current: 'SELECT tid FROM object_state WHERE oid = ?',
 }
 
 export const writeHistory: WriteStatements = {
-  put: 'INSERT INTO revision (oid, tid, data) VALUES (?, ?, ?)',
-  current: `
-    SELECT wanted.value, (SELECT max(tid) FROM revision WHERE oid = wanted.value) AS tid
-    FROM json_each(?) AS wanted WHERE tid IS NOT NULL`,
+  change: `
+    INSERT INTO revision (tid, data, oid) SELECT new_tid, new_data, wanted
+    FROM (SELECT ? AS new_tid, ? AS new_data, ? AS wanted, ? AS base)
+    WHERE (SELECT max(tid) FROM revision WHERE oid = wanted) = base`,
+  add: `
+    INSERT INTO revision (tid, data, oid) SELECT new_tid, new_data, wanted
+    FROM (SELECT ? AS new_tid, ? AS new_data, ? AS wanted)
+    WHERE NOT EXISTS (SELECT 1 FROM revision WHERE oid = wanted)`,
+  put: 'INSERT INTO revision (tid, data, oid) VALUES (?, ?, ?)',
+  current: 'SELECT max(tid) FROM revision WHERE oid = ?',
 }
 
 export const writeState = {
@@ -68,6 +81,7 @@ export const writeState = {
   read: 'SELECT tid, horizon, next_oid FROM store_state',
   /** tid, next oid, tid again. Who has seen the horizon cannot see older tids come, so it is raised above them. */
   advance: 'UPDATE store_state SET tid = ?, next_oid = ?, horizon = horizon + (horizon >= ?)',
+  setPacked: 'UPDATE store_state SET packed = max(packed, ?)',
   log: 'INSERT INTO transaction_log (tid, user_name, description, extension) VALUES (?, ?, ?, ?)',
 } as const
 
@@ -84,10 +98,12 @@ export interface PackStatements {
   readonly raiseHorizon: string
   /** oids → how many of them still have a row */
   readonly countLeft: string
-  readonly finish: readonly string[]
+  readonly begin: string
+  readonly finish?: string
 }
 
 const raiseHorizon = 'UPDATE store_state SET horizon = max(horizon, ?)'
+const begin = writeState.setPacked
 
 export const packHistoryFree: PackStatements = {
   survey: 'SELECT tid, (SELECT count(*) FROM object_state) FROM store_state',
@@ -103,7 +119,7 @@ export const packHistoryFree: PackStatements = {
     DELETE FROM object_state WHERE oid IN (SELECT value FROM json_each(?)) AND tid <= ? RETURNING oid, tid`,
   raiseHorizon,
   countLeft: 'SELECT count(*) FROM object_state WHERE oid IN (SELECT value FROM json_each(?))',
-  finish: ['UPDATE store_state SET packed = max(packed, ?)'],
+  begin,
 }
 
 export const packHistory: PackStatements = {
@@ -129,11 +145,10 @@ export const packHistory: PackStatements = {
     RETURNING oid, tid`,
   raiseHorizon,
   countLeft: 'SELECT count(DISTINCT oid) FROM revision WHERE oid IN (SELECT value FROM json_each(?))',
-  finish: [
-    'UPDATE store_state SET packed = max(packed, ?)',
-    `DELETE FROM transaction_log WHERE tid <= ?
+  begin,
+  finish: `
+    DELETE FROM transaction_log WHERE tid <= ?
       AND NOT EXISTS (SELECT 1 FROM revision WHERE revision.tid = transaction_log.tid)`,
-  ],
 }
 
 /** Links are kept per revision; a revision that is gone leaves its link until the sweep. Lists are JSON arrays. */

@@ -27,6 +27,8 @@ export interface WriteSettings {
   readonly counters: MutableCounters
   /** Told of each commit, with a rough number of pages that it wrote. */
   onCommit(pages: number): void
+  /** Nobody who waits may keep the log from being emptied. */
+  isLogLong(): boolean
 }
 
 /** The row of `store_state`, read under the write lock. */
@@ -40,6 +42,8 @@ export class WriteSession {
   readonly settings: WriteSettings
   readonly connection: SqliteConnection
   readonly queue: WriteQueue
+  readonly change: SqliteStatement
+  readonly add: SqliteStatement
   readonly put: SqliteStatement
   readonly current: SqliteStatement
   readonly load: SqliteStatement
@@ -62,6 +66,8 @@ export class WriteSession {
     this.settings = settings
     this.queue = new WriteQueue(settings.patience)
     const write = settings.history ? writeHistory : writeHistoryFree
+    this.change = connection.prepare(write.change)
+    this.add = connection.prepare(write.add)
     this.put = connection.prepare(write.put)
     this.current = connection.prepare(write.current)
     this.load = connection.prepare(settings.history ? historyPreserving.load : historyFree.load)
@@ -81,7 +87,7 @@ export class WriteSession {
   begin(wait = new Wait()): Awaitable<void> {
     return chain(this.queue.enter(wait), () =>
       attempt(
-        () => whileBusy(this.settings.patience, () => this.#begin.run(), wait),
+        () => whileBusy(this.settings.patience, () => void this.#begin.run(), wait),
         (error) => {
           this.queue.leave()
           throw error

@@ -1,6 +1,7 @@
 /**
- * A committing session over SQLite. The vote takes the one write lock of the file and compares; finish writes the rows
- * and commits. The data wait in memory until then, so the lock is held for no longer than it must be.
+ * A committing session over SQLite. The vote takes the one write lock of the file, which is held until the commit, so it
+ * can choose the tid; and it writes each row where the revision is the one that the change started from, so that no
+ * object is looked up before it is written. Finish writes what was merged, and commits.
  */
 
 import { chain } from '../../../core/awaitable.ts'
@@ -17,17 +18,25 @@ import {
 } from '../adapter.ts'
 import { linkBlobs, SqliteBlobWriting } from './blobs.ts'
 import { Wait } from './busy.ts'
+import { writeState } from './statements.ts'
 import type { StoreState, WriteSession } from './write-session.ts'
 
 /** SQLite's default; only an estimate depends on it. */
 const pageBytes = 4096
 
+/** What a writer holds between its vote and the end. */
+interface Voted {
+  readonly state: StoreState
+  readonly committed: Committed
+  /** Objects that were at another revision: theirs are the only rows still to be written. */
+  readonly differing: ReadonlySet<Oid>
+}
+
 export class SqliteWriter implements Writer {
   readonly blobs: SqliteBlobWriting
   readonly #session: WriteSession
   /** Present while this writer holds the write lock. */
-  #state: StoreState | undefined
-
+  #voted: Voted | undefined
   #wait: Wait | undefined
 
   constructor(session: WriteSession) {
@@ -35,14 +44,19 @@ export class SqliteWriter implements Writer {
     this.blobs = new SqliteBlobWriting(session)
   }
 
-  vote(changes: readonly Change[], expectations: readonly Expectation[]): Awaitable<readonly Row[]> {
-    this.#wait = new Wait()
+  vote(
+    changes: readonly Change[],
+    expectations: readonly Expectation[],
+    endSnapshot: () => void,
+  ): Awaitable<readonly Row[]> {
+    const { settings } = this.#session
+    this.#wait = new Wait(() => {
+      if (settings.isLogLong()) endSnapshot()
+    })
     return chain(this.#session.begin(this.#wait), () => {
       try {
-        this.#state = this.#session.state()
-        return this.#compare(changes, expectations)
+        return this.#vote(changes, expectations)
       } catch (error) {
-        this.#state = undefined
         this.#session.rollback()
         throw error
       }
@@ -53,26 +67,36 @@ export class SqliteWriter implements Writer {
     this.#wait?.cancel()
   }
 
-  #compare(changes: readonly Change[], expectations: readonly Expectation[]): readonly Row[] {
-    if (changes.length + expectations.length === 0) return []
-    const oids = [...changes, ...expectations].map(({ oid }) => oid)
-    const serials = new Map<Oid, Tid>()
-    for (const [oid, tid] of this.#session.current.all(`[${oids.join()}]`))
-      serials.set(oid as Oid, tid as Tid)
-    const differing: Row[] = []
-    for (const { oid, base } of changes) {
-      const serial = serials.get(oid) ?? noTid
-      if (serial === base) continue
+  #vote(changes: readonly Change[], expectations: readonly Expectation[]): readonly Row[] {
+    const state = this.#session.state()
+    const previous = Math.max(state.tid, state.horizon) as Tid
+    const tid = nextTid(previous, this.#session.settings.clock.wallUs())
+    const rows: Row[] = []
+    const differing = new Set<Oid>()
+    for (const change of changes) {
+      if (this.#write(change, tid)) continue
+      const { oid } = change
+      const serial = this.#current(oid)
       const hasBlob = this.#session.blob.get(oid, serial) !== undefined
-      differing.push({ oid, serial, data: this.#load(oid), hasBlob })
+      rows.push({ oid, serial, data: this.#load(oid), hasBlob })
+      differing.add(oid)
     }
-    for (const expectation of expectations) {
-      const serial = serials.get(expectation.oid) ?? noTid
-      if (serial !== expectation.serial) {
-        differing.push({ oid: expectation.oid, serial, data: this.#load(expectation.oid) })
-      }
+    for (const { oid, serial: expected } of expectations) {
+      const serial = this.#current(oid)
+      if (serial !== expected) rows.push({ oid, serial, data: this.#load(oid) })
     }
-    return differing
+    this.#voted = { state, committed: { tid, previous }, differing }
+    return rows
+  }
+
+  /** Where the object is at the revision that the change started from; elsewhere nothing happens. */
+  #write({ oid, base, data }: Change, tid: Tid): boolean {
+    const { add, change } = this.#session
+    return (base === noTid ? add.run(tid, data, oid) : change.run(tid, data, oid, base)) === 1
+  }
+
+  #current(oid: Oid): Tid {
+    return (this.#session.current.get(oid)?.[0] ?? noTid) as Tid
   }
 
   #load(oid: Oid): Uint8Array | null {
@@ -82,23 +106,29 @@ export class SqliteWriter implements Writer {
   }
 
   finish(changes: readonly Change[], metadata: TransactionMetadata): Committed {
-    const state = this.#state!
-    this.#state = undefined
-    const previous = Math.max(state.tid, state.horizon) as Tid
-    const tid = nextTid(previous, this.#session.settings.clock.wallUs())
-    this.#commit(() => this.#put(state, { tid, metadata, records: changes }))
-    return { tid, previous }
+    const { state, committed, differing } = this.#voted!
+    this.#voted = undefined
+    const { tid } = committed
+    this.#commit(() => {
+      if (differing.size > 0) {
+        for (const { oid, data } of changes) if (differing.has(oid)) this.#session.put.run(tid, data, oid)
+      }
+      return this.#complete(state, { tid, metadata, records: changes })
+    })
+    return committed
   }
 
-  restore(transactions: readonly StoredTransaction[]): Awaitable<void> {
+  restore(transactions: readonly StoredTransaction[], packed: Tid): Awaitable<void> {
     return chain(this.#session.begin(), () =>
       this.#commit(() => {
         let pages = 0
         for (const transaction of transactions) {
           const state = this.#session.state()
           if (transaction.tid <= state.tid) throw restoreOrderError(transaction.tid, state.tid)
-          pages += this.#put(state, transaction)
+          for (const { oid, data } of transaction.records) this.#session.put.run(transaction.tid, data, oid)
+          pages += this.#complete(state, transaction)
         }
+        if (packed > noTid) this.#session.connection.prepare(writeState.setPacked).run(packed)
         return pages
       }),
     )
@@ -116,12 +146,12 @@ export class SqliteWriter implements Writer {
     }
   }
 
-  #put(state: StoreState, { tid, metadata, records }: StoredTransaction): number {
+  /** What a transaction needs beside its rows. @returns a rough number of pages */
+  #complete(state: StoreState, { tid, metadata, records }: StoredTransaction): number {
     const session = this.#session
     let bytes = 0
     let oidMax = -1
     for (const { oid, data } of records) {
-      session.put.run(oid, tid, data)
       bytes += data?.length ?? 0
       if (oid > oidMax) oidMax = oid
     }
@@ -133,8 +163,8 @@ export class SqliteWriter implements Writer {
   }
 
   abort(): void {
-    if (this.#state === undefined) return
-    this.#state = undefined
+    if (this.#voted === undefined) return
+    this.#voted = undefined
     this.#session.rollback()
   }
 
