@@ -33,7 +33,7 @@ const filesIn = (folder) =>
 /** @param {string} one @param {string} other */
 const isSame = (one, other) => existsSync(other) && readFileSync(one).equals(readFileSync(other))
 
-// Beside dist, as deep as dist: source maps name their sources relative to where they are.
+// Beside dist: on the same disk, so that a file can be renamed into its place.
 const fresh = mkdtempSync(join(root, 'dist-'))
 try {
   const { status } = spawnSync(

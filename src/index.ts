@@ -4,10 +4,14 @@
  */
 
 export { analyse } from './analysis/analyse.ts'
+export type { Filters } from './analysis/filters.ts'
 export type * from './analysis/model.ts'
+export type { Interval } from './analysis/stats/median-interval.ts'
 export { type ConfigFile, defineConfig } from './cli/config-file.ts'
+export type { ContenderRequest } from './cli/contenders.ts'
+export type { MixedSizes, RecordSizes, UniformSizes } from './core/record-sizes.ts'
 export * from './database/index.ts'
-export { readResults } from './results/reader.ts'
+export { type Results, type ResultsWarning, readResults } from './results/reader.ts'
 export type * from './results/schema.ts'
 export { defineScenario } from './scenarios/scenario.ts'
 export { openStorage } from './storages/open.ts'

@@ -166,3 +166,17 @@ test('no link between pages is dead', () => {
   )
   expect(dead).toEqual([])
 })
+
+test('every decision has its number in its title, and a line in the list', () => {
+  const list = readFileSync(join(root, 'docs/decisions/README.md'), 'utf8')
+  const lines = list.split('\n').filter((line) => line.startsWith('- '))
+  const expected = filesBelow('docs/decisions')
+    .filter((path) => !path.endsWith('README.md'))
+    .sort()
+    .map((path) => {
+      const [title = ''] = readFileSync(join(root, path), 'utf8').split('\n')
+      const name = path.slice(path.lastIndexOf('/') + 1)
+      return `- [${name.slice(0, 4)}: ${title.replace(`# ${name.slice(0, 4)}: `, '')}](${name})`
+    })
+  expect(lines).toEqual(expected)
+})

@@ -1,6 +1,6 @@
 /** Warnings about how cells were measured. Each rule is a badness of a cell and the limit above which it is said. */
 
-import { significant } from '../core/units.ts'
+import { counted, significant } from '../core/units.ts'
 import { halfWidthShare } from './estimate.ts'
 import type { CellName, ForkSummary, MeasuredCell, Warning } from './model.ts'
 import { coinCumulative } from './stats/binomial.ts'
@@ -115,8 +115,9 @@ export function findCellWarnings(measured: readonly MeasuredPlace[]): Warning[] 
   })
 }
 
-/** `3 of 40 cells`, `All 12 cells`. */
+/** `3 of 40 cells`, `All 12 cells`, `The only cell`. */
 export function countOf(part: readonly unknown[], whole: readonly unknown[]): string {
+  if (whole.length === 1) return 'The only cell'
   return part.length === whole.length
     ? `All ${whole.length} cells`
     : `${part.length} of ${whole.length} cells`
@@ -133,8 +134,8 @@ export function percent(share: number): string {
   return `${significant(share * 100)} %`
 }
 
-export function describeCell({ contender, scenario, objects, concurrency }: CellName): string {
-  const count = `${objects} ${objects === 1 ? 'object' : 'objects'}`
+function describeCell({ contender, scenario, objects, concurrency }: CellName): string {
+  const count = counted(objects, 'object')
   return `${contender}, ${scenario} ${count}, ${concurrency.kind} ${concurrency.workers}`
 }
 

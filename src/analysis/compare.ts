@@ -93,12 +93,14 @@ export function compare(before: Results, after: Results, allowed: readonly strin
   const labels = commonLabels(old, now)
   const mismatches = checkComparable(old.suite, now.suite, labels, allowed)
 
+  const settings = settingsOfBoth(old, now)
+  const [oldCells, cells] = [cellsOf(old), cellsOf(now)]
   const places = labels.flatMap(([oldLabel, label]) =>
-    settingsOfBoth(old, now).map((setting) => ({
+    settings.map((setting) => ({
       contender: label,
       setting,
-      before: cellOf(old, oldLabel, setting),
-      after: cellOf(now, label, setting),
+      before: unlessSkipped(oldCells(oldLabel, setting)),
+      after: unlessSkipped(cells(label, setting)),
     })),
   )
   const uncompared: UncomparedCell[] = []
@@ -167,9 +169,10 @@ export function cellsToJudge(
   now: Analysis,
   [oldLabel, label]: readonly [string, string],
 ): readonly SideCells[] {
+  const [oldCells, cells] = [cellsOf(old), cellsOf(now)]
   return settingsOfBoth(old, now).flatMap((setting) => {
-    const before = cellOf(old, oldLabel, setting)
-    return before?.status === 'measured' ? [{ setting, before, after: anyCellOf(now, label, setting) }] : []
+    const before = oldCells(oldLabel, setting)
+    return before?.status === 'measured' ? [{ setting, before, after: cells(label, setting) }] : []
   })
 }
 
@@ -233,15 +236,14 @@ function settingsOfBoth(old: Analysis, now: Analysis): readonly Setting[] {
   return [...settings.values()]
 }
 
-function cellOf(analysis: Analysis, contender: string, setting: Setting): Cell | undefined {
-  const cell = anyCellOf(analysis, contender, setting)
-  return cell?.status === 'skipped' ? undefined : cell
+/** Finds the cell of a contender in a setting. */
+function cellsOf({ groups }: Analysis): (contender: string, setting: Setting) => Cell | undefined {
+  const cells = new Map(groups.map((group) => [settingKey(group.setting), group.cells]))
+  return (contender, setting) => cells.get(settingKey(setting))?.find((cell) => cell.contender === contender)
 }
 
-function anyCellOf({ groups }: Analysis, contender: string, setting: Setting): Cell | undefined {
-  return groups
-    .find((group) => settingKey(group.setting) === settingKey(setting))
-    ?.cells.find((cell) => cell.contender === contender)
+function unlessSkipped(cell: Cell | undefined): Cell | undefined {
+  return cell?.status === 'skipped' ? undefined : cell
 }
 
 function whyNot(which: 'first' | 'second', cell: Cell | undefined): string | undefined {

@@ -3,6 +3,7 @@
 import { closestName, UsageError } from '../core/errors.ts'
 import type { ConcurrencyKind, ContenderRecord, Setting, SuiteLine } from '../results/schema.ts'
 
+/** What to look at: each dimension that is named is narrowed to these. */
 export interface Filters {
   /** Labels. */
   readonly contenders?: readonly string[]
@@ -61,7 +62,10 @@ export function select(suite: SuiteLine, filters: Filters): Selection {
   const isSelected = (label: string) => contenders.some((contender) => contender.label === label)
   const reference = filters.reference ?? suite.reference
   if (filters.reference !== undefined && !isSelected(reference)) {
-    throw new UsageError('nothing-selected', `reference "${reference}" is not among the contenders asked for`)
+    throw new UsageError(
+      'nothing-selected',
+      `reference "${reference}" is not among the contenders asked for; ask for it too, or name another`,
+    )
   }
   return {
     contenders,

@@ -6,6 +6,7 @@
 import type { ContenderRecord, EndLine, ForkId, Setting, SuiteLine } from '../results/schema.ts'
 import type { Interval } from './stats/median-interval.ts'
 
+/** All that a report shows of a results file. */
 export interface Analysis {
   /** Version of this shape, for readers of the JSON. */
   readonly format: 1
@@ -28,8 +29,13 @@ export interface Group {
   readonly cells: readonly Cell[]
 }
 
+/** One contender in one setting. */
 export type Cell = MeasuredCell | FailedCell | SkippedCell | MissingCell
 
+/** Why a cell has no number. */
+export type UnmeasuredStatus = Exclude<Cell['status'], 'measured'>
+
+/** A cell all of whose forks were completed. */
 export interface MeasuredCell {
   readonly status: 'measured'
   readonly contender: string
@@ -63,6 +69,7 @@ export interface FailedCell {
   readonly forks: readonly ForkSummary[]
 }
 
+/** What went wrong in one fork. */
 export interface Failure {
   readonly fork: number
   readonly step: string
@@ -70,6 +77,7 @@ export interface Failure {
   readonly message: string
 }
 
+/** A cell that cannot exist here, with the reason. */
 export interface SkippedCell {
   readonly status: 'skipped'
   readonly contender: string
@@ -126,6 +134,7 @@ export interface LatencyQuantile {
   readonly operationsMin: number
 }
 
+/** `equal` is proven too; `unclear` is everything that is not. */
 export type Verdict = 'faster' | 'slower' | 'equal' | 'unclear'
 
 /** A contender's time over another's, fork by fork: forks of one number were alive together and took turns. */
@@ -136,11 +145,13 @@ export interface PairedRatio {
   readonly detectable: number | undefined
 }
 
+/** How a cell compares with the reference, where it can be compared. */
 export type Ratio =
   | { readonly kind: 'reference' }
   | { readonly kind: 'none'; readonly reason: string }
   | ({ readonly kind: 'paired'; readonly unequalDurability: boolean } & PairedRatio)
 
+/** Who is faster, over all settings of each scenario. */
 export interface Summary {
   readonly tiers: readonly Tier[]
   readonly scenarios: readonly ScenarioSummary[]
@@ -158,12 +169,25 @@ export interface Tier {
   readonly contenders: readonly string[]
 }
 
+/** The same for one scenario. */
 export interface ScenarioSummary {
   readonly scenario: string
   /** One per tier with at least two contenders that have results in common. */
   readonly rankings: readonly Ranking[]
+  /** One per other tier with at least two contenders. */
+  readonly unranked: readonly Unranked[]
 }
 
+/** A tier in which no two contenders have results in common. */
+export interface Unranked {
+  readonly durability: string
+  /** Those with a result. Where there are several, there is no setting in which all of them have one. */
+  readonly present: readonly string[]
+  /** The others, with the worst that happened in any setting. */
+  readonly absent: readonly { readonly contender: string; readonly status: UnmeasuredStatus }[]
+}
+
+/** The contenders of one tier, in order. */
 export interface Ranking {
   readonly durability: string
   /** Settings in which all of them were measured; only these count. */
@@ -175,6 +199,7 @@ export interface Ranking {
   readonly absent: readonly string[]
 }
 
+/** One contender in a ranking. */
 export interface Place {
   readonly contender: string
   /** Geometric mean over settings of the ratio to the first place. */
@@ -195,4 +220,5 @@ export interface Warning {
   readonly cells?: readonly CellName[]
 }
 
+/** Which cell a warning is about. */
 export type CellName = Omit<ForkId, 'fork'>

@@ -8,7 +8,7 @@ import type { SideCells } from './compare.ts'
 import type { Evidence } from './gate/cell.ts'
 import { matters } from './gate/cell.ts'
 import { type CounterComparison, compareCounters } from './gate/counters.ts'
-import type { Policy } from './gate/policy.ts'
+import type { Limits, Policy } from './gate/policy.ts'
 import type { ReportedCell } from './gate/report-model.ts'
 import type { ForkSummary } from './model.ts'
 import { holm } from './stats/multiplicity.ts'
@@ -18,15 +18,18 @@ import { isGreaterP, shift } from './stats/two-sample.ts'
 /**
  * One cell per setting that the baseline has a number for.
  * @param tolerances what counters may grow by; undefined where they are only shown
+ * @param limits of single scenarios
  */
 export function judgeSaved(
   cells: readonly SideCells[],
   policy: Policy,
   tolerances: Readonly<Record<string, number>> | undefined,
+  limits: ReadonlyMap<string, Limits> = new Map(),
 ): readonly ReportedCell[] {
+  const ownPolicy = ({ setting }: SideCells): Policy => ({ ...policy, ...limits.get(setting.scenario) })
   const measured = cells.filter(({ after }) => after?.status === 'measured')
   const evidence = new Map(
-    measured.map((cell) => [cell, evidenceOf(cell.before.forks, forksOf(cell), policy)]),
+    measured.map((cell) => [cell, evidenceOf(cell.before.forks, forksOf(cell), ownPolicy(cell))]),
   )
   // The gate's level, spent at once, for all cells together.
   const alpha = policy.looks.reduce((sum, look) => sum + look.alpha, 0)
@@ -67,10 +70,11 @@ export function judgeSaved(
       evidence: found,
       counters,
       pairs: now.length,
+      ...(limits.has(setting.scenario) ? { limits: limits.get(setting.scenario)! } : {}),
       savedForks: { before: before.length, after: now.length },
     }
     if (counters.changes.some(({ gates }) => gates)) return { ...base, verdict: 'fail', ground: 'counters' }
-    if (rejected[measured.indexOf(cell)]! && matters(found, policy)) {
+    if (rejected[measured.indexOf(cell)]! && matters(found, ownPolicy(cell))) {
       return { ...base, verdict: 'fail', ground: 'time' }
     }
     return found.pDelta <= policy.passAlpha

@@ -8,7 +8,18 @@
  */
 
 import type { ContenderRecord } from '../results/schema.ts'
-import type { Cell, Group, MeasuredCell, Place, Ranking, ScenarioSummary, Summary, Tier } from './model.ts'
+import type {
+  Cell,
+  Group,
+  MeasuredCell,
+  Place,
+  Ranking,
+  ScenarioSummary,
+  Summary,
+  Tier,
+  UnmeasuredStatus,
+  Unranked,
+} from './model.ts'
 import { judge, pairedRatios } from './ratio.ts'
 import { geometricMean } from './stats/quantiles.ts'
 
@@ -42,16 +53,25 @@ function summariseScenario(
   tiers: readonly Tier[],
 ): ScenarioSummary {
   const own = groups.filter(({ setting }) => setting.scenario === scenario)
-  return { scenario, rankings: tiers.flatMap((tier) => rank(tier, own) ?? []) }
+  const ranked = tiers.filter((tier) => tier.contenders.length > 1).map((tier) => rank(tier, own))
+  return {
+    scenario,
+    rankings: ranked.filter((one) => 'places' in one),
+    unranked: ranked.filter((one) => 'present' in one),
+  }
 }
 
-function rank(tier: Tier, groups: readonly Group[]): Ranking | undefined {
+function rank(tier: Tier, groups: readonly Group[]): Ranking | Unranked {
+  const { durability } = tier
   const present = tier.contenders.filter((label) =>
     groups.some((group) => cellOf(group, label) !== undefined),
   )
-  if (present.length < 2) return undefined
+  const absent = tier.contenders.filter((label) => !present.includes(label))
   const common = groups.filter((group) => present.every((label) => cellOf(group, label) !== undefined))
-  if (common.length === 0) return undefined
+  if (present.length < 2 || common.length === 0) {
+    const why = absent.map((contender) => ({ contender, status: worstOf(contender, groups) }))
+    return { durability, present, absent: why }
+  }
 
   // Any contender serves to put them in order; the ratios shown are then to the fastest.
   const order = present
@@ -62,12 +82,19 @@ function rank(tier: Tier, groups: readonly Group[]): Ranking | undefined {
     .sort((a, b) => a.ratio - b.ratio)
     .map(({ label }) => label)
   return {
-    durability: tier.durability,
+    durability,
     settings: common.length,
     settingsOfScenario: groups.length,
     places: order.map((label) => place(label, order[0]!, common)),
-    absent: tier.contenders.filter((label) => !present.includes(label)),
+    absent,
   }
+}
+
+/** Of a contender without any result. */
+function worstOf(contender: string, groups: readonly Group[]): UnmeasuredStatus {
+  const found = groups.flatMap(({ cells }) => cells.filter((cell) => cell.contender === contender))
+  const order = ['failed', 'missing', 'skipped'] as const
+  return order.find((status) => found.some((cell) => cell.status === status))!
 }
 
 function place(contender: string, first: string, groups: readonly Group[]): Place {

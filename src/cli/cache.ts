@@ -14,6 +14,7 @@ import { policyNamed, policyNames } from '../storages/cache/policies/index.ts'
 import { type SimulationResult, simulate } from '../storages/cache/simulate.ts'
 import type { Trace } from '../storages/cache/trace.ts'
 import { isRecordedTrace, readRecordedTrace } from '../storages/cache/trace-recorder.ts'
+import { splitList } from './lists.ts'
 
 interface SimulateFlags {
   readonly policy: string
@@ -36,7 +37,7 @@ export function registerCache(program: Command): void {
     .option('-e, --entries <counts>', 'sizes of the cache in objects of whatever size: 1000,10000')
     .option('-f, --format <format>', `of a published trace: ${foreignTraceFormats.join(', ')}`)
     .option('--overhead <bytes>', 'what each object takes beside its own bytes', '0')
-    .option('--json', 'for programs')
+    .option('--json', 'print JSON')
     .action((path: string, flags: SimulateFlags) => {
       const results = simulateAll(readTrace(path, flags.format), flags)
       process.stdout.write(
@@ -49,7 +50,7 @@ export function registerCache(program: Command): void {
  * Reads a trace from a file, decompressed where its name says so.
  * @throws UsageError `unknown-trace-format`, `bad-trace`. @throws ShootoutError `trace-file` when it cannot be read
  */
-export function readTrace(path: string, format?: string): Trace {
+function readTrace(path: string, format?: string): Trace {
   let content: Uint8Array
   try {
     const stored = readFileSync(path)
@@ -60,7 +61,9 @@ export function readTrace(path: string, format?: string): Trace {
         : stored
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
-    throw new ShootoutError('trace-file', `the trace ${path} cannot be read: ${reason}`, { cause })
+    throw new ShootoutError('trace-file', `the trace ${path} cannot be read (${reason}); check the path`, {
+      cause,
+    })
   }
   if (format === undefined) {
     if (isRecordedTrace(content)) return readRecordedTrace(content)
@@ -79,7 +82,7 @@ export function readTrace(path: string, format?: string): Trace {
 }
 
 /** Every policy with every size, sizes outside. */
-export function simulateAll(trace: Trace, flags: Omit<SimulateFlags, 'json' | 'format'>): SimulationResult[] {
+function simulateAll(trace: Trace, flags: Omit<SimulateFlags, 'json' | 'format'>): SimulationResult[] {
   if ((flags.bytes === undefined) === (flags.entries === undefined)) {
     throw new UsageError(
       'cache-size',
@@ -87,25 +90,18 @@ export function simulateAll(trace: Trace, flags: Omit<SimulateFlags, 'json' | 'f
     )
   }
   const unit = flags.bytes === undefined ? 'entries' : 'bytes'
-  const sizes = list(flags.bytes ?? flags.entries!).map((text) =>
+  const sizes = splitList(flags.bytes ?? flags.entries!).map((text) =>
     unit === 'bytes' ? parseBytes(text) : Number(text),
   )
-  const policies = (flags.policy === 'all' ? policyNames : list(flags.policy)).map(policyNamed)
+  const policies = (flags.policy === 'all' ? policyNames : splitList(flags.policy)).map(policyNamed)
   const overheadBytes = parseBytes(flags.overhead)
   return sizes.flatMap((size) =>
     policies.map((policy) => simulate(trace, policy, size, { unit, overheadBytes })),
   )
 }
 
-function list(text: string): string[] {
-  return text.split(',').map((part) => part.trim())
-}
-
 /** One line per result. Lower is better in both ratios. */
-export function simulationTable(
-  results: readonly SimulationResult[],
-  flags: { readonly bytes?: string },
-): string {
+function simulationTable(results: readonly SimulationResult[], flags: { readonly bytes?: string }): string {
   const size = (capacity: number) => (flags.bytes === undefined ? String(capacity) : formatBytes(capacity))
   const rows = [
     ['cache', 'policy', 'requests', 'misses', 'miss ratio', 'byte miss ratio', 'evictions'],

@@ -2,15 +2,25 @@
  * `shootout check`: the conformance suite on one storage, with no test framework.
  *
  * Prints a line per behaviour as it is checked, grouped by topic, then every failure in full with the command that
- * repeats it, and at the end what was left out and why. With `json`, one document instead.
+ * repeats it, and at the end what was left out and why. With `json`, one document instead. A behaviour that hangs fails
+ * after a while; when several have, the rest is given up.
  */
 
 import { relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { styleText } from 'node:util'
-import { type CheckPlan, planChecks, type SkippedCheck } from '../conformance/index.ts'
+import {
+  type Check,
+  type CheckPlan,
+  givenUpCode,
+  planChecks,
+  type SkippedCheck,
+} from '../conformance/index.ts'
 import { type PlainError, toPlainError } from '../core/errors.ts'
+import { shellWord } from '../core/shell-word.ts'
+import { counted } from '../core/units.ts'
+import { type Paint, painter } from '../report/terminal.ts'
 import { loadStorageModule, storageNames, storageUrl } from '../storages/registry.ts'
+import { Strays } from './check-strays.ts'
 
 export interface CheckOptions {
   /** One JSON document at the end instead of lines. */
@@ -19,8 +29,11 @@ export interface CheckOptions {
   readonly only?: readonly string[]
   /** Repeats the random choices of an earlier check. */
   readonly seed?: string
-  /** Colours and ticks for a person. Default: as the terminal and NO_COLOR say. */
-  readonly color?: boolean
+  /** How long a behaviour may take. Default: a minute. */
+  readonly timeoutMs?: number
+  /** Is told of each behaviour before it begins. */
+  begins?(check: Check): void
+  readonly color: boolean
   /** The storage as the user named it, for the command that repeats a failure. */
   readonly storageName?: string
   write(text: string): void
@@ -32,6 +45,11 @@ interface Outcome {
   readonly claim: string
   readonly ms: number
   readonly error?: PlainError
+}
+
+function statusOf({ error }: Outcome): 'held' | 'failed' | 'given-up' {
+  if (error === undefined) return 'held'
+  return error.code === givenUpCode ? 'given-up' : 'failed'
 }
 
 /**
@@ -51,24 +69,24 @@ export async function runCheck(
     options: givenOptions,
     ...(options.only === undefined ? {} : { only: options.only }),
     ...(options.seed === undefined ? {} : { seed: options.seed }),
+    ...(options.timeoutMs === undefined ? {} : { timeoutMs: options.timeoutMs }),
   })
   const report = new Report(
     plan,
     options,
     repeatCommand(options.storageName ?? nameOf(moduleUrl), givenOptions, plan.seed),
   )
-  // A behaviour that fails may leave calls under way, and what becomes of them must not end the check.
-  const strays: unknown[] = []
-  const stray = (reason: unknown) => void strays.push(reason)
-  process.on('unhandledRejection', stray)
+  const strays = new Strays()
   try {
     for (const check of plan.checks) {
+      options.begins?.(check)
       const startMs = performance.now()
       let error: PlainError | undefined
       try {
         await check.run()
+        const reasons = await strays.reasons()
         // Where nothing has failed so far, nobody else can be to blame.
-        if (strays.length > 0 && report.failureCount === 0) throw strays[0]
+        if (reasons.length > 0 && report.failureCount === 0) throw reasons[0]
       } catch (thrown) {
         error = toPlainError(thrown)
       }
@@ -78,7 +96,7 @@ export async function runCheck(
     }
   } finally {
     await plan.dispose()
-    process.off('unhandledRejection', stray)
+    await strays.end()
   }
   report.end()
   return report.failureCount === 0 ? 0 : 1
@@ -88,7 +106,7 @@ export async function runCheck(
 function repeatCommand(name: string, given: Readonly<Record<string, unknown>>, seed: string): string {
   const query = Object.entries(given).map(([option, value]) => `${option}=${String(value)}`)
   const storage = query.length === 0 ? name : `${name}?${query.join('&')}`
-  return `shootout check ${quote(storage)} --seed ${quote(seed)}`
+  return `shootout check ${shellWord(storage)} --seed ${shellWord(seed)}`
 }
 
 /** What a user would write to name this storage. */
@@ -97,15 +115,11 @@ function nameOf(moduleUrl: string): string {
   return name ?? `./${relative(process.cwd(), fileURLToPath(moduleUrl))}`
 }
 
-/** For a POSIX shell; plain words stay as they are. */
-function quote(word: string): string {
-  return /^[\w./:=,@-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`
-}
-
 class Report {
   readonly #plan: CheckPlan
   readonly #options: CheckOptions
   readonly #repeat: string
+  readonly #paint: Paint
   readonly #outcomes: Outcome[] = []
   #topic: string | undefined
 
@@ -113,26 +127,36 @@ class Report {
     this.#plan = plan
     this.#options = options
     this.#repeat = repeat
-    this.#line(`${plan.storage}: ${plan.checks.length} behaviours, seed ${plan.seed}`)
+    this.#paint = painter(options.color)
+    this.#line(`${plan.storage}: ${counted(plan.checks.length, 'behaviour')}, seed ${plan.seed}`)
   }
 
   get #failures(): Outcome[] {
-    return this.#outcomes.filter((outcome) => outcome.error !== undefined)
+    return this.#outcomes.filter((outcome) => statusOf(outcome) === 'failed')
+  }
+
+  get #givenUp(): Outcome[] {
+    return this.#outcomes.filter((outcome) => statusOf(outcome) === 'given-up')
   }
 
   get failureCount(): number {
     return this.#failures.length
   }
 
+  get #heldCount(): number {
+    return this.#outcomes.filter((outcome) => statusOf(outcome) === 'held').length
+  }
+
   add(outcome: Outcome): void {
     this.#outcomes.push(outcome)
+    if (statusOf(outcome) === 'given-up') return
     if (outcome.topic !== this.#topic) {
       this.#topic = outcome.topic
       this.#line('')
-      this.#line(this.#style('bold', outcome.topic))
+      this.#line(this.#paint('bold', outcome.topic))
     }
-    const mark = outcome.error === undefined ? this.#style('green', '✓') : this.#style('red', '✗')
-    this.#line(`  ${mark} ${outcome.claim} ${this.#style('dim', `${outcome.ms.toFixed(0)} ms`)}`)
+    const mark = outcome.error === undefined ? this.#paint('green', '✓') : this.#paint('red', '✗')
+    this.#line(`  ${mark} ${outcome.claim} ${this.#paint('dim', `${outcome.ms.toFixed(0)} ms`)}`)
   }
 
   end(): void {
@@ -143,21 +167,26 @@ class Report {
     for (const failure of this.#failures) this.#printFailure(failure)
     this.#printSkipped()
     const { checks, skipped } = this.#plan
-    const held = checks.length - this.failureCount
-    const sentence = `${held} of ${checks.length} behaviours hold, ${this.failureCount} do not, ${skipped.length} do not apply`
+    const [givenUp] = this.#givenUp
     this.#line('')
-    this.#line(this.#style(this.failureCount === 0 ? 'green' : 'red', sentence))
+    if (givenUp !== undefined) {
+      this.#line(this.#paint('yellow', `${this.#givenUp.length} behaviours: ${givenUp.error?.message}`))
+    }
+    const sentence =
+      `${this.#heldCount} of ${checks.length} behaviours hold, ${this.failureCount} do not, ` +
+      `${givenUp === undefined ? '' : `${this.#givenUp.length} were not checked, `}${skipped.length} do not apply`
+    this.#line(this.#paint(this.failureCount === 0 ? 'green' : 'red', sentence))
   }
 
   #printFailure({ topic, claim, error }: Outcome): void {
     if (error === undefined) return
     this.#line('')
-    this.#line(this.#style('red', `✗ ${topic}: ${claim}`))
+    this.#line(this.#paint('red', `✗ ${topic}: ${claim}`))
     for (const line of error.message.split('\n')) this.#line(`    ${line}`)
     const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
-    for (const frame of frames.slice(0, 8)) this.#line(this.#style('dim', `    ${frame.trim()}`))
+    for (const frame of frames.slice(0, 8)) this.#line(this.#paint('dim', `    ${frame.trim()}`))
     if (error.cause !== undefined) this.#line(`    caused by ${error.cause.name}: ${error.cause.message}`)
-    this.#line(`    repeat: ${this.#repeat} --only ${quote(claim)}`)
+    this.#line(`    repeat: ${this.#repeat} --only ${shellWord(claim)}`)
   }
 
   /** By reason, with whole topics as one line. */
@@ -165,15 +194,15 @@ class Report {
     const { skipped } = this.#plan
     if (skipped.length === 0) return
     this.#line('')
-    this.#line(this.#style('bold', 'left out'))
+    this.#line(this.#paint('bold', 'left out'))
     const groups = new Map<string, SkippedCheck[]>()
     for (const one of skipped) {
       const key = `${one.topic}: ${one.reason}`
       groups.set(key, [...(groups.get(key) ?? []), one])
     }
     for (const [key, group] of groups) {
-      const count = group.length === 1 ? '1 behaviour' : `${group.length} behaviours`
-      this.#line(`  ${this.#style('yellow', '–')} ${key} ${this.#style('dim', `(${count})`)}`)
+      const count = counted(group.length, 'behaviour')
+      this.#line(`  ${this.#paint('yellow', '–')} ${key} ${this.#paint('dim', `(${count})`)}`)
     }
   }
 
@@ -182,30 +211,21 @@ class Report {
     return {
       storage,
       seed,
-      held: this.#outcomes.length - this.failureCount,
+      held: this.#heldCount,
       failed: this.failureCount,
+      givenUp: this.#givenUp.length,
       skipped: skipped.length,
-      behaviours: this.#outcomes.map(({ topic, claim, ms, error }) => ({
-        topic,
-        claim,
-        status: error === undefined ? 'held' : 'failed',
-        ms,
-        ...(error === undefined ? {} : { error, repeat: `${this.#repeat} --only ${quote(claim)}` }),
-      })),
+      behaviours: this.#outcomes.map((outcome) => {
+        const { topic, claim, ms, error } = outcome
+        const failed =
+          error === undefined ? {} : { error, repeat: `${this.#repeat} --only ${shellWord(claim)}` }
+        return { topic, claim, status: statusOf(outcome), ms, ...failed }
+      }),
       leftOut: skipped,
     }
   }
 
   #line(text: string): void {
     if (!this.#options.json) this.#options.write(`${text}\n`)
-  }
-
-  #style(format: 'bold' | 'dim' | 'green' | 'red' | 'yellow', text: string): string {
-    const { color } = this.#options
-    if (color === false) return text
-    // Without a choice of the caller, NO_COLOR, FORCE_COLOR and the terminal decide.
-    return color === true
-      ? styleText(format, text, { validateStream: false })
-      : styleText(format, text, { validateStream: true, stream: process.stdout })
   }
 }

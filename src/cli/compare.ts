@@ -2,16 +2,17 @@
 
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
-import { compare } from '../analysis/compare.ts'
+import { compare, comparedFields } from '../analysis/compare.ts'
 import { describeError, ShootoutError } from '../core/errors.ts'
 import { renderComparison, renderComparisonMarkdown } from '../report/comparison.ts'
 import { readResults } from '../results/reader.ts'
+import { outputStyle } from './console.ts'
 import { exitCodes } from './exit-codes.ts'
-import { useColor } from './report.ts'
+import { joinLists, splitList } from './lists.ts'
 
 interface CompareFlags {
   readonly format: 'table' | 'md' | 'json'
-  readonly allowMismatch: readonly string[]
+  readonly allowMismatch?: string
 }
 
 export function registerCompare(program: Command): void {
@@ -20,12 +21,15 @@ export function registerCompare(program: Command): void {
     .description('compare the cells of two results files')
     .argument('<before>', 'results file')
     .argument('<after>', 'results file')
-    .addOption(new Option('-f, --format <form>', 'form').choices(['table', 'md', 'json']).default('table'))
+    .addOption(
+      new Option('-f, --format <format>', 'what is printed')
+        .choices(['table', 'md', 'json'])
+        .default('table'),
+    )
     .option(
       '--allow-mismatch <field>',
-      'compare although the runs differ in this: machine, file-system, node, shootout, dataset, durability; may be repeated',
-      (field: string, others: readonly string[]) => [...others, ...field.split(',')],
-      [],
+      `compare although the runs differ in this: ${comparedFields.join(', ')}; may be repeated`,
+      joinLists,
     )
     .action((before: string, after: string, flags: CompareFlags) => {
       process.exitCode = runCompare(before, after, flags)
@@ -36,7 +40,7 @@ function runCompare(before: string, after: string, flags: CompareFlags): number 
   const [old, now] = [readResults(resolve(before)), readResults(resolve(after))]
   let comparison: ReturnType<typeof compare>
   try {
-    comparison = compare(old, now, flags.allowMismatch)
+    comparison = compare(old, now, splitList(flags.allowMismatch))
   } catch (error) {
     if (!(error instanceof ShootoutError) || error.code !== 'not-comparable') throw error
     process.stderr.write(`shootout: ${describeError(error)}\n`)
@@ -44,9 +48,6 @@ function runCompare(before: string, after: string, flags: CompareFlags): number 
   }
   if (flags.format === 'json') process.stdout.write(`${JSON.stringify(comparison, null, 2)}\n`)
   else if (flags.format === 'md') process.stdout.write(renderComparisonMarkdown(comparison))
-  else {
-    const width = process.stdout.columns ?? 120
-    process.stdout.write(renderComparison(comparison, { width, color: useColor(process.stdout) }))
-  }
+  else process.stdout.write(renderComparison(comparison, outputStyle()))
   return exitCodes.pass
 }

@@ -5,11 +5,10 @@
 
 import type { RecordSizes } from '../core/record-sizes.ts'
 import type { Concurrency } from '../results/schema.ts'
-import type { RunConfig } from './config.ts'
 import type { ContenderRequest } from './contenders.ts'
 
 /** Every setting is optional and means what the flag of that name means; texts are read as on the command line. */
-export interface ConfigFile extends Partial<Record<keyof RunConfig, unknown>> {
+export interface ConfigFile {
   /** `'sqlite'`, `'fast=file?durability=os'`, `'./my-storage.js'`, or `{ label, storage, options }`. */
   readonly storages?: readonly (string | ContenderRequest)[]
   /** Names, `'headline'`, `'all'`, or paths of modules. */

@@ -2,7 +2,7 @@
  * The configuration of a run: defaults ← config file ← command line, each value with its origin.
  */
 
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { availableParallelism, tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url'
 import type { Limits } from '../analysis/gate/policy.ts'
 import { closestName, UsageError } from '../core/errors.ts'
 import { checkedRecordSizes, type RecordSizes } from '../core/record-sizes.ts'
-import { parseDuration } from '../core/units.ts'
+import { parseDuration, parseShare } from '../core/units.ts'
 import { type Concurrency, type ConcurrencyKind, concurrencyKinds } from '../results/schema.ts'
 import { canonicalScenarioName } from '../scenarios/registry.ts'
 import { storageNames } from '../storages/registry.ts'
@@ -124,16 +124,16 @@ const readers: Readers = {
   batches: (value) => integer(value, 'batches', 1, 10_000),
   budget: duration,
   precision: (value) => {
-    const share =
-      typeof value === 'string' && value.endsWith('%') ? Number(value.slice(0, -1)) / 100 : Number(value)
-    if (!(share > 0 && share < 1)) throw bad('precision', value, 'a share such as 2% or 0.02')
-    return share
+    const precision = share(value, 'precision')
+    if (!(precision > 0 && precision < 1)) throw bad('precision', value, 'a share such as 2% or 0.02')
+    return precision
   },
   recordBytes: checkedRecordSizes,
   compressibility: (value) => {
-    const share = Number(value)
-    if (!(share >= 0 && share <= 1)) throw bad('compressibility', value, 'a number from 0 to 1')
-    return share
+    const wanted = 'a share from 0 to 1, such as 50% or 0.5'
+    const compressibility = Number(value) === 1 ? 1 : share(value, 'compressibility', wanted)
+    if (compressibility > 1) throw bad('compressibility', value, wanted)
+    return compressibility
   },
   seed: (value) => String(value),
   reference: (value) => text(value, 'reference'),
@@ -169,7 +169,14 @@ export async function loadConfig(
       config[key] = readers[key](value)
     } catch (error) {
       if (!(error instanceof UsageError)) throw error
-      throw new UsageError(error.code, `${origin}: ${error.message}`, { cause: error })
+      // A flag is its own name; in a file it must be said which setting it is. Once.
+      const { message } = error
+      const named = origin.startsWith('--')
+        ? message.replace(new RegExp(`^${key}: `), '')
+        : message.startsWith(key)
+          ? message
+          : `${key}: ${message}`
+      throw new UsageError(error.code, `${origin}: ${named}`, { cause: error })
     }
     origins[key] = origin
   }
@@ -196,20 +203,9 @@ export async function loadConfig(
 }
 
 /** `recordBytes` → `record-bytes`; lists are given by a singular flag. */
-export function flagOf(key: string): string {
+function flagOf(key: string): string {
   const singular: Readonly<Record<string, string>> = { storages: 'storage', scenarios: 'scenario' }
   return singular[key] ?? key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-}
-
-/** Each value with its origin, one line each. */
-export function describeConfig({ config, origins }: LoadedConfig): string {
-  const width = Math.max(...Object.keys(config).map((key) => key.length))
-  return Object.entries(config)
-    .map(([key, value]) => {
-      const shown = value === undefined ? '(none)' : JSON.stringify(value)
-      return `${key.padEnd(width)}  ${shown}  (${origins[key as keyof RunConfig]})`
-    })
-    .join('\n')
 }
 
 function findConfig(): string | undefined {
@@ -224,11 +220,16 @@ async function readConfigFile(path: string): Promise<Record<string, unknown>> {
   }
   let value: unknown
   try {
+    if (statSync(path).isDirectory()) throw new Error('it is a folder')
     value = path.endsWith('.json')
       ? JSON.parse(await readFile(path, 'utf8'))
       : ((await import(pathToFileURL(path).href)) as { default?: unknown }).default
   } catch (cause) {
-    throw new UsageError('config-broken', `${path} cannot be read: ${(cause as Error).message}`, { cause })
+    throw new UsageError(
+      'config-broken',
+      `${path} cannot be read (${(cause as Error).message}); mend it, or name another with --config`,
+      { cause },
+    )
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new UsageError(
@@ -272,7 +273,8 @@ function concurrency(value: unknown): Concurrency {
     const closest = closestName(kind ?? '', concurrencyKinds)
     throw bad('concurrency', value, `KIND:WORKERS, with KIND one of ${concurrencyKinds.join(', ')}`, closest)
   }
-  return { kind: kind as ConcurrencyKind, workers: integer(workers ?? '', `${kind} workers`, 1, 1000) }
+  if (workers === undefined) throw bad('concurrency', value, `KIND:WORKERS, such as ${kind}:4`)
+  return { kind: kind as ConcurrencyKind, workers: integer(workers, `${kind} workers`, 1, 1000) }
 }
 
 /** `{ 'cold-read': { tau: '3%', delta: 0.08 } }`. */
@@ -285,12 +287,8 @@ function gateLimits(value: unknown): Readonly<Record<string, Limits>> {
     Object.entries(value).map(([scenario, limits]) => {
       if (!isObject(limits)) throw bad(`gateLimits of ${scenario}`, limits, expected)
       const known = Object.entries(limits).map(([name, limit]) => {
-        const share =
-          typeof limit === 'string' && limit.endsWith('%') ? Number(limit.slice(0, -1)) / 100 : limit
         if (name !== 'tau' && name !== 'delta') throw bad(`gateLimits of ${scenario}`, name, 'tau or delta')
-        if (typeof share !== 'number' || !(share >= 0 && share < 10))
-          throw bad(`gateLimits of ${scenario}, ${name}`, limit, 'a share such as 2% or 0.02')
-        return [name, share]
+        return [name, share(limit, `gateLimits of ${scenario}, ${name}`)]
       })
       return [canonicalScenarioName(scenario) ?? scenario, Object.fromEntries(known) as Limits]
     }),
@@ -308,6 +306,17 @@ function integer(value: unknown, what: string, min: number, max: number): number
     throw bad(what, value, `an integer from ${min} to ${max}`)
   }
   return number
+}
+
+/** `2%`, or a number. */
+function share(value: unknown, what: string, wanted = 'a share such as 2% or 0.02'): number {
+  if (typeof value !== 'string' && typeof value !== 'number') throw bad(what, value, wanted)
+  try {
+    return parseShare(String(value))
+  } catch (error) {
+    if (!(error instanceof UsageError)) throw error
+    throw bad(what, value, wanted)
+  }
 }
 
 function duration(value: unknown): number {

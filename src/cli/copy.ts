@@ -4,17 +4,19 @@ import { statSync } from 'node:fs'
 import type { Command } from 'commander'
 import { UsageError } from '../core/errors.ts'
 import { noTid } from '../core/ids.ts'
-import { formatBytes, formatRate, formatWait } from '../core/units.ts'
+import { counted, formatBytes, formatDuration, formatRate, formatWait } from '../core/units.ts'
 import { references } from '../database/record-decoder.ts'
 import {
   type BlobPolicy,
   type CopyProgress,
   type CopyResult,
+  type CopyWay,
   copyStore,
   copyWay,
 } from '../storages/copy/copy.ts'
 import { openStorage } from '../storages/open.ts'
 import type { Storage } from '../storages/storage.ts'
+import { isTerminal } from './console.ts'
 import { assertPlace, parseStore, type ResolvedContender, resolveContender } from './contenders.ts'
 import { CopyDisplay } from './copy-display.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -45,20 +47,22 @@ export function registerCopy(program: Command): void {
     .option('--clear', 'first destroy everything that the destination holds')
     .option('--verify', 'afterwards compare everything, byte for byte; exit code 1 on a difference')
     .option('--no-blobs', 'leave blobs out')
-    .option('--json', 'for programs')
+    .option('--json', 'print JSON')
     .addHelpText(
       'after',
       `
-Where both storages keep history, all transactions are copied as they are; else the current state of each object.
-A copy that was interrupted, even by a kill, goes on when the same command is given again.
+Where both storages keep history, all transactions are copied as they are; else
+the current state of each object. A copy that was interrupted, even by a kill,
+goes on when the same command is given again.
 
+Examples:
   shootout copy file:./data.log sqlite:./data.sqlite --verify
   shootout copy file:./data.log 'sqlite:./data.sqlite?history=true'
-  shootout copy sqlite:./data.sqlite 'postgres?url=postgresql://user@host/name'`,
+  shootout copy sqlite:./data.sqlite 'postgres?url=postgresql://me@host/name'`,
     )
     .action(async (source: string, destination: string, flags: CopyFlags) => {
       const stop = new AbortController()
-      const display = new CopyDisplay(process.stderr, { tty: process.stderr.isTTY === true })
+      const display = new CopyDisplay(process.stderr, { tty: isTerminal(process.stderr) })
       const interrupt = (): void => {
         // Who asks twice means it.
         if (stop.signal.aborted) process.exit(exitCodes.interrupted)
@@ -105,8 +109,9 @@ export async function copy(
     const destination = await openDestination(to, destinationText, flags, output)
     try {
       const way = copyWay(source, destination)
-      output.note(`copying ${describeWay[way]} of ${sourceText} into ${destinationText}`)
-      if (way === 'states' && from.capabilities.iteration) output.note(historyHint(to))
+      const isListed = from.capabilities.iteration
+      output.note(`copying ${describeWay(way, isListed)} of ${sourceText} into ${destinationText}`)
+      if (way === 'states' && isListed) output.note(historyHint(to))
       const result = await copyStore(source, destination, {
         references,
         blobs: blobPolicy(to, flags),
@@ -115,6 +120,11 @@ export async function copy(
         onProgress: (progress) => output.progress(progress),
       })
       const ms = performance.now() - started
+      if (!isListed && result.finished && result.records + result.recordsThere === 0) {
+        output.note(
+          `${from.label} cannot list its objects, and has no root (object 0) from which others could be reached`,
+        )
+      }
       output.result(
         flags.json === true
           ? `${JSON.stringify({ source: sourceText, destination: destinationText, ms, ...result }, undefined, 2)}\n`
@@ -130,10 +140,11 @@ export async function copy(
   }
 }
 
-const describeWay = {
-  transactions: 'all transactions',
-  states: 'the current states of all objects',
-} as const
+/** @param isListed whether the source can name all its objects; else they are found by references */
+function describeWay(way: CopyWay, isListed: boolean): string {
+  if (way === 'transactions') return 'all transactions'
+  return `the current states of all objects${isListed ? '' : ' that can be reached from the root'}`
+}
 
 function historyHint({ label, module }: ResolvedContender): string {
   const remedy = 'history' in module.options ? `; it would with ${label}:…?history=true` : ''
@@ -200,26 +211,23 @@ function resultText(result: CopyResult, ms: number): string {
   const { way, finished, recordsThere, transactions, records, bytes, blobs, blobBytes, dangling } = result
   const what =
     way === 'transactions'
-      ? `${count(transactions, 'transaction')}, ${count(records, 'record')}`
-      : count(records, 'object')
-  const withBlobs = blobs === 0 ? '' : `, ${count(blobs, 'blob')} of ${formatBytes(blobBytes)}`
-  const rate = `${formatBytes((bytes + blobBytes) / (ms / 1e3))}/s, ${formatRate(records / (ms / 1e3))}`
-  const lines = [`copied ${what}, ${formatBytes(bytes)}${withBlobs} in ${formatWait(ms * 1e6)} (${rate})`]
-  if (recordsThere > 0) lines.push(`${count(recordsThere, 'record')} were there already, and are the same`)
-  if (dangling > 0) lines.push(`${count(dangling, 'reference')} to objects that the source does not have`)
+      ? `${counted(transactions, 'transaction')}, ${counted(records, 'record')}`
+      : counted(records, 'object')
+  const withBlobs = blobs === 0 ? '' : `, ${counted(blobs, 'blob')} of ${formatBytes(blobBytes)}`
+  const rate = `${formatBytes((bytes + blobBytes) / (ms / 1e3))}/s, ${formatRate(records / (ms / 1e3)).replace('/s', ' records/s')}`
+  const time = ms < 1000 ? formatDuration(ms * 1e6) : formatWait(ms * 1e6)
+  const lines = [`copied ${what}, ${formatBytes(bytes)}${withBlobs} in ${time} (${rate})`]
+  if (recordsThere > 0) lines.push(`${counted(recordsThere, 'record')} already there, and the same`)
+  if (dangling > 0) lines.push(`${counted(dangling, 'reference')} to objects that the source does not have`)
   if (!finished) lines.push('stopped before the end; the same command goes on from here')
   const { verification } = result
   if (verification !== undefined) {
     const { differenceCount, differences } = verification
     lines.push(
-      `compared ${count(verification.records, 'record')}, ${formatBytes(verification.bytes)}: ` +
-        (differenceCount === 0 ? 'all the same' : count(differenceCount, 'difference')),
+      `compared ${counted(verification.records, 'record')}, ${formatBytes(verification.bytes)}: ` +
+        (differenceCount === 0 ? 'all the same' : counted(differenceCount, 'difference')),
       ...differences.map((difference) => `  ${difference}`),
     )
   }
   return `${lines.join('\n')}\n`
-}
-
-function count(number: number, what: string): string {
-  return `${number} ${what}${number === 1 ? '' : 's'}`
 }

@@ -7,7 +7,7 @@ import { systemClock } from '../core/clock.ts'
 import { UsageError } from '../core/errors.ts'
 import { realFileSystem } from '../core/file-system.ts'
 import { tidToDate } from '../core/ids.ts'
-import { formatBytes } from '../core/units.ts'
+import { counted, formatBytes } from '../core/units.ts'
 import { blobName } from '../storages/file/blob-file.ts'
 import { recoverLog } from '../storages/file/recover.ts'
 import { blobProblem, type Damage, type Verification, walkLog } from '../storages/file/verify.ts'
@@ -45,7 +45,7 @@ export function recoverFile(path: string, target: string, output: Output): numbe
   for (const damage of found.damages) output.line(describeDamage(damage))
   for (const problem of found.blobProblems) output.line(`damaged: ${problem}; copied as it is`)
   output.line(
-    `${target}: ${found.copied} transactions` +
+    `${target}: ${counted(found.copied, 'transaction')}` +
       (found.leftOut === 0 ? '' : `; ${found.leftOut} were left out, because they are out of order`),
   )
   return exitCodes.pass
@@ -70,7 +70,9 @@ export function dumpFile(path: string, options: { readonly records: boolean }, o
         .filter((word) => word !== '')
         .map((word) => JSON.stringify(word))
       output.line(
-        [`${tid}  ${tidToDate(tid).toISOString()}  at ${position}  ${length} bytes  ${recordCount} records`]
+        [
+          `${tid}  ${tidToDate(tid).toISOString()}  at ${position}  ${length} bytes  ${counted(recordCount, 'record')}`,
+        ]
           .concat((flags & 1) === 0 ? [] : ['packed'], words)
           .join('  '),
       )
@@ -96,12 +98,13 @@ function progressOf({ progress }: Output): { progress?: (fraction: number) => vo
 
 function summary(path: string, found: Verification): string {
   const { bytes, transactions, records, objects, firstTid, lastTid, blobs } = found
-  const ofBlobs = blobs.size === 0 ? '' : `, ${blobs.size} blobs`
+  const ofBlobs = blobs.size === 0 ? '' : `, ${counted(blobs.size, 'blob')}`
   const span =
     transactions === 0
       ? ''
       : `, from ${tidToDate(firstTid).toISOString()} to ${tidToDate(lastTid).toISOString()} (tid ${lastTid})`
-  return `${path}: ${formatBytes(bytes)}, ${transactions} transactions, ${records} records of ${objects} objects${ofBlobs}${span}`
+  const content = `${counted(transactions, 'transaction')}, ${counted(records, 'record')} of ${counted(objects, 'object')}`
+  return `${path}: ${formatBytes(bytes)}, ${content}${ofBlobs}${span}`
 }
 
 function describeDamage({ from, to, reason, wasConfirmed }: Damage): string {

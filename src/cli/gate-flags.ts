@@ -3,17 +3,20 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { defaultPolicy, withLimits } from '../analysis/gate/policy.ts'
+import { defaultPolicy, type Limits, type Policy, withLimits } from '../analysis/gate/policy.ts'
 import { closestName, UsageError } from '../core/errors.ts'
+import { shellWord } from '../core/shell-word.ts'
 import type { Side } from '../results/gate-schema.ts'
 import { scenarioNames } from '../scenarios/registry.ts'
 import { counterNames } from '../storages/storage.ts'
 import { openBuild } from './builds.ts'
-import { type Flags, loadConfig } from './config.ts'
+import { type Flags, loadConfig, type RunConfig } from './config.ts'
 import { parseContender, type ResolvedContender, resolveContender } from './contenders.ts'
+import { shareOf } from './flag-values.ts'
 import type { GateJob } from './gate-job.ts'
 import { type InterruptedGate, readInterruptedGate } from './gate-past.ts'
 import type { SavedJob } from './gate-saved.ts'
+import { splitList } from './lists.ts'
 import { resolveScenarios } from './scenarios.ts'
 
 export interface GateFlags {
@@ -24,9 +27,9 @@ export interface GateFlags {
   readonly tau: string
   readonly delta: string
   readonly rounds: string
-  readonly tolerance: readonly string[]
+  readonly tolerance?: string
   readonly counters?: 'gate' | 'report'
-  readonly allowMismatch: readonly string[]
+  readonly allowMismatch?: string
   readonly onInconclusive: 'fail' | 'pass'
   readonly format: 'table' | 'md' | 'json'
   readonly markdown?: string
@@ -41,7 +44,7 @@ export interface GateFlags {
 }
 
 /** A required check must be quick: the headline scenarios with one client. */
-export const gateDefaults = { concurrency: 'async:1', budget: '10m' } as const
+export const gateDefaults = { concurrency: 'async:1', budget: '15m' } as const
 
 /** Limits and counters mean the same; the cells are those of the file, as far as they are wanted. */
 export async function prepareSaved(
@@ -66,6 +69,7 @@ export async function prepareSaved(
   const isGiven = (key: 'scenarios' | 'objects') => origins[key] !== 'default'
   const scenarios = isGiven('scenarios') ? await resolveScenarios(config.scenarios, baseFolder) : undefined
   const seed = config.seed ?? randomBytes(6).toString('hex')
+  const policy = policyOf(flags)
   return {
     baseline: flags.baseline,
     name: flags.candidate,
@@ -81,18 +85,47 @@ export async function prepareSaved(
     },
     folder: config.folder,
     timeoutNs: config.timeout,
-    policy: withLimits(defaultPolicy, {
-      tau: shareOf('--tau', flags.tau),
-      delta: shareOf('--delta', flags.delta),
-    }),
+    policy,
+    // Scenarios of other modules are known to the file alone.
+    limits: limitsOf(config, policy, undefined),
     tolerances: flags.counters === 'report' ? undefined : tolerancesOf(flags.tolerance),
-    allowed: flags.allowMismatch,
+    allowed: splitList(flags.allowMismatch),
     seed,
     again: commandAgain(seed),
     out: config.out ?? defaultJournal(),
     force: flags.force === true,
     scratch: await newFolder(),
   }
+}
+
+function policyOf(flags: GateFlags): Policy {
+  return withLimits(defaultPolicy, {
+    tau: shareOf('--tau', flags.tau),
+    delta: shareOf('--delta', flags.delta),
+  })
+}
+
+/**
+ * What the config file says of single scenarios.
+ * @param names those there are, if that is known
+ */
+function limitsOf(
+  { gateLimits }: RunConfig,
+  policy: Policy,
+  names: readonly string[] | undefined,
+): ReadonlyMap<string, Limits> {
+  const limits = new Map(Object.entries(gateLimits))
+  for (const [scenario, own] of limits) {
+    if (names !== undefined && !names.includes(scenario)) {
+      const closest = closestName(scenario, names)
+      throw new UsageError(
+        'unknown-scenario',
+        `gateLimits: there is no scenario "${scenario}"${closest === undefined ? '' : `; did you mean "${closest}"?`}`,
+      )
+    }
+    withLimits(policy, own, `gateLimits of ${scenario}: `)
+  }
+  return limits
 }
 
 function defaultJournal(): string {
@@ -117,30 +150,17 @@ export async function prepare(
     await side('baseline', flags.baseline, flags.baselineFrom),
     await side('candidate', candidateText, flags.candidateFrom),
   ]
-  const policy = withLimits(defaultPolicy, {
-    tau: shareOf('--tau', flags.tau),
-    delta: shareOf('--delta', flags.delta),
-  })
+  const policy = policyOf(flags)
   const scenarios = await resolveScenarios(config.scenarios, loaded.baseFolder)
-  const limits = new Map(Object.entries(config.gateLimits))
-  for (const [scenario, own] of limits) {
-    const names = [...scenarioNames, ...scenarios.map(({ module }) => module.name)]
-    if (!names.includes(scenario)) {
-      const closest = closestName(scenario, names)
-      throw new UsageError(
-        'unknown-scenario',
-        `gateLimits: there is no scenario "${scenario}"${closest === undefined ? '' : `; did you mean "${closest}"?`}`,
-      )
-    }
-    withLimits(policy, own, `gateLimits of ${scenario}: `)
-  }
+  const limits = limitsOf(config, policy, [...scenarioNames, ...scenarios.map(({ module }) => module.name)])
   const [baseline, candidate] = contenders
   const areDifferent =
     baseline!.storage !== candidate!.storage &&
     baseline!.source === baseline!.storage &&
     candidate!.source === candidate!.storage
   const counters = flags.counters ?? (areDifferent ? 'report' : 'gate')
-  for (const field of flags.allowMismatch) {
+  const allowed = splitList(flags.allowMismatch)
+  for (const field of allowed) {
     if (field !== 'durability')
       throw new UsageError(
         'unknown-field',
@@ -164,7 +184,7 @@ export async function prepare(
     tolerances: counters === 'gate' ? tolerancesOf(flags.tolerance) : undefined,
     keepsDisturbed: !flags.quarantine,
     explains: flags.explain,
-    allowUnequalDurability: flags.allowMismatch.includes('durability'),
+    allowUnequalDurability: allowed.includes('durability'),
     again: commandAgain(seed),
     out: flags.resume === undefined ? (config.out ?? defaultJournal()) : resolve(flags.resume),
     ...(interrupted === undefined ? {} : { interrupted }),
@@ -213,23 +233,11 @@ function withDefaults(flags: GateFlags, command: Command): Flags {
 /** The whole command once more, with the seed in it and from the beginning. */
 export function commandAgain(seed: string): string {
   const given = withoutResume(process.argv.slice(2))
-  const quoted = given.map((word) =>
-    /^[\w./:=,%@+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`,
-  )
-  return `shootout ${quoted.join(' ')}${given.includes('--seed') ? '' : ` --seed ${seed}`}`
+  return `shootout ${given.map(shellWord).join(' ')}${given.includes('--seed') ? '' : ` --seed ${seed}`}`
 }
 
 function withoutResume(words: readonly string[]): readonly string[] {
   return words.filter((word, at) => !word.startsWith('--resume') && words[at - 1] !== '--resume')
-}
-
-/** `5%` or `0.05`. @throws UsageError `bad-value` */
-export function shareOf(flag: string, text: string): number {
-  const value = text.endsWith('%') ? Number(text.slice(0, -1)) / 100 : Number(text)
-  if (text.trim() === '' || !(value >= 0 && value < 10)) {
-    throw new UsageError('bad-value', `${flag}: "${text}" is not a share; write it 5% or 0.05`)
-  }
-  return value
 }
 
 function wholeNumber(flag: string, text: string): number {
@@ -240,9 +248,9 @@ function wholeNumber(flag: string, text: string): number {
   return value
 }
 
-function tolerancesOf(given: readonly string[]): Readonly<Record<string, number>> {
+function tolerancesOf(given: string | undefined): Readonly<Record<string, number>> {
   return Object.fromEntries(
-    given.map((text) => {
+    splitList(given).map((text) => {
       const [name = '', value = ''] = text.split('=')
       if (!(counterNames as readonly string[]).includes(name)) {
         const closest = closestName(name, counterNames)

@@ -21,6 +21,7 @@ import { type Burden, cannot, ForkFactory, type GateTask } from '../runner/gate/
 import { makePlan, type Plan, type PlannedContender, type PlannedScenario } from '../runner/plan.ts'
 import { openWorkspace } from '../runner/workspace.ts'
 import type { RunConfig } from './config.ts'
+import { interruptibly } from './console.ts'
 import { provisionAll, type ResolvedContender } from './contenders.ts'
 import { checkSameGate, type InterruptedGate } from './gate-past.ts'
 import { runSession } from './gate-session.ts'
@@ -125,13 +126,18 @@ export function carryOutGate(job: GateJob, journal: GateJournal, live: GateLive)
 }
 
 /** Provisions both sides, lets them be used, and removes everything again; Ctrl-C ends it in order. */
-export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Promise<T>): Promise<T> {
+export function withBench<T>(job: GateJob, use: (bench: GateBench) => Promise<T>): Promise<T> {
+  return interruptibly((signal) => withBenchUntil(signal, job, use))
+}
+
+async function withBenchUntil<T>(
+  signal: AbortSignal,
+  job: GateJob,
+  use: (bench: GateBench) => Promise<T>,
+): Promise<T> {
   const { config, policy, seed, rounds } = job
   const warn = (message: string) => process.stderr.write(`${message}\n`)
   const workspace = await openWorkspace(config.folder, warn)
-  const stopping = new AbortController()
-  const stop = () => stopping.abort()
-  process.once('SIGINT', stop).once('SIGTERM', stop)
   try {
     const provisioned = await provisionAll(job.contenders, workspace, warn)
     try {
@@ -170,7 +176,7 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
           budgetNs: config.budget,
           policy,
         },
-        signal: stopping.signal,
+        signal,
         sentinel: new Sentinel(workspace.folder),
         folder: workspace.folder,
         engine(engineSeed, burden) {
@@ -186,7 +192,7 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
             folder: workspace.folder,
             ...(burden === undefined ? {} : { burden }),
           })
-          stopping.signal.addEventListener('abort', () => void factory.stopAll(), { once: true })
+          signal.addEventListener('abort', () => void factory.stopAll(), { once: true })
           // Fewer operations could not be burdened with a whole one more.
           return burden === undefined
             ? new PairEngine(factory, engineSeed, rounds)
@@ -197,7 +203,6 @@ export async function withBench<T>(job: GateJob, use: (bench: GateBench) => Prom
       await provisioned.dispose()
     }
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop)
     await workspace.remove()
   }
 }

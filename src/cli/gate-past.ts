@@ -1,7 +1,8 @@
 /**
  * `shootout gate --resume`: what a journal says has been measured. Pairs count if their block was judged and not set
  * aside; the last block of a killed gate has no judgement, so its pairs are measured again. Looks are taken at fixed
- * numbers of pairs, whose levels add up, so it makes no difference to the promise when the pairs were measured.
+ * numbers of pairs, whose levels add up, so it makes no difference to the promise when the pairs were measured. For the
+ * same reason a gate whose budget was too short may go on.
  */
 
 import type { JudgedBlock } from '../analysis/gate/sentinel.ts'
@@ -23,7 +24,10 @@ export interface InterruptedGate {
 export function readInterruptedGate(path: string): InterruptedGate {
   const [header, ...lines] = readGateJournal(path) as readonly [GateHeader, ...GateLine[]]
   const end = lines.findLast((line) => line.type === 'end')
-  if (end?.outcome === 'completed') {
+  const verdicts = new Map(
+    lines.flatMap((line) => (line.type === 'verdict' ? [[settingKey(line), line.reason] as const] : [])),
+  )
+  if (end?.outcome === 'completed' && ![...verdicts.values()].includes('budget')) {
     throw new UsageError(
       'resume-complete',
       `${path} is complete (exit code ${end.exitCode}); there is nothing to resume`,

@@ -7,8 +7,8 @@ import { renderAnnotations } from '../report/annotations.ts'
 import { renderGateMarkdown } from '../report/gate-markdown.ts'
 import { renderGateTable } from '../report/gate-table.ts'
 import { renderJunit } from '../report/junit.ts'
+import { outputStyle } from './console.ts'
 import type { GateFlags } from './gate-flags.ts'
-import { useColor } from './report.ts'
 
 export async function printGate(
   report: GateReport,
@@ -17,7 +17,7 @@ export async function printGate(
   const { env, stdout } = process
   if (flags.format === 'json') stdout.write(`${JSON.stringify(report, null, 2)}\n`)
   else if (flags.format === 'md') stdout.write(renderGateMarkdown(report))
-  else stdout.write(renderGateTable(report, { width: stdout.columns ?? 120, color: useColor(stdout) }))
+  else stdout.write(renderGateTable(report, outputStyle()))
 
   const isAction = env['GITHUB_ACTIONS'] === 'true'
   // Annotations are commands on standard output; in the other forms they would spoil the document.

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { analyse } from '../analysis/analyse.ts'
 import { cellsToJudge, checkComparable } from '../analysis/compare.ts'
-import type { Policy } from '../analysis/gate/policy.ts'
+import type { Limits, Policy } from '../analysis/gate/policy.ts'
 import { type GateReport, overallVerdict } from '../analysis/gate/report-model.ts'
 import { judgeSaved } from '../analysis/saved-baseline.ts'
 import { ShootoutError } from '../core/errors.ts'
@@ -15,6 +15,7 @@ import type { ContenderRecord, SuiteLine } from '../results/schema.ts'
 import { readEnvironment } from '../runner/environment.ts'
 import { runGuarded } from './bisect/guarded.ts'
 import type { RunConfig } from './config.ts'
+import { interruptibly } from './console.ts'
 import type { ResolvedContender } from './contenders.ts'
 
 export interface SavedJob {
@@ -34,6 +35,8 @@ export interface SavedJob {
   readonly folder: string
   readonly timeoutNs: number
   readonly policy: Policy
+  /** Of single scenarios. */
+  readonly limits: ReadonlyMap<string, Limits>
   readonly tolerances: Readonly<Record<string, number>> | undefined
   readonly allowed: readonly string[]
   readonly seed: string
@@ -72,7 +75,7 @@ export async function carryOutSaved(job: SavedJob): Promise<GateReport> {
   if (settings.length === 0) {
     throw new ShootoutError(
       'nothing-to-measure',
-      `${job.baseline} has no number of ${record.label} for any cell that is wanted`,
+      `${job.baseline} has no number of ${record.label} for any cell that is wanted; choose scenarios, objects and concurrency that it has`,
     )
   }
 
@@ -86,6 +89,7 @@ export async function carryOutSaved(job: SavedJob): Promise<GateReport> {
     ),
     job.policy,
     job.tolerances,
+    job.limits,
   )
   return {
     format: 1,
@@ -161,10 +165,7 @@ async function measure(job: SavedJob, suite: SuiteLine, settings: SuiteLine['set
   const path = join(scratch, 'run.json')
   await writeFile(path, JSON.stringify(config))
   const main = fileURLToPath(siblingModule(import.meta.url, './main'))
-  const stopping = new AbortController()
-  const stop = () => stopping.abort()
-  process.once('SIGINT', stop).once('SIGTERM', stop)
-  try {
+  return interruptibly(async (signal) => {
     const { code, stderr } = await runGuarded(
       [
         process.execPath,
@@ -175,16 +176,14 @@ async function measure(job: SavedJob, suite: SuiteLine, settings: SuiteLine['set
         path,
         ...(job.force ? ['--force'] : []),
       ],
-      { cwd: process.cwd(), env: process.env, signal: stopping.signal, echo: process.stderr },
+      { cwd: process.cwd(), env: process.env, signal, echo: process.stderr },
     )
-    if (code !== 0 && code !== 4 && !stopping.signal.aborted) {
+    if (code !== 0 && code !== 4 && !signal.aborted) {
       throw new ShootoutError(
         'nothing-to-measure',
         `the candidate could not be measured: ${stderr.trim().split('\n').at(-1)}`,
       )
     }
-    return stopping.signal.aborted
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop)
-  }
+    return signal.aborted
+  })
 }

@@ -102,8 +102,8 @@ interface MutableCell {
   failure?: GateFailure
   explanation?: Explanation
   order?: GateOrder
-  /** Wall time of its latest pair. */
-  pairNs: number
+  /** Wall time of each pair of this session. The first takes longer: nothing is in the caches of the system yet. */
+  readonly pairTimesNs: number[]
   /** Pairs that were begun in each stage, those of blocks that do not count included. */
   readonly begun: Record<Stage, number>
   syncs: boolean
@@ -131,7 +131,7 @@ class Session {
         screen: valuesOf('screen'),
         confirm: valuesOf('confirm'),
         cpuIsValid: false,
-        pairNs: 0,
+        pairTimesNs: [],
         begun: { pilot: 0, screen: 0, confirm: 0, ...past?.begun },
         syncs: false,
         ...(past?.order === undefined ? {} : { order: past.order }),
@@ -206,7 +206,7 @@ class Session {
     for (const [index] of slower) {
       const cell = this.#cells[index]!
       const task = this.#parts.tasks[index]!
-      if (this.#parts.signal.aborted || this.#remainingNs() < 2 * cell.pairNs) return
+      if (this.#parts.signal.aborted || this.#remainingNs() < 2 * cell.pairTimesNs.at(-1)!) return
       progress.explaining?.(task)
       const folder = join(profileFolder, settingKey(task.setting).replaceAll(/[^\w.-]+/g, '-'))
       try {
@@ -260,7 +260,7 @@ class Session {
       const startNs = systemClock.monotonicNs()
       const { engine, tasks, journal } = this.#parts
       line = await engine.measurePair(tasks[index]!, cell.order!, stage, cell.begun[stage]++)
-      cell.pairNs = systemClock.monotonicNs() - startNs
+      cell.pairTimesNs.push(systemClock.monotonicNs() - startNs)
       journal.append(line)
     })
     return line
@@ -282,21 +282,21 @@ class Session {
 
   #assess(): Assessment {
     const cells = this.#cells.map(
-      ({ pilot, screen, confirm, cpuIsValid, counters, failure }, index): GateCell => ({
+      ({ pilot, screen, confirm, cpuIsValid, counters, failure, pairTimesNs }, index): GateCell => ({
         ...this.#limitsOf(index),
         pilot,
         screen,
         confirm,
         cpuIsValid,
+        ...(pairTimesNs.length < 2 ? {} : { pairNs: Math.min(...pairTimesNs) }),
         ...(counters === undefined ? {} : { counters }),
         ...(failure === undefined ? {} : { failure: failure.error.message }),
       }),
     )
-    const blockNs = this.#cells.reduce((sum, { pairNs }) => sum + pairNs, 0)
     return assess(cells, this.#parts.policy, {
       isUp: this.#timeIsUp(),
       isTooDisturbed: isTooDisturbed(this.#blocks),
-      ...(blockNs === 0 ? {} : { affordablePairs: Math.floor(this.#remainingNs() / blockNs) }),
+      remainingNs: this.#remainingNs(),
     })
   }
 

@@ -2,8 +2,9 @@
 
 import type { Command } from 'commander'
 import { parseOptions } from '../core/options.ts'
-import { formatBytes } from '../core/units.ts'
+import { padEnd, wrap } from '../report/terminal.ts'
 import { loadScenarioModule, scenarioAliases, scenarioNames, scenarioUrl } from '../scenarios/registry.ts'
+import type { ScenarioModule } from '../scenarios/scenario.ts'
 import { loadStorageModule, storageNames, storageUrl } from '../storages/registry.ts'
 import type { StorageModule } from '../storages/storage.ts'
 
@@ -18,7 +19,7 @@ export function registerList(program: Command): void {
     .description('show storages and scenarios')
     .argument('[storage...]', 'only these storages: names, or ./module.js')
     .option('-l, --long', 'with options and full descriptions')
-    .option('--json', 'for programs')
+    .option('--json', 'print JSON')
     .action(async (names: readonly string[], flags: ListFlags) => {
       const storages = await Promise.all(
         (names.length === 0 ? storageNames : names).map((name) => loadStorageModule(storageUrl(name))),
@@ -50,17 +51,15 @@ export function registerList(program: Command): void {
         process.stdout.write(`${JSON.stringify(listed, null, 2)}\n`)
         return
       }
-      const lines = ['Storages']
-      for (const module of storages) lines.push(...describeStorage(module, flags.long === true))
-      if (scenarios.length > 0) lines.push('', 'Scenarios')
-      for (const module of scenarios) {
-        const aliases = aliasesOf(module.name)
-        lines.push(
-          `  ${module.name.padEnd(22)} ${module.summary}${aliases.length === 0 ? '' : ` (also: ${aliases.join(', ')})`}`,
-        )
-        if (flags.long) lines.push(...wrap(module.description, 96).map((line) => `      ${line}`), '')
-      }
-      process.stdout.write(`${lines.join('\n')}\n`)
+      const isLong = flags.long === true
+      const lines = [
+        'Storages',
+        ...storages.flatMap((module) => describeStorage(module, isLong)),
+        ...(scenarios.length === 0 ? [] : ['', 'Scenarios']),
+        ...scenarios.flatMap((module) => describeScenario(module, isLong)),
+        ...(isLong ? [] : ['', `Options and all that is known: shootout list ${storages[0]!.name} --long`]),
+      ]
+      process.stdout.write(`${lines.join('\n').trimEnd()}\n`)
     })
 }
 
@@ -72,27 +71,47 @@ function capabilitiesOf(module: StorageModule) {
   return module.capabilities(parseOptions(module.name, module.options, {}))
 }
 
-function describeStorage(module: StorageModule, long: boolean): string[] {
+function describeStorage(module: StorageModule, isLong: boolean): string[] {
+  const head = named(module.name, module.summary)
+  if (!isLong) return [head]
   const facts = capabilitiesOf(module)
   const abilities = Object.entries(facts)
     .filter(([, value]) => value === true)
     .map(([name]) => name)
-  const lines = [`  ${module.name.padEnd(22)} ${module.summary}`]
-  if (!long) return lines
-  lines.push(`      reach ${facts.reach}, durability ${facts.durability}; ${abilities.join(', ')}`)
-  for (const [name, one] of Object.entries(module.options)) {
-    const shown = one.form === 'bytes' ? formatBytes(one.default as number) : JSON.stringify(one.default)
-    lines.push(`      ?${name}=<${one.form}>`, `          ${one.summary} (default ${shown})`)
-  }
-  return [...lines, '']
+  const options = Object.entries(module.options).flatMap(([name, one]) => {
+    const usual = one.format(one.default)
+    const text = usual === '' ? one.summary : `${one.summary} (default ${usual})`
+    return [below(6, `?${name}=<${one.form}>`), below(10, text)]
+  })
+  return [
+    head,
+    below(6, `reach ${facts.reach}, durability ${facts.durability}; ${abilities.join(', ')}`),
+    ...options,
+    '',
+  ]
 }
 
-function wrap(text: string, width: number): string[] {
-  const lines = ['']
-  for (const word of text.split(/\s+/)) {
-    const last = lines.at(-1)!
-    if (last.length + word.length + 1 > width) lines.push(word)
-    else lines[lines.length - 1] = last === '' ? word : `${last} ${word}`
-  }
-  return lines
+function describeScenario({ name, summary, description }: ScenarioModule, isLong: boolean): string[] {
+  const aliases = aliasesOf(name)
+  const also = aliases.length === 0 ? '' : ` (also: ${aliases.join(', ')})`
+  return [named(name, `${summary}${also}`), ...(isLong ? [below(6, description), ''] : [])]
+}
+
+/** Beyond this a line is hard to follow. */
+const widthMax = 120
+/** Of the longest name, and a space. */
+const nameWidth = 22
+
+/** Into other programs, one line per item. */
+const width = (): number =>
+  process.stdout.columns === undefined ? Infinity : Math.min(process.stdout.columns, widthMax)
+
+function named(name: string, text: string): string {
+  const indent = nameWidth + 2
+  return `  ${padEnd(name, nameWidth)}${wrap(text, width() - indent).replaceAll('\n', `\n${' '.repeat(indent)}`)}`
+}
+
+function below(indent: number, text: string): string {
+  const margin = ' '.repeat(indent)
+  return `${margin}${wrap(text, width() - indent).replaceAll('\n', `\n${margin}`)}`
 }

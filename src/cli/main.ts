@@ -1,37 +1,29 @@
 #!/usr/bin/env node
 /** The command line: arguments → command → exit code. */
 
-import { Command, CommanderError } from 'commander'
-import { describeError, ShootoutError, UsageError } from '../core/errors.ts'
-import { packageVersion } from '../core/version.ts'
-import { commands } from './commands.ts'
-import { exitCodes } from './exit-codes.ts'
+import { CommanderError } from 'commander'
+import { describeError, ShootoutError } from '../core/errors.ts'
+import { exitCodeOfError, exitCodes } from './exit-codes.ts'
+import { makeProgram } from './program.ts'
 
-const program = new Command('shootout')
-  .description('Benchmarks transactional object storages, so that the numbers can be trusted.')
-  .version(packageVersion(), '-V, --version', 'print the version')
-  .helpCommand(true)
-  .showSuggestionAfterError(true)
-  .showHelpAfterError('(--help shows every option)')
-  .exitOverride()
-
-for (const register of commands) register(program)
-
-program.addHelpText(
-  'after',
-  `
-Examples:
-  shootout run                                        compare every bundled storage, in under five minutes
-  shootout run --storage file,sqlite --objects 1,5,20 --concurrency async:1,threads:4
-  shootout run --storage ./my-storage.js,sqlite       compare a storage of your own
-  shootout check ./my-storage.js                      does it keep its promises?
-
-Exit codes: 0 done, 1 wrong behaviour or regression, 2 usage, 3 inconclusive, 4 failed or missing cells, 5 no
-comparable baseline, 130 interrupted.`,
-)
+// A reader that has seen enough, a terminal that is gone or a disk that is full must not end a measurement: its results
+// are in a file. But what could not be written for want of room must not pass for a success.
+let unwritten: NodeJS.ErrnoException | undefined
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') unwritten ??= error
+  })
+}
+process.on('exit', () => {
+  if (unwritten === undefined) return
+  process.stderr.write(
+    `shootout: not all output could be written (${unwritten.message}); write it to another place (output-unwritable)\n`,
+  )
+  process.exitCode ||= exitCodes.incomplete
+})
 
 try {
-  await program.parseAsync()
+  await makeProgram().parseAsync()
 } catch (error) {
   process.exitCode = report(error)
 }
@@ -42,11 +34,18 @@ function report(error: unknown): number {
     return error.exitCode === 0 ? exitCodes.pass : exitCodes.usage
   }
   process.stderr.write(`shootout: ${describeError(error)}\n`)
-  if (error instanceof UsageError) return exitCodes.usage
-  if (error instanceof ShootoutError)
-    return error.code === 'nothing-to-measure' ? exitCodes.incomplete : exitCodes.usage
-  process.stderr.write(
-    `This is a defect of shootout. Please report it with this trace:\n${(error as Error).stack}\n`,
-  )
+  if (error instanceof ShootoutError) return exitCodeOfError(error)
+  const { stack } = error as Error
+  const place = thrownAt(stack)
+  if (place !== undefined && !place.startsWith(new URL('..', import.meta.url).href)) {
+    process.stderr.write(`It was thrown at ${place}, which is no part of shootout:\n${stack}\n`)
+    return exitCodes.usage
+  }
+  process.stderr.write(`This is a defect of shootout. Please report it with this trace:\n${stack}\n`)
   return exitCodes.internal
+}
+
+/** The first module in a trace: a storage or scenario of the user's may throw anything. */
+function thrownAt(stack = ''): string | undefined {
+  return /^\s+at .*?(file:\/\/[^\s)]+)/m.exec(stack)?.[1]
 }

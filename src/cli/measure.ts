@@ -4,7 +4,8 @@
  */
 
 import { analyse } from '../analysis/analyse.ts'
-import { formatWait } from '../core/units.ts'
+import { shellWord } from '../core/shell-word.ts'
+import { counted, formatWait } from '../core/units.ts'
 import { liveReporter } from '../report/live.ts'
 import { type Results, readResults } from '../results/reader.ts'
 import type { Reporter } from '../results/reporter.ts'
@@ -15,9 +16,11 @@ import { type EnvironmentReader, readEnvironment } from '../runner/environment.t
 import type { Plan, PlannedContender, PlannedScenario } from '../runner/plan.ts'
 import type { Past } from '../runner/resume.ts'
 import { openWorkspace } from '../runner/workspace.ts'
+import { interruptibly, isTerminal, useColor } from './console.ts'
 import { provisionAll, type ResolvedContender } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
-import { printTable, useColor, writeHtml } from './report.ts'
+import { assertWritable } from './output-files.ts'
+import { printTable, writeHtml } from './report.ts'
 
 /** What is to be done, and what differs between a fresh run, a resumed one, and one that repeats another. */
 export interface Job {
@@ -51,12 +54,14 @@ export interface Job {
 }
 
 /** @returns the exit code */
-export async function measure(job: Job): Promise<number> {
+export function measure(job: Job): Promise<number> {
+  assertWritable('--html', job.html)
+  return interruptibly((signal) => measureUntil(signal, job))
+}
+
+async function measureUntil(signal: AbortSignal, job: Job): Promise<number> {
   const warn = (message: string) => process.stderr.write(`${message}\n`)
   const workspace = await openWorkspace(job.folder, warn)
-  const stopping = new AbortController()
-  const stop = () => stopping.abort()
-  process.once('SIGINT', stop).once('SIGTERM', stop)
   try {
     const provisioned = await provisionAll(job.contenders, workspace, warn)
     try {
@@ -76,7 +81,7 @@ export async function measure(job: Job): Promise<number> {
       const past = job.past?.(plan)
       const reporter = allOf([
         openResultsWriter(job.out, { force: job.force, append: job.continues === true }),
-        liveReporter(process.stderr, { tty: process.stderr.isTTY === true, color: useColor(process.stderr) }),
+        liveReporter(process.stderr, { tty: isTerminal(process.stderr), color: useColor(process.stderr) }),
       ])
       try {
         open(reporter, job, plan, provisioned.planned, workspace.folder)
@@ -85,7 +90,7 @@ export async function measure(job: Job): Promise<number> {
           contenders: provisioned.running,
           scenarios: new Map(job.scenarios.map(({ url, module }) => [url, module])),
           reporter,
-          signal: stopping.signal,
+          signal,
           stepLimitNs: job.stepLimitNs,
           pilots: job.pilots,
           ...(job.budgetNs === undefined ? {} : { budgetNs: job.budgetNs }),
@@ -95,8 +100,8 @@ export async function measure(job: Job): Promise<number> {
         })
         await reporter.close?.()
         await show(job, outcome.end.elapsedNs)
-        if (stopping.signal.aborted) {
-          process.stdout.write(`Interrupted. Go on with: shootout run --resume ${job.out}\n`)
+        if (signal.aborted) {
+          process.stdout.write(`Interrupted. Go on with: shootout run --resume ${shellWord(job.out)}\n`)
           return exitCodes.interrupted
         }
         const measured = outcome.completedForks + (past?.done.size ?? 0)
@@ -109,7 +114,6 @@ export async function measure(job: Job): Promise<number> {
       await provisioned.dispose()
     }
   } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop)
     await workspace.remove()
   }
 }
@@ -134,8 +138,12 @@ function open(
 async function show(job: Job, elapsedNs: number): Promise<void> {
   const analysis = analyse(readResults(job.out), {})
   printTable(analysis)
-  if (job.html !== undefined) await writeHtml(analysis, job.html)
+  const { failed } = analysis.summary.counts
   process.stdout.write(`\nMeasured in ${formatWait(elapsedNs)}. Results: ${job.out}\n`)
+  if (job.html !== undefined) await writeHtml(analysis, job.html)
+  if (failed > 0) {
+    process.stdout.write(`${counted(failed, 'cell')} failed; the notes below the tables say why.\n`)
+  }
 }
 
 /** One reporter that tells all. */

@@ -15,7 +15,7 @@ import {
 } from '../analysis/power-plan.ts'
 import { systemClock } from '../core/clock.ts'
 import { ShootoutError, UsageError } from '../core/errors.ts'
-import { formatWait, parseDuration } from '../core/units.ts'
+import { formatWait } from '../core/units.ts'
 import { settingText } from '../report/phrases.ts'
 import { renderPowerPlan } from '../report/power-plan.ts'
 import { readGateJournal } from '../results/gate-journal.ts'
@@ -24,12 +24,14 @@ import { readResults, settingKey } from '../results/reader.ts'
 import { defaultRounds } from '../runner/gate/pair-engine.ts'
 import { SideFailure } from '../runner/gate/side.ts'
 import { loadConfig } from './config.ts'
+import { outputStyle } from './console.ts'
 import { parseContender, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
-import { gateDefaults, shareOf } from './gate-flags.ts'
+import { durationOf, shareOf } from './flag-values.ts'
+import { gateDefaults } from './gate-flags.ts'
 import { withBench } from './gate-job.ts'
 import { onlyComputes } from './gate-session.ts'
-import { useColor } from './report.ts'
+import { joinLists } from './lists.ts'
 import { resolveScenarios } from './scenarios.ts'
 
 interface PlanFlags {
@@ -58,22 +60,24 @@ export function registerPlan(program: Command): void {
       '-s, --storage <contender>',
       'the baseline, for a pilot: [LABEL=]NAME|./module.js[?option=value&…]',
     )
-    .option('-b, --scenario <list>', 'as for gate')
-    .option('-n, --objects <list>', 'as for gate')
-    .option('-c, --concurrency <list>', 'as for gate')
-    .option('--record-bytes <size>', 'exact size of each record')
+    .option('-b, --scenario <list>', 'as for gate', joinLists)
+    .option('-n, --objects <list>', 'as for gate', joinLists)
+    .option('-c, --concurrency <list>', 'as for gate', joinLists)
+    .option('--record-bytes <size>', 'exact size of records: 300, 100-4kb, or 200:70,64kb:30')
     .option('--seed <text>', 'seed of data, order and everything else random')
     .option('--folder <path>', 'where stores are made: the disk to measure')
     .option('--config <file>', 'config file (default: shootout.config.js or .json, if there is one)')
-    .option('--json', 'for programs')
+    .option('--json', 'print JSON')
     .addHelpText(
       'after',
       `
 Examples:
-  shootout plan --detect 3% --budget 15m --storage sqlite --scenario update,cold-read
-  shootout plan --detect 3% --budget 15m --from results/gate-2026-01-31T12-00-00.jsonl
+  shootout plan --detect 3% --storage sqlite --scenario update,cold-read
+  shootout plan --detect 3% --from results/gate-2026-01-31T12-00-00.jsonl
 
-A pilot measures six pairs of the baseline with itself per cell. Exit codes: 0 some cell reaches it, 3 none does.`,
+A pilot measures six pairs of the baseline with itself per cell.
+
+Exit codes: 0 some cell reaches it, 3 none does.`,
     )
     .action(async (flags: PlanFlags) => {
       process.exitCode = await plan(flags)
@@ -86,17 +90,14 @@ async function plan(flags: PlanFlags): Promise<number> {
   if ((flags.from === undefined) === (flags.storage === undefined)) {
     throw new UsageError('missing-option', 'give --storage for a pilot, or --from a journal or results file')
   }
-  const wanted = { detect, budgetNs: parseDuration(flags.budget) }
+  const wanted = { detect, budgetNs: durationOf('--budget', flags.budget) }
   const made =
     flags.from === undefined
       ? planPairs(await pilot(flags), defaultPolicy, wanted)
       : fromFile(resolve(flags.from), wanted)
   if (made.cells.length === 0) throw new ShootoutError('nothing-to-measure', 'there is no cell to plan for')
-  const { stdout } = process
-  stdout.write(
-    flags.json
-      ? `${JSON.stringify(made, null, 2)}\n`
-      : renderPowerPlan(made, { width: stdout.columns ?? 120, color: useColor(stdout) }),
+  process.stdout.write(
+    flags.json ? `${JSON.stringify(made, null, 2)}\n` : renderPowerPlan(made, outputStyle()),
   )
   return made.cells.some(({ reaches }) => reaches === 'yes') ? exitCodes.pass : exitCodes.inconclusive
 }

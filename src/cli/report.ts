@@ -11,10 +11,13 @@ import { renderCsv } from '../report/csv.ts'
 import { renderHtml } from '../report/html/page.ts'
 import { renderJson } from '../report/json.ts'
 import { renderMarkdown } from '../report/markdown.ts'
+import type { Renderer } from '../report/renderer.ts'
 import { renderTable } from '../report/table.ts'
 import { readResults } from '../results/reader.ts'
 import type { ConcurrencyKind } from '../results/schema.ts'
 import { canonicalScenarioName } from '../scenarios/registry.ts'
+import { outputStyle } from './console.ts'
+import { joinLists, splitList } from './lists.ts'
 
 interface ReportFlags {
   readonly format: 'table' | 'md' | 'csv' | 'json'
@@ -28,55 +31,64 @@ interface ReportFlags {
   readonly reference?: string
 }
 
+const renderers: Readonly<Record<ReportFlags['format'], Renderer>> = {
+  table: renderTable,
+  md: renderMarkdown,
+  csv: renderCsv,
+  json: renderJson,
+}
+
 export function registerReport(program: Command): void {
   program
     .command('report')
     .description('print a results file again, in any form')
     .argument('<file>', 'results file of a run, complete or interrupted')
     .addOption(
-      new Option('-f, --format <form>', 'form').choices(['table', 'md', 'csv', 'json']).default('table'),
+      new Option('-f, --format <format>', 'what is printed').choices(Object.keys(renderers)).default('table'),
     )
     .option('--details', 'with latencies, processor time and work counters (table only)')
-    .option('--html <file>', 'write a report with charts')
-    .option('-s, --storage <labels>', 'only these contenders')
-    .option('-b, --scenario <list>', 'only these scenarios')
-    .option('-n, --objects <list>', 'only these object counts')
-    .option('--kind <list>', 'only these concurrency kinds')
-    .option('--workers <list>', 'only these numbers of workers')
+    .option('--html <file>', 'also write a report with charts')
+    .option('-s, --storage <labels>', 'only these contenders', joinLists)
+    .option('-b, --scenario <list>', 'only these scenarios', joinLists)
+    .option('-n, --objects <list>', 'only these object counts', joinLists)
+    .option('--kind <list>', 'only these concurrency kinds', joinLists)
+    .option('--workers <list>', 'only these numbers of workers', joinLists)
     .option('--reference <label>', 'the contender that ratios refer to')
     .action(async (file: string, flags: ReportFlags) => {
+      if (flags.details === true && flags.format !== 'table') {
+        throw new UsageError(
+          'bad-value',
+          `--details is for tables; --format ${flags.format === 'md' ? 'json and csv have' : `${flags.format} has`} all of it`,
+        )
+      }
       const analysis = analyse(readResults(resolve(file)), {
-        ...(flags.storage === undefined ? {} : { contenders: flags.storage.split(',') }),
+        ...(flags.storage === undefined ? {} : { contenders: splitList(flags.storage) }),
         ...(flags.scenario === undefined
           ? {}
-          : { scenarios: flags.scenario.split(',').map((name) => canonicalScenarioName(name) ?? name) }),
+          : { scenarios: splitList(flags.scenario).map((name) => canonicalScenarioName(name) ?? name) }),
         ...(flags.objects === undefined ? {} : { objects: numbers('--objects', flags.objects) }),
-        ...(flags.kind === undefined ? {} : { kinds: flags.kind.split(',') as ConcurrencyKind[] }),
+        ...(flags.kind === undefined ? {} : { kinds: splitList(flags.kind) as ConcurrencyKind[] }),
         ...(flags.workers === undefined ? {} : { workers: numbers('--workers', flags.workers) }),
         ...(flags.reference === undefined ? {} : { reference: flags.reference }),
       })
       if (flags.html !== undefined) await writeHtml(analysis, resolve(flags.html))
-      if (flags.format === 'table') printTable(analysis, flags.details === true)
-      else {
-        const render = { md: renderMarkdown, csv: renderCsv, json: renderJson }[flags.format]
-        process.stdout.write(render(analysis))
-      }
+      const render = renderers[flags.format]
+      process.stdout.write(render(analysis, { ...outputStyle(), details: flags.details === true }))
     })
 }
 
 function numbers(flag: string, text: string): number[] {
-  return text.split(',').map((item) => {
+  return splitList(text).map((item) => {
     const number = Number(item)
-    if (item.trim() === '' || !Number.isSafeInteger(number)) {
+    if (item === '' || !Number.isSafeInteger(number)) {
       throw new UsageError('bad-value', `${flag}: "${item}" is not an integer`)
     }
     return number
   })
 }
 
-export function printTable(analysis: Analysis, details = false): void {
-  const width = process.stdout.columns ?? (Number(process.env['COLUMNS']) || 120)
-  process.stdout.write(renderTable(analysis, { width, color: useColor(process.stdout), details }))
+export function printTable(analysis: Analysis): void {
+  process.stdout.write(renderTable(analysis, outputStyle()))
 }
 
 export async function writeHtml(analysis: Analysis, path: string): Promise<void> {
@@ -86,16 +98,9 @@ export async function writeHtml(analysis: Analysis, path: string): Promise<void>
   } catch (cause) {
     throw new UsageError(
       'html-unwritable',
-      `the report cannot be written to ${path}: ${(cause as Error).message}`,
+      `the report cannot be written to ${path} (${(cause as Error).message}); choose a file in a folder you may write to with --html`,
       { cause },
     )
   }
   process.stderr.write(`Report: ${path}\n`)
-}
-
-/** Colour where a person looks, unless they said otherwise. */
-export function useColor(stream: { readonly isTTY?: boolean }): boolean {
-  if (process.env['NO_COLOR'] !== undefined && process.env['NO_COLOR'] !== '') return false
-  if (process.env['FORCE_COLOR'] !== undefined && process.env['FORCE_COLOR'] !== '0') return true
-  return stream.isTTY === true
 }

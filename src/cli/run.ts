@@ -3,15 +3,17 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
-import { formatWait } from '../core/units.ts'
+import { counted, formatWait } from '../core/units.ts'
 import { schemaVersion } from '../results/schema.ts'
 import { makePlan, type Plan } from '../runner/plan.ts'
 import { forkLadder, precisionForksMax, warmupPilots } from '../runner/stages.ts'
 import { scenarioNames, scenarioUrl } from '../scenarios/registry.ts'
-import { describeConfig, gridOf, loadConfig, presets, type RunConfig } from './config.ts'
+import { gridOf, loadConfig, presets, type RunConfig } from './config.ts'
 import { chooseReference, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
+import { joinLists } from './lists.ts'
 import { measure } from './measure.ts'
+import { describeConfig } from './print-config.ts'
 import { replay, resume } from './run-again.ts'
 import { configFlags, defaultOut, type RunFlags } from './run-flags.ts'
 import { resolveScenarios } from './scenarios.ts'
@@ -39,7 +41,7 @@ export function registerRun(program: Command): void {
       '--record-bytes <size>',
       'exact size of records: 300, 100-4kb (uniform), or 200:70,64kb:30 (sizes with weights)',
     )
-    .option('--compressibility <share>', 'share of a record that a compressor can remove, 0 to 1')
+    .option('--compressibility <share>', 'share of a record that a compressor can remove: 50%, 0.5')
     .option('--seed <text>', 'seed of data, order and everything else random')
     .option('--reference <label>', 'the contender that ratios refer to')
     .option('--folder <path>', 'where stores are made: the disk to measure')
@@ -61,19 +63,14 @@ export function registerRun(program: Command): void {
       `
 Examples:
   shootout run --quick
-  shootout run --storage "fast=file?durability=os,safe=file" --scenario add,update
-  shootout run --objects 1,20 --concurrency async:1,threads:4,processes:4 --html report.html
+  shootout run --storage "fast=file?durability=os,safe=file" --scenario update
+  shootout run --objects 1,20 --concurrency async:1,threads:4 --html report.html
   shootout run --preset relstorage3 --budget 1h`,
     )
     .action(async (flags: RunFlags, command: Command) => {
       const how = flags.resume !== undefined ? resume : flags.plan !== undefined ? replay : run
       process.exitCode = await how(flags, command)
     })
-}
-
-/** A list may be given at once, separated by commas, or by repeating the flag. */
-function joinLists(value: string, previous: string | undefined): string {
-  return previous === undefined ? value : `${previous},${value}`
 }
 
 async function run(flags: RunFlags, command: Command): Promise<number> {
@@ -169,20 +166,19 @@ function describePlan(plan: Plan, stages: Stages): string {
       ? `as many forks as fit into ${formatWait(stages.budgetNs)}, up to ${plan.forks}`
       : stages.precision !== undefined
         ? `as many forks as intervals of ±${stages.precision * 100} % need, up to ${plan.forks}`
-        : `${plan.forks} forks each`
+        : `${counted(plan.forks, 'fork')} each`
   const runnable = plan.settings.filter(({ contenders }) => contenders.length > 0)
-  const kind = ({ concurrency }: { concurrency: { kind: string; workers: number } }) =>
-    `${concurrency.kind}:${concurrency.workers}`
+  const cellsByReason = new Map<string, number>()
+  for (const { reason } of plan.skips) cellsByReason.set(reason, (cellsByReason.get(reason) ?? 0) + 1)
   const lines = [
-    `plan ${plan.hash}, seed ${plan.seed}: ${runnable.length} settings, ${forks}, ${plan.batches} batches per fork`,
+    `plan ${plan.hash}, seed ${plan.seed}: ${counted(runnable.length, 'setting')}, ${forks}, ${plan.batches} batches per fork`,
     '',
     ...runnable.map(
-      ({ setting, contenders }) => `${setting.title}, ${kind(setting)}: ${contenders.join(', ')}`,
+      ({ setting: { title, concurrency }, contenders }) =>
+        `${title}, ${concurrency.kind}:${concurrency.workers}: ${contenders.join(', ')}`,
     ),
-    ...(plan.skips.length === 0 ? [] : ['', 'Skipped:']),
-    ...plan.skips.map(
-      (skip) => `${skip.contender}, ${skip.scenario} ${skip.objects}, ${kind(skip)}: ${skip.reason}`,
-    ),
+    ...(cellsByReason.size === 0 ? [] : ['', 'Skipped:']),
+    ...[...cellsByReason].map(([reason, cells]) => `${counted(cells, 'cell')}: ${reason}`),
   ]
   return `${lines.join('\n')}\n`
 }

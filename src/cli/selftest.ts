@@ -19,25 +19,27 @@ import { defaultPolicy } from '../analysis/gate/policy.ts'
 import { systemClock } from '../core/clock.ts'
 import { ShootoutError, UsageError } from '../core/errors.ts'
 import { Random } from '../core/random.ts'
-import { formatWait, parseDuration } from '../core/units.ts'
+import { formatWait } from '../core/units.ts'
 import { renderBadge, renderCertificate } from '../report/certificate.ts'
 import { percentText } from '../report/phrases.ts'
 import { type GateJournal, openGateJournal } from '../results/gate-journal.ts'
 import { defaultRounds } from '../runner/gate/pair-engine.ts'
 import { SideFailure } from '../runner/gate/side.ts'
 import { loadConfig } from './config.ts'
+import { outputStyle } from './console.ts'
 import { parseContender, resolveContenders } from './contenders.ts'
 import { exitCodes } from './exit-codes.ts'
+import { durationOf } from './flag-values.ts'
 import { commandAgain } from './gate-flags.ts'
 import { type GateBench, type GateJob, withBench } from './gate-job.ts'
-import { useColor } from './report.ts'
+import { joinLists, splitList } from './lists.ts'
 import { resolveScenarios } from './scenarios.ts'
 import { tryKills, tryVacuities } from './selftest/conduct.ts'
 import { type Arm, interleaved, wantedArms } from './selftest/schedule.ts'
 import { committing, SubjectUnderTest } from './selftest/subject.ts'
 
 interface SelftestFlags {
-  readonly storage: readonly string[]
+  readonly storage?: string
   readonly scenario?: string
   readonly objects: string
   readonly quick?: boolean
@@ -55,12 +57,7 @@ export function registerSelftest(program: Command): void {
   program
     .command('selftest')
     .description('prove that the gate raises no false alarm on this machine and finds what it should')
-    .option(
-      '-s, --storage <list>',
-      'storages to try it with (default: memory,sqlite)',
-      (value: string, others: readonly string[]) => [...others, ...value.split(',')],
-      [],
-    )
+    .option('-s, --storage <list>', 'storages to try it with (default: memory,sqlite)', joinLists)
     .option('-b, --scenario <name>', 'the scenario to try it with (default: cold-read, for file update)')
     .option('-n, --objects <n>', 'objects per operation', '20')
     .option('--quick', 'a few gates, for a first impression')
@@ -92,8 +89,8 @@ async function selftest(flags: SelftestFlags): Promise<number> {
   const out = resolve(flags.out ?? `results/selftest-${startedAt.slice(0, 19).replaceAll(':', '-')}.json`)
   if (!out.endsWith('.json')) throw new UsageError('bad-value', `--out: ${out} does not end in .json`)
   const beside = (ending: string) => out.replace(/\.json$/, ending)
-  const deadlineNs = startNs + parseDuration(flags.budget ?? (flags.quick ? '5m' : '40m'))
-  const storages = flags.storage.length === 0 ? ['memory', 'sqlite'] : flags.storage
+  const deadlineNs = startNs + durationOf('--budget', flags.budget ?? (flags.quick ? '5m' : '40m'))
+  const storages = splitList(flags.storage ?? 'memory,sqlite')
   const jobs: (readonly [string, GateJob])[] = []
   for (const storage of new Set(storages)) jobs.push([storage, await jobFor(storage, flags, seed, out)])
   const journal = openGateJournal(beside('.jsonl'), { force: flags.force === true })
@@ -119,9 +116,8 @@ async function selftest(flags: SelftestFlags): Promise<number> {
       await mkdir(dirname(out), { recursive: true })
       await writeFile(out, `${JSON.stringify(certificate, null, 2)}\n`)
       await writeFile(beside('.svg'), renderBadge(certificate))
-      const { stdout } = process
-      stdout.write(renderCertificate(certificate, { width: stdout.columns ?? 120, color: useColor(stdout) }))
-      stdout.write(
+      process.stdout.write(renderCertificate(certificate, outputStyle()))
+      process.stdout.write(
         `\nCertificate: ${out}\nBadge:       ${beside('.svg')}\nJournal:     ${beside('.jsonl')}\n`,
       )
       return signal.aborted ? exitCodes.interrupted : codes[certificate.verdict]
@@ -132,7 +128,7 @@ async function selftest(flags: SelftestFlags): Promise<number> {
 }
 
 const codes: Readonly<Record<Certificate['verdict'], number>> = {
-  proven: exitCodes.pass,
+  kept: exitCodes.pass,
   undecided: exitCodes.inconclusive,
   missed: exitCodes.regression,
   broken: exitCodes.regression,

@@ -1,16 +1,16 @@
 /** `shootout serve`: a storage for other processes, until Ctrl-C. */
 
 import { once } from 'node:events'
-import { createWriteStream, readFileSync } from 'node:fs'
+import { createWriteStream, existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { type Command, Option } from 'commander'
 import { UsageError } from '../core/errors.ts'
 import { siblingModule } from '../core/load-module.ts'
-import { parseDuration } from '../core/units.ts'
 import { loadStorageModule, storageUrl } from '../storages/registry.ts'
 import { formatAddress, parseAddress } from '../storages/zeo/address.ts'
 import { type ServedStore, serveStore } from '../storages/zeo/serve-store.ts'
 import { jsonLines, type LogLevel, logLevels, type ServerLog } from '../storages/zeo/server-log.ts'
 import { assertPlace, parseStore } from './contenders.ts'
+import { durationOf } from './flag-values.ts'
 
 export interface ServeFlags {
   /** `unix:/path`, `host:port` or `tls:host:port`. */
@@ -34,7 +34,10 @@ export function registerServe(program: Command): void {
     .argument('<storage>', 'NAME:path, NAME or ./module.js, with ?option=value&…')
     .requiredOption('--listen <address>', 'unix:/path, host:port or tls:host:port')
     .option('--token-file <file>', 'what clients must know; the first line of this file')
-    .option('--tls-cert <file>', 'certificate, PEM')
+    .option(
+      '--tls-cert <file>',
+      'certificate, PEM; a new one is used within a minute, or at once after SIGHUP',
+    )
     .option('--tls-key <file>', 'its key, PEM')
     .option('--tls-client-ca <file>', 'clients must show a certificate that one of these has signed, PEM')
     .option('--read-only', 'refuse all writing')
@@ -43,8 +46,15 @@ export function registerServe(program: Command): void {
     .option('--slow <duration>', 'log requests that take longer', '1s')
     .action(async (storage: string, flags: ServeFlags) => {
       const log = await openLog(flags)
-      const served = await serve(storage, flags, log.write)
-      process.stdout.write(`serving ${storage} at ${formatAddress(served.listener.address)}\n`)
+      const served = await serve(storage, flags, log.write).catch(async (error: unknown) => {
+        await log.discard()
+        throw error
+      })
+      const { listener } = served
+      if (listener.renewCertificates !== undefined) {
+        process.on('SIGHUP', () => listener.renewCertificates?.())
+      }
+      process.stdout.write(`serving ${storage} at ${formatAddress(listener.address)}\n`)
       await untilToldToStop()
       await served.close()
       await log.close()
@@ -68,7 +78,7 @@ export async function serve(storage: string, flags: ServeFlags, log: ServerLog):
       address,
       token: readToken(flags.tokenFile),
       readOnly: flags.readOnly ?? false,
-      slowMs: parseDuration(flags.slow ?? '1s') / 1e6,
+      slowMs: durationOf('--slow', flags.slow ?? '1s') / 1e6,
       resolverUrl: siblingModule(import.meta.url, '../database/resolve-conflict'),
       referencesUrl: siblingModule(import.meta.url, '../database/record-decoder'),
       ...tlsOf(flags),
@@ -79,19 +89,30 @@ export async function serve(storage: string, flags: ServeFlags, log: ServerLog):
 
 /** @throws UsageError `log-file` */
 async function openLog({ log: path, logLevel = 'info' }: ServeFlags) {
-  if (path === undefined) return { write: jsonLines(process.stderr, logLevel), close: async () => {} }
+  const nothing = async () => {}
+  if (path === undefined) {
+    return { write: jsonLines(process.stderr, logLevel), close: nothing, discard: nothing }
+  }
+  const isNew = !existsSync(path)
   const file = createWriteStream(path, { flags: 'a' })
   try {
     await once(file, 'open')
   } catch (cause) {
-    throw new UsageError('log-file', `the log ${path} cannot be written: ${(cause as Error).message}`, {
-      cause,
-    })
+    throw new UsageError(
+      'log-file',
+      `the log ${path} cannot be written (${(cause as Error).message}); name a file in a folder you may write to with --log`,
+      { cause },
+    )
   }
   // A full disk must not end the server; without its log it still serves.
   file.on('error', (error) => process.stderr.write(`the log ${path} cannot be written: ${error.message}\n`))
   const close = () => new Promise<void>((resolve) => file.end(() => resolve()))
-  return { write: jsonLines(file, logLevel), close }
+  /** When nothing came of it: a log that was made for it and is empty goes, too. */
+  const discard = async () => {
+    await close()
+    if (isNew && statSync(path, { throwIfNoEntry: false })?.size === 0) rmSync(path)
+  }
+  return { write: jsonLines(file, logLevel), close, discard }
 }
 
 /** The first line of the file; empty without a file. @throws UsageError `token-file` */
@@ -101,9 +122,11 @@ export function readToken(file: string | undefined): string {
   try {
     text = readFileSync(file, 'utf8')
   } catch (cause) {
-    throw new UsageError('token-file', `the token file ${file} cannot be read: ${(cause as Error).message}`, {
-      cause,
-    })
+    throw new UsageError(
+      'token-file',
+      `the token file ${file} cannot be read (${(cause as Error).message}); check the path and the rights of the file`,
+      { cause },
+    )
   }
   const token = text.split('\n')[0]!.trim()
   if (token === '')

@@ -20,7 +20,7 @@ export function registerStatus(program: Command): void {
     .description('show what a server is doing')
     .argument('<address>', 'unix:/path, host:port or tls:host:port')
     .addOption(
-      new Option('--format <format>', 'of the output').choices(['json', 'prometheus']).default('json'),
+      new Option('-f, --format <format>', 'what is printed').choices(['json', 'prometheus']).default('json'),
     )
     .option('--token-file <file>', 'the token of the server, where it wants one')
     .option('--ca-file <file>', 'certificates to trust, PEM')
@@ -46,7 +46,8 @@ export async function status(address: string, flags: StatusFlags): Promise<strin
 const metrics: readonly (readonly [keyof ServerStatus, string, 'counter' | 'gauge', string])[] = [
   ['uptimeSeconds', 'uptime_seconds', 'gauge', 'Time since the server started.'],
   ['lastTid', 'last_tid', 'gauge', 'Newest transaction, microseconds since 1970.'],
-  ['connections', 'connections', 'gauge', 'Clients connected now.'],
+  ['clients', 'clients', 'gauge', 'Clients connected now.'],
+  ['connections', 'connections', 'gauge', 'Connections open now, that of who asks for this included.'],
   ['connectionsTotal', 'connections_total', 'counter', 'Connections accepted.'],
   ['refused', 'refused_total', 'counter', 'Peers turned away.'],
   ['dropped', 'dropped_total', 'counter', 'Connections that ended with an error.'],
@@ -76,11 +77,17 @@ const metrics: readonly (readonly [keyof ServerStatus, string, 'counter' | 'gaug
 ]
 
 export function prometheus(found: ServerStatus): string {
-  const labels = `{storage="${found.storage}",durability="${found.durability}"}`
+  const labels = `{storage=${labelValue(found.storage)},durability=${labelValue(found.durability)}}`
   const lines = metrics.flatMap(([field, name, type, help]) => [
     `# HELP shootout_${name} ${help}`,
     `# TYPE shootout_${name} ${type}`,
     `shootout_${name}${labels} ${found[field]}`,
   ])
   return `${lines.join('\n')}\n`
+}
+
+/** Storages of others may be called anything. */
+function labelValue(text: string): string {
+  const escaped = text.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n')
+  return `"${escaped}"`
 }

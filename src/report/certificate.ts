@@ -10,14 +10,14 @@ import {
   type Power,
   type Rate,
 } from '../analysis/gate/certificate.ts'
-import { formatBytes, formatDuration, formatWait } from '../core/units.ts'
+import { counted, formatBytes, formatDuration, formatWait } from '../core/units.ts'
 import { counterText, metricNames } from './gate-phrases.ts'
 import { percentText } from './phrases.ts'
 import type { RenderOptions } from './renderer.ts'
 import { painter, wrap } from './terminal.ts'
 
 const meanings: Readonly<Record<CertificateVerdict, string>> = {
-  proven: 'On this machine the gate did what it promises.',
+  kept: 'On this machine the gate did what it promises.',
   undecided:
     'Nothing contradicts what the gate promises, but these gates do not show it: they could not always tell, or were too few.',
   missed: 'The gate passed more slowdowns than it promises to.',
@@ -26,7 +26,7 @@ const meanings: Readonly<Record<CertificateVerdict, string>> = {
 }
 
 const colors: Readonly<Record<CertificateVerdict, 'green' | 'yellow' | 'red'>> = {
-  proven: 'green',
+  kept: 'green',
   undecided: 'yellow',
   missed: 'red',
   broken: 'red',
@@ -34,9 +34,11 @@ const colors: Readonly<Record<CertificateVerdict, 'green' | 'yellow' | 'red'>> =
 
 export function renderCertificate(certificate: Certificate, { width, color }: RenderOptions): string {
   const paint = painter(color)
-  const { verdict } = certificate
+  const { verdict, trials } = certificate
+  // How much it is worth: a few gates show little, however they ended.
+  const number = verdict === 'kept' ? `, in ${trials.length} gates` : ''
   const sections: readonly (readonly [string, readonly string[]])[] = [
-    ['', [`${paint(colors[verdict], verdict.toUpperCase())}: ${meanings[verdict]}`]],
+    ['', [`${paint(colors[verdict], verdict.toUpperCase())}${number}: ${meanings[verdict]}`]],
     ['Where', whereLines(certificate)],
     ['Equal sides', equalLines(certificate)],
     ['More work, timed', powerLines(certificate)],
@@ -122,7 +124,7 @@ function conductLine({ name, expected, observed, isRight }: ConductTrial): strin
 function conditionsLine(conditions: Conditions): string {
   const { storage, scenario, objects, operations, metric, sigma, equalPairs } = conditions
   const { pairsPerGate, pairNs, gateNs, gateNsMax } = conditions
-  const cell = `${storage}: ${scenario} of ${objects} ${objects === 1 ? 'object' : 'objects'}, batches of ${operations}`
+  const cell = `${storage}: ${scenario} of ${counted(objects, 'object')}, batches of ${operations}`
   if (metric === undefined) return `${cell}; no gate of it came to pairs`
   const spread =
     sigma === undefined
@@ -153,7 +155,7 @@ const letterWidth = 6.6
 
 export function renderBadge({ falseAlarms, power, verdict }: Certificate): string {
   const right =
-    verdict === 'proven'
+    verdict === 'kept'
       ? `${falseAlarms.failed}/${falseAlarms.gates} false, finds ${percentText(smallestFound(power), '')}`
       : verdict
   const left = 'gate selftest'

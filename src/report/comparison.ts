@@ -1,7 +1,7 @@
 /** What `compare` prints: one line per cell, what changed most first; as text for a terminal, and as Markdown. */
 
 import type { ComparedCell, Comparison, ComparisonWord } from '../analysis/compare.ts'
-import { formatDuration } from '../core/units.ts'
+import { counted, formatDuration } from '../core/units.ts'
 import { percentText, rangeText, settingText } from './phrases.ts'
 import type { RenderOptions } from './renderer.ts'
 import { padEnd, padStart, painter, type Style, visibleWidth, wrap } from './terminal.ts'
@@ -24,21 +24,37 @@ export function renderComparison(comparison: Comparison, { width, color }: Rende
   const widths = head.map((title, column) =>
     Math.max(visibleWidth(title), ...rows.map((row) => visibleWidth(row[column]!))),
   )
-  const line = (texts: readonly string[]) =>
+  const line = (texts: readonly string[], from: number, to: number) =>
     texts
       .map((text, column) =>
         column === 0 || column === 4 ? padEnd(text, widths[column]!) : padStart(text, widths[column]!),
       )
+      .slice(from, to)
       .join('  ')
       .trimEnd()
-  const table = [
-    paint('bold', line(head)),
-    ...rows.map((row, index) =>
-      line(row.map((text, column) => (column === 4 ? paint(styles[cells[index]!.word], text) : text))),
-    ),
-  ]
+  const painted = rows.map((row, index) =>
+    row.map((text, column) => (column === 4 ? paint(styles[cells[index]!.word], text) : text)),
+  )
+  const widthOf = (from: number, to: number) =>
+    widths.slice(from, to).reduce((sum, one) => sum + one, 2 * (to - from - 1))
+  // Where a line is too long, the cell has one of its own; then the last columns go, down to the verdict.
+  const isWide = widthOf(0, head.length) <= width
+  let shown = head.length
+  while (!isWide && shown > 5 && 2 + widthOf(1, shown) > width) shown--
+  const table = isWide
+    ? [paint('bold', line(head, 0, shown)), ...painted.map((row) => line(row, 0, shown))]
+    : [
+        `  ${paint('bold', line(head, 1, shown))}`,
+        ...painted.flatMap((row) => [wrap(row[0]!, width), `  ${line(row, 1, shown)}`]),
+      ]
   const notes = [...mismatchNotes(comparison), ...uncomparedNotes(comparison), summary(comparison)]
-  return `${[sides(comparison), table.join('\n'), ...notes.map((note) => wrap(note, width, 2))].join('\n\n')}\n`
+  const wrapped = notes.map((note) =>
+    note
+      .split('\n')
+      .map((part) => wrap(part, width, part.startsWith('- ') ? 2 : 0))
+      .join('\n'),
+  )
+  return `${[sides(comparison), table.join('\n'), ...wrapped].join('\n\n')}\n`
 }
 
 export function renderComparisonMarkdown(comparison: Comparison): string {
@@ -100,7 +116,8 @@ function uncomparedNotes({ uncompared }: Comparison): string[] {
 function summary({ cells }: Comparison): string {
   const counts = order.map((word) => `${cells.filter((cell) => cell.word === word).length} ${word}`)
   return (
-    `${cells.length} cells: ${counts.join(', ')}. Ratios are after over before, with their exact 95 % interval. ` +
+    `${counted(cells.length, 'cell')}: ${counts.join(', ')}. Ratios are after over before, with their exact 95 % interval. ` +
+    'A change of the size under "would have seen" would probably have shown. q: of all rows with this q or less, the share that would be called different by accident; slower and faster need 0.05 or less. ' +
     'The runs were separate, so what the machine did differently is in every ratio; shootout gate measures both sides at once.'
   )
 }

@@ -5,11 +5,12 @@
 
 import type { CounterComparison } from '../analysis/gate/counters.ts'
 import type { Want } from '../analysis/gate/suite.ts'
-import { formatWait } from '../core/units.ts'
+import { counted, formatWait } from '../core/units.ts'
 import type { GateFailure } from '../results/gate-schema.ts'
 import type { Setting } from '../results/schema.ts'
 import { counterText, gateCellText } from './gate-phrases.ts'
 import type { LiveOptions, LiveStream } from './live.ts'
+import { StatusLine } from './status-line.ts'
 import { painter } from './terminal.ts'
 
 const stageWords = {
@@ -35,18 +36,11 @@ export interface GateLive {
 
 export function gateLive(stream: LiveStream, { tty, color }: LiveOptions): GateLive {
   const paint = painter(color)
-  let drawn = false
+  const line = new StatusLine(stream)
   let lastStage = ''
   let lastPairs = 0
 
-  const erase = () => {
-    if (drawn) stream.write('\r\u001b[2K')
-    drawn = false
-  }
-  const say = (text: string) => {
-    erase()
-    stream.write(`${text}\n`)
-  }
+  const say = (text: string) => line.say(text)
   return {
     counted(setting, { changes, equal }) {
       const grown = changes.filter(({ gates }) => gates)
@@ -60,12 +54,9 @@ export function gateLive(stream: LiveStream, { tty, color }: LiveOptions): GateL
     },
     block(wants, pairs, remainingNs) {
       const stage = wants[0]!.stage
-      const text = `${stageWords[stage]}: ${wants.length} ${wants.length === 1 ? 'cell' : 'cells'}, up to ${wants[0]!.upTo} pairs each; ${pairs} pairs so far, at most ${formatWait(remainingNs)} to go`
-      if (tty) {
-        erase()
-        stream.write(text.slice(0, (stream.columns ?? 80) - 1))
-        drawn = true
-      } else if (stage !== lastStage || pairs - lastPairs >= pairsPerLine) {
+      const text = `${stageWords[stage]}: ${counted(wants.length, 'cell')}, up to ${wants[0]!.upTo} pairs each; ${pairs} pairs so far, at most ${formatWait(remainingNs)} to go`
+      if (tty) line.show(text)
+      else if (stage !== lastStage || pairs - lastPairs >= pairsPerLine) {
         say(text)
         lastStage = stage
         lastPairs = pairs
@@ -82,6 +73,6 @@ export function gateLive(stream: LiveStream, { tty, color }: LiveOptions): GateL
     disturbed(reason) {
       say(`a block is set aside for both sides: ${reason}`)
     },
-    close: erase,
+    close: () => line.erase(),
   }
 }

@@ -7,7 +7,8 @@ import type { Policy } from '../analysis/gate/policy.ts'
 import { pairsMax } from '../analysis/gate/policy.ts'
 import type { GateReport, OverallVerdict, ReportedCell } from '../analysis/gate/report-model.ts'
 import type { MachineSummary } from '../analysis/gate/sentinel.ts'
-import { formatDuration, formatWait } from '../core/units.ts'
+import { shellWord } from '../core/shell-word.ts'
+import { counted, formatDuration, formatWait } from '../core/units.ts'
 import { percentText, rangeText, settingText } from './phrases.ts'
 
 /** `add, async 1, 20 objects`. */
@@ -44,8 +45,8 @@ export function reasonOf(cell: ReportedCell, general: Policy): string {
       return 'the machine is too noisy: too many blocks were disturbed from outside; use a quieter machine'
     case 'budget':
       return evidence === undefined
-        ? 'the budget ended before it was measured; give a larger --budget or fewer cells'
-        : `the budget ended after ${evidence.pairs} pairs; give a larger --budget or fewer cells`
+        ? `the budget left no time for its pairs${missingText(cell)}; give a larger --budget or fewer cells`
+        : `the budget ended after ${evidence.pairs} pairs${missingText(cell)}; give a larger --budget or fewer cells`
     case 'noise':
       return evidence === undefined
         ? `too noisy to begin with: the baseline differs from itself by ${percentText(metric!.sigma)} from pair to pair, so some ${cell.pairsNeeded} pairs would be needed and ${pairsMax(policy)} is the most; use a quieter machine or raise --delta`
@@ -58,6 +59,10 @@ export function reasonOf(cell: ReportedCell, general: Policy): string {
       }
       return `${cell.isFaster ? `faster by ${percentText(1 - evidence!.ratio)}; ` : ''}slower than ${percentText(policy.delta)} is excluded; ${countText(cell)}${seen(evidence!.detectable)}`
   }
+}
+
+function missingText({ missingNs }: ReportedCell): string {
+  return missingNs === undefined ? '' : `, which take about ${formatWait(missingNs)} more`
 }
 
 /** `12 pairs`, or what there is instead of a saved baseline. */
@@ -120,7 +125,18 @@ export function overallText(report: GateReport): string {
     failed: 'some cells could not be measured',
     nothing: 'no cell could be measured',
   }
-  return `${meaning[verdict]}. ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} ${report.savedAt === undefined ? 'pairs' : 'forks'}, ${formatWait(report.elapsedNs)}.${savedText(report)}${report.interrupted ? ` The gate was interrupted; add --resume ${report.journal} to its command to go on.` : ''}`
+  return `${meaning[verdict]}. ${counted(cells.length, 'cell')}${counts.length === 0 ? '' : ` (${counts.join(', ')})`}, ${pairs} ${report.savedAt === undefined ? 'pairs' : 'forks'}, ${formatWait(report.elapsedNs)}.${savedText(report)}${goingOnText(report)}`
+}
+
+/** What to do about cells that were not finished. */
+function goingOnText({ cells, interrupted, journal }: GateReport): string {
+  const resume = `--resume ${shellWord(journal)}`
+  if (interrupted) return ` The gate was interrupted; add ${resume} to its command to go on.`
+  const missingNs = cells.reduce((sum, cell) => sum + (cell.missingNs ?? 0), 0)
+  if (missingNs === 0) return ''
+  // Pairs vary, and a suspect takes more of them.
+  const minutes = Math.ceil((1.2 * missingNs) / 60e9)
+  return ` The budget was too short by about ${formatWait(missingNs)}; add ${resume} --budget ${minutes}m to its command to go on.`
 }
 
 /** Why a cell became slower, one sentence a line. */

@@ -4,13 +4,15 @@
  *   wide     one line per setting: time, operations per second and ratio beside each other
  *   medium   two lines: the ratio below
  *   narrow   three lines: time, operations per second, ratio
- *   list     no columns: one line per contender, for very many contenders or very little room
+ *   list     no columns: one line per contender, for very many contenders or very little room; a setting that nobody
+ *            can do is one line
  */
 
 import type { Cell, Group, MeasuredCell } from '../analysis/model.ts'
 import { formatRate } from '../core/units.ts'
 import type { ContenderRecord } from '../results/schema.ts'
-import { concurrencyText, objectsText, ratioText, timeText } from './phrases.ts'
+import type { UnmeasuredCell } from './footnotes.ts'
+import { concurrencyText, hasRatio, objectsText, ratioText, timeText } from './phrases.ts'
 import { type Paint, padEnd, padStart, visibleWidth } from './terminal.ts'
 
 export interface GridOptions {
@@ -20,7 +22,7 @@ export interface GridOptions {
   readonly width: number
   readonly paint: Paint
   /** The number of a footnote for a cell without a result. */
-  footnote(cell: Exclude<Cell, MeasuredCell>): number
+  footnote(cell: UnmeasuredCell): number
 }
 
 /** What a cell shows: three texts, or one that stands for all of them. */
@@ -54,23 +56,22 @@ export function renderGrids(scenarios: readonly (readonly Group[])[], options: G
   return rowsOf.map((rows) => list(rows, options))
 }
 
-function contentOf(cell: Cell, { paint, footnote }: GridOptions): Content {
+function contentOf(cell: Cell, { contenders, paint, footnote }: GridOptions): Content {
   if (cell.status !== 'measured') {
     const word = cell.status === 'missing' ? 'not reached' : cell.status
     const text = `${word} [${footnote(cell)}]`
     return { time: paint(cell.status === 'failed' ? 'red' : 'dim', text), rate: '', ratio: '' }
   }
   const time = timeText(cell.timePerOperationNs)
-  const rate = cell.throughputPerSecond === undefined ? '' : formatRate(cell.throughputPerSecond.median)
+  const rate = cell.throughputPerSecond === undefined ? '–' : formatRate(cell.throughputPerSecond.median)
   return {
     time: cell.fastest ? `${paint('green', `${time}*`)}` : `${time} `,
     rate: paint('dim', rate),
-    ratio: paintRatio(cell, paint),
+    ratio: hasRatio(cell, contenders.length) ? paintRatio(cell, paint) : '',
   }
 }
 
 function paintRatio({ ratio }: MeasuredCell, paint: Paint): string {
-  if (ratio.kind === 'none') return ''
   const text = ratioText(ratio)
   const isProven = ratio.kind === 'paired' && (ratio.verdict === 'faster' || ratio.verdict === 'slower')
   return isProven ? text : paint('dim', text)
@@ -167,17 +168,23 @@ function list(rows: readonly Row[], { headings, paint }: GridOptions): string[] 
   const contents = rows.flatMap((row) => row.contents)
   const widths = widthsOf(contents)
   const labelWidth = Math.max(...headings.map(visibleWidth))
-  return rows.flatMap(({ labels, contents: cells }) => [
-    paint('bold', labels.join(', ')),
-    ...cells.map(({ time, rate, ratio }, column) =>
-      [
-        ` ${padEnd(headings[column]!, labelWidth)}`,
-        padStart(time, widths.time),
-        padStart(rate, widths.rate),
-        ratio,
-      ]
-        .join(gap)
-        .trimEnd(),
-    ),
-  ])
+  return rows.flatMap(({ labels, contents: cells }) => {
+    const heading = paint('bold', labels.join(', '))
+    const [first] = cells
+    const isOneReason = cells.every(({ time, rate }) => rate === '' && time === first?.time)
+    if (isOneReason) return [`${heading}${gap}${first?.time}`]
+    return [
+      heading,
+      ...cells.map(({ time, rate, ratio }, column) =>
+        [
+          ` ${padEnd(headings[column]!, labelWidth)}`,
+          padStart(time, widths.time),
+          padStart(rate, widths.rate),
+          ratio,
+        ]
+          .join(gap)
+          .trimEnd(),
+      ),
+    ]
+  })
 }

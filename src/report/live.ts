@@ -6,7 +6,7 @@
 
 import { summariseFork } from '../analysis/fork-summary.ts'
 import { median } from '../analysis/stats/quantiles.ts'
-import { formatDuration, formatWait } from '../core/units.ts'
+import { counted, formatDuration, formatWait } from '../core/units.ts'
 import type { Progress, Reporter } from '../results/reporter.ts'
 import type { ForkLine, SuiteLine } from '../results/schema.ts'
 import { settingText } from './phrases.ts'
@@ -50,7 +50,7 @@ export function liveReporter(stream: LiveStream, { tty, color }: LiveOptions): R
     erase()
     const width = (stream.columns ?? 80) - 1
     const lines = [
-      paint('bold', clip(`${barText(progress)}  ${stepText(progress)}`, width)),
+      paint('bold', clip(`${barText(progress, width)}  ${stepText(progress)}`, width)),
       paint('dim', clip(`${outcomes.join('  ')}  ${steadiness.spark()}`.trim(), width)),
     ]
     stream.write(lines.join('\n'))
@@ -72,10 +72,7 @@ export function liveReporter(stream: LiveStream, { tty, color }: LiveOptions): R
       skips++
     },
     onProgress: (progress) => {
-      if (skips > 0)
-        say(
-          `${skips} ${skips === 1 ? 'cell cannot' : 'cells cannot'} exist and will be skipped; the table says why`,
-        )
+      if (skips > 0) say(`${counted(skips, 'cell')} cannot exist and will be skipped; the table says why`)
       skips = 0
       tellStep(progress)
       current = progress
@@ -100,7 +97,9 @@ export function liveReporter(stream: LiveStream, { tty, color }: LiveOptions): R
     onEnd: (line) => {
       tellStep(undefined)
       current = undefined
-      say(`${line.outcome === 'completed' ? 'Done' : 'Interrupted'} after ${formatWait(line.elapsedNs)}`)
+      // What comes next on the terminal is the report, which says how long it took.
+      if (line.outcome === 'completed') erase()
+      else say(`Interrupted after ${formatWait(line.elapsedNs)}`)
     },
     close: erase,
   }
@@ -108,12 +107,13 @@ export function liveReporter(stream: LiveStream, { tty, color }: LiveOptions): R
 
 function suiteText({ contenders, settings, forks, seed }: SuiteLine): string {
   const labels = contenders.map(({ label }) => label).join(', ')
-  return `${labels} in ${settings.length} ${settings.length === 1 ? 'setting' : 'settings'}, up to ${forks} forks each, seed ${seed}`
+  return `${labels} in ${counted(settings.length, 'setting')}, up to ${counted(forks, 'fork')} each, seed ${seed}`
 }
 
 /** `measuring ━━━━━━──── 12/96, 2m 05s left`. */
-function barText({ stage, done, total, remainingNs }: Progress): string {
-  const length = 20
+function barText({ stage, done, total, remainingNs }: Progress, width: number): string {
+  // On a narrow terminal, what is measured is worth more than a long bar.
+  const length = width < 100 ? 10 : 20
   const full = total === 0 ? 0 : Math.round((length * done) / total)
   const rest = remainingNs === undefined ? '' : `, ${formatWait(remainingNs)} left`
   return `${stage} ${'━'.repeat(full)}${'─'.repeat(length - full)} ${done}/${total}${rest}`

@@ -2,11 +2,13 @@
 
 import type { Analysis, Cell, Group } from '../analysis/model.ts'
 import { formatRate } from '../core/units.ts'
-import { concurrencyText, ratioText, reasonText, timeText } from './phrases.ts'
+import { Footnotes } from './footnotes.ts'
+import { concurrencyText, hasRatio, ratioText, timeText } from './phrases.ts'
 import {
   environmentSentence,
   factSentences,
   legendSentences,
+  nothingToRank,
   rankingSentences,
   runSentence,
   tierSentence,
@@ -14,7 +16,7 @@ import {
 
 export function renderMarkdown(analysis: Analysis): string {
   const { groups, contenders, reference, summary, warnings } = analysis
-  const reasons: string[] = []
+  const footnotes = new Footnotes()
   const scenarios = [...new Set(groups.map(({ setting }) => setting.scenario))]
   const tables = scenarios.map((scenario) =>
     [
@@ -22,7 +24,7 @@ export function renderMarkdown(analysis: Analysis): string {
       '',
       tableOf(
         ['concurrency', 'objects', ...contenders.map(({ label }) => label)],
-        groups.filter(({ setting }) => setting.scenario === scenario).map((group) => rowOf(group, reasons)),
+        groups.filter(({ setting }) => setting.scenario === scenario).map((group) => rowOf(group, footnotes)),
       ),
     ].join('\n'),
   )
@@ -32,7 +34,7 @@ export function renderMarkdown(analysis: Analysis): string {
     bullets(
       sentences.length > 0
         ? sentences.map(({ scenario, sentence }) => `**${literal(scenario)}**: ${literal(sentence)}`)
-        : ['Nothing to rank: no two contenders of equal durability have results in common.'],
+        : [nothingToRank(analysis)],
     ),
     'Durability (only equals are ranked):',
     bullets(summary.tiers.map((tier) => literal(tierSentence(tier)))),
@@ -42,35 +44,34 @@ export function renderMarkdown(analysis: Analysis): string {
     '## Results',
     [
       ...legendSentences(analysis).map(literal),
-      `**Bold**: proven fastest of its durability tier. †: another durability than ${literal(reference)}.`,
+      '**Bold**: proven fastest of its durability tier.',
+      ...(summary.tiers.length > 1 ? [`†: another durability than ${literal(reference)}.`] : []),
     ].join(' '),
     ...tables,
-    ...(reasons.length === 0
+    ...(footnotes.texts.length === 0
       ? []
-      : [reasons.map((text, index) => `${index + 1}. ${literal(text)}`).join('\n')]),
+      : [footnotes.texts.map((text, index) => `${index + 1}. ${literal(text)}`).join('\n')]),
     '## Conditions',
     bullets([runSentence(analysis), environmentSentence(analysis), ...factSentences(analysis)].map(literal)),
   ]
   return `${sections.join('\n\n')}\n`
 }
 
-function rowOf({ setting, cells }: Group, reasons: string[]): string[] {
+function rowOf({ setting, cells }: Group, footnotes: Footnotes): string[] {
   return [
     concurrencyText(setting.concurrency),
     String(setting.objects),
-    ...cells.map((cell) => cellText(cell, reasons)),
+    ...cells.map((cell) => cellText(cell, cells.length, footnotes)),
   ]
 }
 
-function cellText(cell: Cell, reasons: string[]): string {
+function cellText(cell: Cell, count: number, footnotes: Footnotes): string {
   if (cell.status !== 'measured') {
-    const text = `${cell.contender}: ${reasonText(cell)}`
-    const index = reasons.indexOf(text)
-    return `${cell.status === 'missing' ? 'not reached' : cell.status} (${index >= 0 ? index + 1 : reasons.push(text)})`
+    return `${cell.status === 'missing' ? 'not reached' : cell.status} (${footnotes.numberOf(cell)})`
   }
   const time = literal(timeText(cell.timePerOperationNs))
   const rate = cell.throughputPerSecond === undefined ? [] : [formatRate(cell.throughputPerSecond.median)]
-  const ratio = cell.ratio.kind === 'none' ? [] : [literal(ratioText(cell.ratio))]
+  const ratio = hasRatio(cell, count) ? [literal(ratioText(cell.ratio))] : []
   return [cell.fastest ? `**${time}**` : time, ...rate, ...ratio].join('<br>')
 }
 

@@ -1,9 +1,9 @@
 /** Numbers and verdicts in the words that all reports share. No colours, no layout. */
 
 import { halfWidthShare, rangeShare } from '../analysis/estimate.ts'
-import type { Cell, Estimate, FailedCell, PairedRatio, Ratio } from '../analysis/model.ts'
+import type { Cell, Estimate, FailedCell, MeasuredCell, PairedRatio, Ratio } from '../analysis/model.ts'
 import { equalShare } from '../analysis/ratio.ts'
-import { formatDuration } from '../core/units.ts'
+import { counted, formatDuration } from '../core/units.ts'
 import type { Concurrency, Setting } from '../results/schema.ts'
 
 /** Above this, ± a share would reach below 0 and say nothing: both ends are shown instead. */
@@ -42,6 +42,11 @@ export function percentText(share: number, space = ' '): string {
   return `${percent.toFixed(percent > 0 && percent < 0.95 ? 1 : 0)}${space}%`
 }
 
+/** Whether anything is said of its ratio: not where there is none, nor of a contender that is alone. */
+export function hasRatio({ ratio }: MeasuredCell, contenders: number): boolean {
+  return ratio.kind !== 'none' && contenders > 1
+}
+
 /** `reference`, `3.2x slower (3.0–3.4)`, `equal within 2 %`, `unclear (0.97–1.08)`; † across durability tiers. */
 export function ratioText(ratio: Ratio): string {
   if (ratio.kind === 'reference') return 'reference'
@@ -51,7 +56,8 @@ export function ratioText(ratio: Ratio): string {
 
 function pairedText({ estimate: { median, interval }, verdict }: PairedRatio): string {
   if (interval === undefined) {
-    return median >= 1 ? `~${timesText(median)} slower` : `~${timesText(1 / median)} faster`
+    const times = timesText(Math.max(median, 1 / median))
+    return times === '1.00x' ? `~${times}` : `~${times} ${median > 1 ? 'slower' : 'faster'}`
   }
   const { low, high } = interval
   if (verdict === 'slower') return intervalText(median, low, high, ' slower')
@@ -92,7 +98,7 @@ export function concurrencyText({ kind, workers }: Concurrency): string {
 }
 
 export function objectsText(objects: number): string {
-  return `${objects} ${objects === 1 ? 'object' : 'objects'}`
+  return counted(objects, 'object')
 }
 
 /** `async 5, 20 objects`. */

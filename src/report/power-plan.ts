@@ -1,7 +1,7 @@
 /** What a measurement could see, in words for a terminal. */
 
 import type { CellPlan, Help, PowerPlan } from '../analysis/power-plan.ts'
-import { formatWait } from '../core/units.ts'
+import { counted, formatWait } from '../core/units.ts'
 import { percentText, settingText } from './phrases.ts'
 import { padEnd, painter, wrap } from './terminal.ts'
 
@@ -18,9 +18,9 @@ export function renderPowerPlan(
     const [mark, style] = marks[cell.reaches]
     const head = `${paint(style, padEnd(mark, 3))}  ${padEnd(names[index]!, nameWidth)}  ${sentence(cell, plan)}`
     return [
-      wrap(head, width),
+      wrap(head, width, 5),
       ...cell.help.map(
-        (help) => `       ${wrap(helpText(help, cell, plan), width - 7).replaceAll('\n', '\n       ')}`,
+        (help) => `       ${wrap(helpText(help, cell), width - 7).replaceAll('\n', '\n       ')}`,
       ),
     ]
   })
@@ -38,15 +38,16 @@ function sentence({ sigma, needed, unit, timeNs, most, reaches }: CellPlan, { de
   const count = `${needed} ${unit}${unit === 'forks' ? ' on each side' : ''}`
   if (reaches === 'noise')
     return `${spread}: ${percentText(detect)} would need ${count}, and ${most} is the most`
-  return `${spread}: ${count}, ${formatWait(timeNs)}`
+  const time = `${count}, ${formatWait(timeNs)}`
+  return `${spread}: ${time}${reaches === 'budget' ? ', for which the budget leaves no time' : ''}`
 }
 
-function helpText(help: Help, { unit }: CellPlan, { detect }: PowerPlan): string {
+function helpText(help: Help, { unit }: CellPlan): string {
   switch (help.kind) {
     case 'rounds':
       return `--rounds ${help.rounds}: ${help.needed} ${unit} would do, ${formatWait(help.timeNs)}`
     case 'detect':
-      return `${fine(help.detect)} is the smallest slowdown that can be told here; ${percentText(detect)} takes a quieter machine (shootout doctor)`
+      return `${fine(help.detect)} is the smallest slowdown that can be told here`
     case 'metric':
       return `CPU time spreads by ${fine(help.sigma)} only, but does not see this cell wait; a scenario that only computes, such as live-read with one worker, would be judged by it`
   }
@@ -61,11 +62,15 @@ function summaryOf({ cells, detect, budgetNs, timeNs }: PowerPlan): readonly str
   const of = (wanted: CellPlan['reaches']) => cells.filter(({ reaches }) => reaches === wanted).length
   const able = of('yes')
   const lines = [
-    `${able} of ${cells.length} ${cells.length === 1 ? 'cell' : 'cells'} can tell ${percentText(detect)} within ${formatWait(budgetNs)}.`,
+    `${able} of ${counted(cells.length, 'cell')} can tell ${percentText(detect)} within ${formatWait(budgetNs)}.`,
   ]
   if (of('budget') > 0)
     lines.push(
       `All that are quiet enough: --budget ${Math.ceil(timeNs / 60e9)}m. Or fewer cells: --scenario, --objects, --concurrency.`,
+    )
+  if (of('noise') > 0)
+    lines.push(
+      `For the rest, ${percentText(detect)} takes a quieter machine: shootout doctor says what disturbs this one.`,
     )
   return lines
 }

@@ -3,9 +3,10 @@
  * Sentences without colours, one per entry; the reports wrap and decorate them.
  */
 
-import type { Analysis, Group, Place, Ranking, Tier } from '../analysis/model.ts'
+import type { Analysis, Group, Place, Ranking, Tier, Unranked } from '../analysis/model.ts'
+import { equalShare } from '../analysis/ratio.ts'
 import { describeRecordSizes } from '../core/record-sizes.ts'
-import { formatBytes, formatDuration, formatWait } from '../core/units.ts'
+import { counted, formatBytes, formatDuration, formatWait } from '../core/units.ts'
 import type { SuiteLine } from '../results/schema.ts'
 import { durabilityText, intervalText, isWide, percentText, rangeText, timesText } from './phrases.ts'
 
@@ -14,27 +15,88 @@ export interface ScenarioSentence {
   readonly sentence: string
 }
 
-/** One sentence per scenario and tier. */
+/** Why there is no such sentence. */
+export function nothingToRank({ contenders }: Analysis): string {
+  return contenders.length > 1
+    ? 'Nothing to rank: no two contenders promise the same durability.'
+    : 'Nothing to rank: one contender has nobody to be compared with.'
+}
+
+/** One sentence per scenario and tier with at least two contenders. */
 export function rankingSentences({ summary }: Analysis): readonly ScenarioSentence[] {
-  return summary.scenarios.flatMap(({ scenario, rankings }) =>
-    rankings.map((ranking) => ({ scenario, sentence: rankingSentence(ranking) })),
+  return summary.scenarios.flatMap(({ scenario, rankings, unranked }) =>
+    [...rankings.map(rankingSentence), ...unranked.map(unrankedSentence)].map((sentence) => ({
+      scenario,
+      sentence,
+    })),
   )
 }
 
-function rankingSentence({ places, settings, settingsOfScenario, absent }: Ranking): string {
-  const [first, ...others] = places
-  const all = places.length === 2 ? 'both' : 'all'
-  const scope = settings < settingsOfScenario ? ` that ${all} have` : ''
+/** `Nothing to rank: only file has a result (failed: sqlite).` */
+function unrankedSentence({ present, absent }: Unranked): string {
+  const fact =
+    present.length === 0
+      ? 'nobody has a result'
+      : present.length === 1
+        ? `only ${present[0]} has a result`
+        : `${present.join(', ')} have no setting in common`
+  const kinds = [
+    ['failed', 'failed'],
+    ['skipped', 'skipped'],
+    ['missing', 'not reached'],
+  ] as const
+  const reasons = kinds.flatMap(([status, word]) => {
+    const names = absent.filter((one) => one.status === status).map(({ contender }) => contender)
+    return names.length === 0 ? [] : [`${word}: ${names.join(', ')}`]
+  })
+  return `Nothing to rank: ${fact}${reasons.length === 0 ? '' : ` (${reasons.join('; ')})`}.`
+}
+
+function rankingSentence(ranking: Ranking): string {
+  const { places, absent } = ranking
+  const [first, ...others] = places as readonly [Place, ...Place[]]
   const missing = absent.length === 0 ? '' : ` No result: ${absent.join(', ')}.`
   const n = Math.min(
     ...others.map(({ ratio }) =>
       ratio?.estimate.interval === undefined ? (ratio?.estimate.n ?? 0) : Infinity,
     ),
   )
-  if (Number.isFinite(n)) return `${unsureSentence(first!.contender, others, n)}${missing}`
-  const clauses = others.map((place) => placeClause(place, first!.contender, settings, scope))
-  const isProven = others.every(({ ratio }) => ratio?.verdict === 'slower')
-  return `${isProven ? `${first!.contender} is fastest. ` : ''}${clauses.join('. ')}.${missing}`
+  if (Number.isFinite(n)) return `${unsureSentence(first.contender, others, n)}${missing}`
+  const isTold = ({ ratio }: Place) => ratio!.verdict === 'slower' || ratio!.verdict === 'faster'
+  const isProven = others.every(({ ratio }) => ratio!.verdict === 'slower')
+  const word = isProven ? ' the time' : ` the time of ${first.contender}`
+  const told = others
+    .filter(isTold)
+    .map((place, index) => toldText(place, ranking.settings, index === 0 ? word : ''))
+  const clauses = [
+    ...others
+      .filter(({ ratio }) => ratio!.verdict === 'equal')
+      .map(
+        ({ contender }) => `${contender} and ${first.contender} are equal within ${percentText(equalShare)}`,
+      ),
+    ...unclearText(
+      others.filter(({ ratio }) => ratio!.verdict === 'unclear'),
+      first.contender,
+    ),
+    ...(told.length === 0 ? [] : [told.join(', ')]),
+  ]
+  const head = `${isProven ? first.contender : 'Nobody'} is ${isProven ? '' : 'proven '}fastest${whereText(ranking)}`
+  return `${head}. ${clauses.join('. ')}.${missing}`
+}
+
+/** ` in both settings`, where it is so in each of them; else ` over 4 settings`. */
+function whereText(ranking: Ranking): string {
+  const { settings, settingsOfScenario, places } = ranking
+  if (settingsOfScenario === 1) return ''
+  const isEverywhere = settings === 1 || places.slice(1).every(({ slowerIn }) => slowerIn === settings)
+  return ` ${isEverywhere ? 'in' : 'over'} ${settingsText(ranking)}`
+}
+
+/** `both settings`, `all 6 settings that both have`, `the one setting that all have`. */
+function settingsText({ settings, settingsOfScenario, places }: Ranking): string {
+  const these =
+    settings === 1 ? 'the one setting' : settings === 2 ? 'both settings' : `all ${settings} settings`
+  return settings < settingsOfScenario ? `${these} that ${places.length === 2 ? 'both' : 'all'} have` : these
 }
 
 /** Too few forks for an interval somewhere: nothing is claimed of anybody. */
@@ -53,24 +115,41 @@ function unsureSentence(first: string, others: readonly Place[], n: number): str
   return `${first} seems fastest, but ${few}: ${list.join(', ')}.`
 }
 
-function placeClause(place: Place, first: string, settings: number, scope: string): string {
-  const { contender } = place
-  const { estimate, verdict, detectable } = place.ratio!
-  const { median } = estimate
-  const { low, high } = estimate.interval!
-  const over = settings === 1 ? '' : `, over ${settings} settings${scope}`
-  if (verdict === 'equal') return `${contender} and ${first} are equal within 2 %${over}`
-  if (verdict === 'unclear') {
-    return `${contender} and ${first} cannot be told apart: ${intervalText(median, low, high, '')}${over}; a difference of ${percentText(detectable!)} would probably have shown`
-  }
-  const time = intervalText(median, low, high, ' the time')
-  if (settings === 1) return `${contender} takes ${time}`
-  return `${contender} takes ${time}, ${rangeText(place.ratioMin, place.ratioMax)} by setting, ${countText(place, settings)}${scope}`
+/**
+ * `sqlite takes 1.38x the time (1.28–1.53; by setting 1.25–1.59)`; without the word, which stands in the clause before,
+ * `zeo 2.7x (2.4–2.8; 2.5–3.0)`.
+ */
+function toldText(place: Place, settings: number, word: string): string {
+  const { contender, ratio, ratioMin, ratioMax, slowerIn } = place
+  const { median, interval } = ratio!.estimate
+  const time = intervalText(median, interval!.low, interval!.high, word)
+  const head = `${contender} ${word === '' ? '' : 'takes '}${time}`
+  if (settings === 1) return head
+  const range = `${word === '' ? '' : 'by setting '}${rangeText(ratioMin, ratioMax)}`
+  const facts = slowerIn === settings ? range : `${range}, ${countText(place, settings)}`
+  return `${head.slice(0, -1)}; ${facts})`
 }
 
-/** `slower in all 6 settings`, `slower in 4 and faster in 1 of 6 settings`. */
+/** Of those that are neither proven to differ nor to be equal. */
+function unclearText(places: readonly Place[], first: string): string[] {
+  if (places.length === 0) return []
+  const ratios = places.map(({ contender, ratio }) => {
+    const { median, interval } = ratio!.estimate
+    return `${contender} ${intervalText(median, interval!.low, interval!.high, '')}`
+  })
+  const detectable = Math.max(...places.map(({ ratio }) => ratio!.detectable!))
+  return [
+    `${andText(ratios)} cannot be told from ${first}; a difference of ${percentText(detectable)} would probably have shown`,
+  ]
+}
+
+/** `a, b and c`. */
+function andText(items: readonly string[]): string {
+  return [...(items.length > 1 ? [items.slice(0, -1).join(', ')] : []), items.at(-1)!].join(' and ')
+}
+
+/** `slower in 4 and faster in 1 of 6 settings`. */
 function countText({ slowerIn, fasterIn }: Place, settings: number): string {
-  if (slowerIn === settings) return `slower in ${settings === 2 ? 'both' : `all ${settings}`} settings`
   if (slowerIn === 0 && fasterIn === 0) return `unclear in each of ${settings} settings`
   const parts = [
     ...(slowerIn > 0 ? [`slower in ${slowerIn}`] : []),
@@ -85,14 +164,14 @@ export function tierSentence({ durability, contenders }: Tier): string {
 }
 
 /** What the numbers in a table are; what marks mean is said by each report for its own. */
-export function legendSentences({ groups, reference }: Analysis): readonly string[] {
+export function legendSentences({ groups, reference, contenders }: Analysis): readonly string[] {
   const times = groups.flatMap(({ cells }) =>
     cells.flatMap((cell) => (cell.status === 'measured' ? [cell.timePerOperationNs] : [])),
   )
   const hasRange = times.some(({ interval }) => interval === undefined)
   const hasWide = times.some(isWide)
   return [
-    `Time per operation as one worker sees it (median over forks ± half the 95 % interval${hasWide ? ', both ends where it is wide' : ''}), operations per second of all workers, ratio of times to ${reference} (95 % interval).`,
+    `Time per operation as one worker sees it (median over forks ± half the 95 % interval${hasWide ? ', both ends where it is wide' : ''}), operations per second of all workers${contenders.length > 1 ? `, ratio of times to ${reference} (95 % interval)` : ''}.`,
     ...(hasRange ? ['In brackets: the whole range of the forks, because an interval takes at least 6.'] : []),
   ]
 }
@@ -101,7 +180,7 @@ export function legendSentences({ groups, reference }: Analysis): readonly strin
 export function runSentence({ suite, end, groups, summary: { counts } }: Analysis): string {
   const { dataset } = suite
   const cells = [
-    `${counts.measured} cells measured`,
+    `${counted(counts.measured, 'cell')} measured`,
     ...(counts.failed > 0 ? [`${counts.failed} failed`] : []),
     ...(counts.skipped > 0 ? [`${counts.skipped} skipped`] : []),
     ...(counts.missing > 0 ? [`${counts.missing} not reached`] : []),
@@ -124,14 +203,15 @@ function forksText(groups: readonly Group[], { batches, budgetNs, precision }: S
     cells.flatMap((cell) => (cell.status === 'measured' ? [cell.timePerOperationNs.n] : [])),
   )
   const [least, most] = [Math.min(...counts), Math.max(...counts)]
-  const forks = counts.length === 0 ? 'no forks' : least === most ? `${most} forks` : `${least}–${most} forks`
+  const forks =
+    counts.length === 0 ? 'no forks' : least === most ? counted(most, 'fork') : `${least}–${most} forks`
   const reason =
     precision !== undefined
       ? ` for a precision of ${percentText(precision)}`
       : budgetNs !== undefined
         ? ` in a budget of ${formatWait(budgetNs)}`
         : ''
-  return `${forks === '1 forks' ? '1 fork' : forks} of ${batches} batches${reason}`
+  return `${forks} of ${batches} batches${reason}`
 }
 
 /** On what it was run. */

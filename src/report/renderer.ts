@@ -14,4 +14,4 @@ export interface RenderOptions {
   readonly details?: boolean
 }
 
-export type Renderer = (analysis: Analysis, options: RenderOptions) => string | Promise<string>
+export type Renderer = (analysis: Analysis, options: RenderOptions) => string

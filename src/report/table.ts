@@ -1,16 +1,17 @@
 /**
- * The report for a terminal: a table per scenario with contenders side by side, then the summary in words, because
- * that is what stays in view when the output has scrolled by.
+ * The report for a terminal: a table per scenario with contenders side by side; last the summary in words, because the
+ * end is what stays in view when the output has scrolled by.
  */
 
-import type { Analysis, Cell, MeasuredCell } from '../analysis/model.ts'
+import type { Analysis } from '../analysis/model.ts'
 import { costsLegend, costsOf } from './costs.ts'
+import { Footnotes } from './footnotes.ts'
 import { renderGrids } from './grid.ts'
-import { reasonText } from './phrases.ts'
 import {
   environmentSentence,
   factSentences,
   legendSentences,
+  nothingToRank,
   rankingSentences,
   runSentence,
   tierSentence,
@@ -27,9 +28,9 @@ export function renderTable(analysis: Analysis, options: RenderOptions): string 
   const sections = [
     ...tables(analysis, width, paint),
     ...(options.details === true ? costs(analysis, width, paint) : []),
-    summary(analysis, width, paint),
     conditions(analysis, width, paint),
     warnings(analysis, width, paint),
+    summary(analysis, width, paint),
   ]
   return `${sections
     .filter((lines) => lines.length > 0)
@@ -40,21 +41,20 @@ export function renderTable(analysis: Analysis, options: RenderOptions): string 
 function tables(analysis: Analysis, width: number, paint: Paint): string[][] {
   const { groups, contenders, reference } = analysis
   const { tiers } = analysis.summary
-  const reasons: string[] = []
-  const footnote = (cell: Exclude<Cell, MeasuredCell>) => {
-    const text = `${cell.contender}: ${reasonText(cell)}`
-    const index = reasons.indexOf(text)
-    return index >= 0 ? index + 1 : reasons.push(text)
-  }
+  const footnotes = new Footnotes()
   const durability = contenders.find(({ label }) => label === reference)!.durability
   const headings = contenders.map((one) => `${one.label}${one.durability === durability ? '' : '†'}`)
   const scenarios = [...new Set(groups.map(({ setting }) => setting.scenario))]
   const scenarioGroups = scenarios.map((scenario) =>
     groups.filter(({ setting }) => setting.scenario === scenario),
   )
-  const grids = renderGrids(scenarioGroups, { contenders, headings, width, paint, footnote }).map(
-    (lines, index) => [paint('bold', scenarios[index]!), ...lines],
-  )
+  const grids = renderGrids(scenarioGroups, {
+    contenders,
+    headings,
+    width,
+    paint,
+    footnote: footnotes.numberOf,
+  }).map((lines, index) => [paint('bold', scenarios[index]!), ...lines])
 
   const cells = groups.flatMap((group) => group.cells)
   const legend = [
@@ -64,7 +64,7 @@ function tables(analysis: Analysis, width: number, paint: Paint): string[][] {
       : []),
     ...(tiers.length > 1 ? [`† promises another durability than ${reference}`] : []),
   ]
-  const notes = reasons.map((text, index) => wrap(`[${index + 1}] ${text}`, width, 4))
+  const notes = footnotes.texts.map((text, index) => wrap(`[${index + 1}] ${text}`, width, 4))
   return [...grids, [...legend.map((line) => paint('dim', wrap(line, width))), ...notes]]
 }
 
@@ -110,13 +110,12 @@ function summary(analysis: Analysis, width: number, paint: Paint): string[] {
       `${padEnd(scenario, labelWidth)}  ${text.replaceAll('\n', `\n${' '.repeat(labelWidth + 2)}`)}`,
     )
   })
-  const nothing = 'Nothing to rank: no two contenders of equal durability have results in common.'
   return [
-    paint('bold', 'Which is faster'),
-    ...(ranked.length > 0 ? ranked : [indent(wrap(nothing, width - 2))]),
-    '',
     paint('bold', 'Durability (only equals are ranked)'),
     ...analysis.summary.tiers.map((tier) => indent(wrap(tierSentence(tier), width - 2, 2))),
+    '',
+    paint('bold', 'Which is faster'),
+    ...(ranked.length > 0 ? ranked : [indent(wrap(nothingToRank(analysis), width - 2))]),
   ]
 }
 

@@ -93,14 +93,18 @@ export function parseGateJournal(text: string, path: string): readonly [GateHead
     try {
       return JSON.parse(line) as GateLine
     } catch (cause) {
-      throw new UsageError('results-malformed', `${path}, line ${index + 1}: not JSON`, { cause })
+      throw new UsageError(
+        'results-malformed',
+        `${path}, line ${index + 1}: not JSON; if this is a journal, it was changed after it was written`,
+        { cause },
+      )
     }
   })
   const [header, ...rest] = parsed
   if (header?.type !== 'gate') {
     throw new UsageError(
       'results-malformed',
-      `${path} is not the journal of a gate: its first line is not of type gate`,
+      `${path} is not the journal of a gate: its first line is not of type gate. Name one that a gate has written`,
     )
   }
   if (header.schema > gateSchemaVersion) {
@@ -118,9 +122,13 @@ export function readGateJournal(path: string): readonly [GateHeader, ...GateLine
   try {
     text = readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new UsageError('results-unreadable', `cannot read journal ${path} (${toPlainError(cause).code})`, {
-      cause,
-    })
+    throw new UsageError(
+      'results-unreadable',
+      `cannot read journal ${path} (${toPlainError(cause).code}); check the path`,
+      {
+        cause,
+      },
+    )
   }
   return parseGateJournal(text, path)
 }

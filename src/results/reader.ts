@@ -17,6 +17,7 @@ import {
 } from './schema.ts'
 import { lineProblem } from './validate.ts'
 
+/** A results file, read and checked. */
 export interface Results {
   readonly path: string
   readonly suite: SuiteLine
@@ -27,7 +28,10 @@ export interface Results {
   readonly calibrations: readonly CalibrationLine[]
   /** How many forks each setting was to have, where that was decided while running. */
   readonly decision?: ForksLine
-  /** Missing where the run was killed, or where forks were added after it. */
+  /**
+   * The last one, with the time of all sessions that came to their end. Missing where the run was killed, or where forks
+   * were added after it.
+   */
   readonly end?: EndLine
   readonly warnings: readonly ResultsWarning[]
 }
@@ -67,6 +71,14 @@ export function parseResults(text: string, path: string): Results {
     })
   }
 
+  if (lines[0]!.startsWith('{"type":"gate"')) {
+    throw new UsageError(
+      'results-malformed',
+      `${path} is the journal of a gate, not the results of a run; "shootout plan --from" reads it, and "shootout gate --resume" goes on with it`,
+      { details: { path } },
+    )
+  }
+
   const suite = parseLine(lines[0]!, path, 1)
   if (suite.type !== 'suite')
     throw malformed(path, 1, `the first line must be of type suite, but is ${suite.type}`)
@@ -79,13 +91,16 @@ export function parseResults(text: string, path: string): Results {
   const skips = new Map<string, SkipLine>()
   const calibrations = new Map<string, CalibrationLine>()
   let end: EndLine | undefined
+  let elapsedNs = 0
   let decision: ForksLine | undefined
 
   for (let index = 1; index < lines.length; index++) {
     const line = parseLine(lines[index]!, path, index + 1)
     if (line.type === 'suite') throw malformed(path, index + 1, 'only the first line may be of type suite')
     if (line.type === 'end') {
-      end = line
+      // A resumed run has an end for each session.
+      elapsedNs += line.elapsedNs
+      end = { ...line, elapsedNs }
       continue
     }
     if (line.type === 'forks') {

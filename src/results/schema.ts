@@ -17,12 +17,16 @@ import type { RecordSizes } from '../core/record-sizes.ts'
 /** Raised when a reader of the old version would misread the new one. */
 export const schemaVersion = 1
 
+/** Any line of the file. */
 export type ResultLine = SuiteLine | ForkLine | SkipLine | CalibrationLine | ForksLine | EndLine
 
 /** Concurrency kinds, in the order in which reports show them. */
 export const concurrencyKinds = ['async', 'threads', 'processes'] as const
+
+/** N connections of one event loop, N threads of one process, or N processes. */
 export type ConcurrencyKind = (typeof concurrencyKinds)[number]
 
+/** How many workers there are, and of which kind. */
 export interface Concurrency {
   readonly kind: ConcurrencyKind
   readonly workers: number
@@ -54,6 +58,7 @@ export interface Setting {
   readonly concurrency: Concurrency
 }
 
+/** What the records of the run were like. */
 export interface DatasetRecord {
   /** Exact bytes of each record, or how they are distributed. */
   readonly recordBytes: RecordSizes
@@ -85,6 +90,7 @@ export interface EnvironmentRecord {
   readonly gitCommit?: string
 }
 
+/** The first line: the plan, and where it was carried out. */
 export interface SuiteLine {
   readonly type: 'suite'
   readonly schema: number
@@ -122,16 +128,19 @@ export interface ForkId {
   readonly fork: number
 }
 
+/** What became of one fork of one cell. */
 export type ForkLine = CompletedFork | FailedFork
 
+/** A fork without a result. Its cell is not tried again. */
 export interface FailedFork extends ForkId {
   readonly type: 'fork'
   readonly status: 'failed'
-  /** Which step it was in: `start`, `populate`, `prepare`, `run`, `verify`, `audit`. */
+  /** Which step it was in: `start`, `populate`, `prepare`, `warmup`, `measure`, `verify`, `report`, `audit`. */
   readonly step: string
   readonly error: PlainError
 }
 
+/** A fork with all its raw times. */
 export interface CompletedFork extends ForkId {
   readonly type: 'fork'
   readonly status: 'completed'
@@ -194,6 +203,7 @@ export interface HistogramRecord {
   readonly buckets: readonly number[]
 }
 
+/** A cell that cannot exist, with the reason. */
 export interface SkipLine {
   readonly type: 'skip'
   readonly contender: string
@@ -214,6 +224,7 @@ export interface CalibrationLine extends Omit<ForkId, 'contender' | 'fork'> {
   readonly contenders: readonly CalibratedContender[]
 }
 
+/** What calibrating found out about one contender. */
 export interface CalibratedContender {
   readonly contender: string
   readonly operationsPerLap: number
@@ -235,6 +246,7 @@ export interface ForksLine {
   readonly forks: readonly number[]
 }
 
+/** The last line of a session: how it ended. */
 export interface EndLine {
   readonly type: 'end'
   readonly endedAt: string

@@ -11,14 +11,7 @@ import { ShootoutError } from '../core/errors.ts'
 import type { OptionsSpec } from '../core/options.ts'
 import { Random } from '../core/random.ts'
 import type { Reporter } from '../results/reporter.ts'
-import type {
-  CalibrationLine,
-  CompletedFork,
-  EndLine,
-  FailedFork,
-  ForkId,
-  ForksLine,
-} from '../results/schema.ts'
+import type { CalibrationLine, CompletedFork, EndLine, FailedFork } from '../results/schema.ts'
 import type { ScenarioModule } from '../scenarios/scenario.ts'
 import type { Capabilities, ProvisionedStore } from '../storages/storage.ts'
 import type { Assignment } from './assignment.ts'
@@ -34,10 +27,11 @@ import {
   warmupsAfter,
 } from './calibrate.ts'
 import { ChildProcesses } from './concurrency/processes.ts'
+import { ForkSchedule } from './fork-schedule.ts'
 import { LiveFork, stillborn } from './live-fork.ts'
-import type { Plan, PlannedSetting } from './plan.ts'
-import { cellKey, forkKey, type Past, timePerOperation } from './resume.ts'
-import { durationsWithin, forkLadder, forksForPrecision, forksWithin, pilotForks } from './stages.ts'
+import { forkIdOf, type Plan, type PlannedSetting } from './plan.ts'
+import { cellKey, forkKey, type Past } from './resume.ts'
+import { durationsWithin } from './stages.ts'
 
 /** A contender that is provisioned and can make stores. */
 export interface RunningContender {
@@ -93,13 +87,8 @@ class Coordinator {
   readonly #done: ReadonlySet<string>
   /** Cells that failed once. A benchmark that sometimes fails has no number, so they are not tried again. */
   readonly #failed: Set<string>
-  /** Wall time of one fork of each setting, the latest seen. */
-  readonly #settingNs = new Map<PlannedSetting, number>()
-  /** Time per operation of every completed fork, by cell. */
-  readonly #times: Map<string, number[]>
+  readonly #schedule: ForkSchedule
   readonly #durations: Durations
-  /** Forks that each setting gets. */
-  #forks: number[]
   #live: LiveFork[] = []
   #stores = 0
   #completedForks = 0
@@ -111,25 +100,28 @@ class Coordinator {
     this.#calibrations = new Map(past?.calibrations)
     this.#done = past?.done ?? new Set()
     this.#failed = new Set(past?.failed)
-    this.#times = new Map(past?.times)
     const settings = plan.settings.filter(({ contenders }) => contenders.length > 0)
     const cells = settings.reduce((count, { contenders }) => count + contenders.length, 0)
     this.#durations = durationsWithin(parts.budgetNs, settings.length, cells, plan.batches)
-    this.#forks = [...(past?.decision?.forks ?? plan.settings.map(() => plan.forks))]
+    this.#schedule = new ForkSchedule(parts, this.#startNs)
     signal.addEventListener('abort', () => void this.#stopAll(), { once: true })
   }
 
   async run(): Promise<RunOutcome> {
-    const { plan, signal, past } = this.#parts
+    const { plan, signal } = this.#parts
     for (let block = 0; block < plan.blocks.length && !signal.aborted; block++) {
       for (const [position, index] of plan.blocks[block]!.entries()) {
         const planned = plan.settings[index]!
-        if (signal.aborted || block >= this.#forks[index]! || this.#labelsLeft(planned, block).length === 0)
+        if (
+          signal.aborted ||
+          !this.#schedule.has(block, index) ||
+          this.#labelsLeft(planned, block).length === 0
+        )
           continue
-        this.#announce(planned, block, position)
+        this.#schedule.announce(block, position, this.#calibrations)
         await this.#visit(planned, block)
       }
-      if (past?.decision === undefined && !signal.aborted) this.#decideForks(block)
+      if (!signal.aborted) this.#schedule.decide(block)
     }
     return {
       completedForks: this.#completedForks,
@@ -162,7 +154,7 @@ class Coordinator {
       await this.#guard(fork, async () => this.#completed(await fork.complete()))
     }
     await this.#stopAll()
-    this.#settingNs.set(planned, systemClock.monotonicNs() - startNs)
+    this.#schedule.visited(planned, systemClock.monotonicNs() - startNs)
   }
 
   /** Warm-ups and rounds, one batch at a time; the order of the contenders is drawn anew for each round. */
@@ -245,6 +237,8 @@ class Coordinator {
     const labels = this.#labelsLeft(planned, block)
     const forks = await Promise.all(labels.map((label) => this.#make(planned, label, block)))
     this.#live = forks.filter((fork) => fork !== undefined)
+    // An abort while the stores were made has found no fork to stop.
+    if (this.#parts.signal.aborted) await this.#stopAll()
     await Promise.all(this.#live.map((fork) => this.#guard(fork, () => fork.start())))
     return this.#live
   }
@@ -309,8 +303,7 @@ class Coordinator {
 
   #completed(line: CompletedFork): void {
     this.#completedForks++
-    const times = this.#times.get(cellKey(line)) ?? []
-    this.#times.set(cellKey(line), [...times, timePerOperation(line)])
+    this.#schedule.completed(line)
     this.#parts.reporter.onFork?.(line)
   }
 
@@ -323,74 +316,6 @@ class Coordinator {
         this.#parts.reporter.onLog?.(`cleaning up: ${(one.reason as Error).message}`)
     }
   }
-
-  /** After the first stage: how many forks there will be. */
-  #decideForks(block: number): void {
-    const { plan, budgetNs, precision, reporter, past } = this.#parts
-    let decision: ForksLine | undefined
-    if (budgetNs !== undefined && block === 0) {
-      // A resumed run has seen the cost of those settings only that were left.
-      const known = [...this.#settingNs.values()]
-      const blockNs = (sum(known) / Math.max(1, known.length)) * plan.blocks[0]!.length
-      const spentNs = systemClock.monotonicNs() - this.#startNs + (past?.spentNs ?? 0)
-      let forks = forksWithin(blockNs, budgetNs - spentNs, plan.forks)
-      if (forks === undefined) {
-        forks = Math.min(plan.forks, forkLadder[0]!)
-        reporter.onLog?.(
-          `the budget is too small for ${forks} forks of every cell, the fewest that give a 95 % interval; going on with ${forks}`,
-        )
-      }
-      decision = { type: 'forks', decidedBy: 'budget', forks: plan.settings.map(() => forks) }
-    } else if (precision !== undefined && block === pilotForks - 1) {
-      const forks = plan.settings.map((planned) => {
-        const pilots = planned.contenders.map(
-          (label) => this.#times.get(cellKey(forkIdOf(planned, label, 0))) ?? [],
-        )
-        return forksForPrecision(pilots, precision)
-      })
-      decision = { type: 'forks', decidedBy: 'precision', forks }
-    }
-    if (decision === undefined) return
-    this.#forks = [...decision.forks]
-    reporter.onForks?.(decision)
-  }
-
-  #announce(planned: PlannedSetting, fork: number, position: number): void {
-    const { reporter, plan } = this.#parts
-    const orders = plan.blocks.map((order, block) => order.filter((index) => block < this.#forks[index]!))
-    const done = orders.slice(0, fork).reduce((count, order) => count + order.length, 0)
-    const inBlock = plan.blocks[fork]!.slice(0, position).filter((index) => fork < this.#forks[index]!).length
-    reporter.onProgress?.({
-      stage: this.#calibrations.has(planned) ? 'measuring' : 'calibrating',
-      done: done + inBlock,
-      total: orders.reduce((count, order) => count + order.length, 0),
-      setting: planned.setting,
-      fork,
-      remainingNs: this.#remainingNs(orders, fork, done + inBlock),
-    })
-  }
-
-  /** From the cost of each setting once all are known; before that from the budget, or the steps so far. */
-  #remainingNs(orders: readonly (readonly number[])[], fork: number, done: number): number | undefined {
-    const { plan, budgetNs, past } = this.#parts
-    const left = orders.flat().slice(done)
-    const costs = left.map((index) => this.#settingNs.get(plan.settings[index]!))
-    if (costs.every((cost) => cost !== undefined)) return sum(costs)
-    const elapsedNs = systemClock.monotonicNs() - this.#startNs
-    if (fork === 0 && budgetNs !== undefined) return Math.max(0, budgetNs - elapsedNs - (past?.spentNs ?? 0))
-    if (this.#settingNs.size === 0) return undefined
-    const meanNs = sum(this.#settingNs.values()) / this.#settingNs.size
-    // What is not calibrated yet costs about as much again.
-    const uncalibrated = plan.settings.filter(
-      (one) => one.contenders.length > 0 && !this.#calibrations.has(one),
-    ).length
-    return meanNs * (left.length + uncalibrated)
-  }
-}
-
-function forkIdOf({ setting }: PlannedSetting, contender: string, fork: number): ForkId {
-  const { scenario, objects, concurrency } = setting
-  return { contender, scenario, objects, concurrency, fork }
 }
 
 function calibrationLine(
@@ -404,12 +329,6 @@ function calibrationLine(
     pilotsNs: pilotsNs.get(contender) ?? [],
   }))
   return { type: 'calibration', scenario, objects, concurrency, operations, warmups, contenders }
-}
-
-function sum(values: Iterable<number>): number {
-  let total = 0
-  for (const value of values) total += value
-  return total
 }
 
 /** Raised where nothing at all can be measured. */

@@ -9,6 +9,7 @@ import type {
   Concurrency,
   ContenderRecord,
   DatasetRecord,
+  ForkId,
   Setting,
   SkipLine,
   SuiteLine,
@@ -177,7 +178,13 @@ function whyNot(
   return undefined
 }
 
+/** Names one fork of one contender in a setting. */
+export function forkIdOf({ setting }: PlannedSetting, contender: string, fork: number): ForkId {
+  const { scenario, objects, concurrency } = setting
+  return { contender, scenario, objects, concurrency, fork }
+}
+
 /** 12 hexadecimal digits of SHA-256 over the JSON form. */
-export function shortHash(value: unknown): string {
+function shortHash(value: unknown): string {
   return createHash('sha256').update(JSON.stringify(value)).digest('hex').slice(0, 12)
 }

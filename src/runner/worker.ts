@@ -47,7 +47,8 @@ export interface IsolateRole {
 }
 
 /**
- * Runs until the report has been given, or the first failure has been sent. Resolves when all is closed.
+ * Runs until the report has been given, or the first failure has been sent. Resolves when all is closed, or the failure
+ * to close it has been sent.
  * @param clock what times are taken from; tests hand in one of their own
  */
 export async function work(
@@ -57,13 +58,10 @@ export async function work(
   clock: Clock = systemClock,
 ): Promise<void> {
   const isolate = new Isolate(assignment, role, link, clock)
-  try {
-    await isolate.run()
-  } catch (error) {
-    link.send({ type: 'failed', error: toPlainError(error) })
-  } finally {
-    await isolate.close()
-  }
+  const failed = (error: unknown): void => link.send({ type: 'failed', error: toPlainError(error) })
+  await isolate.run().catch(failed)
+  // Where that has failed already, the first failure counts.
+  await isolate.close().catch(failed)
 }
 
 interface Seat {

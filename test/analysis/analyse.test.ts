@@ -4,6 +4,7 @@ import type { Filters } from '../../src/analysis/filters.ts'
 import type { Analysis, Cell, MeasuredCell } from '../../src/analysis/model.ts'
 import { parseResults } from '../../src/results/reader.ts'
 import type { CompletedFork, ResultLine, SuiteLine } from '../../src/results/schema.ts'
+import { coded } from '../coded.ts'
 import { type SampleOptions, sampleLines } from '../report/sample.ts'
 
 function results(lines: readonly ResultLine[]) {
@@ -282,7 +283,7 @@ describe('filters', () => {
     [{ kinds: ['processes'] }, 'no concurrency kind "processes"'],
     [{ reference: 'nobody' }, 'no contender "nobody"'],
   ] as const)('what the file does not have is an error: %j', (filters, text) => {
-    expect(() => sample(one, filters)).toThrow(text)
+    expect(() => sample(one, filters)).toThrow(coded('not-in-results', text))
   })
 
   test('a combination that no setting has is an error', () => {
@@ -309,6 +310,9 @@ describe('warnings', () => {
     const warning = sample({ ...pair, forks: 3 }).warnings[0]!
     expect(warning.cells).toHaveLength(2)
     expect(warning.text).toContain('All 2 cells')
+    expect(sample({ ...pair, contenders: ['file'], forks: 3 }).warnings[0]!.text).toContain(
+      'The only cell has',
+    )
   })
 
   test.each([

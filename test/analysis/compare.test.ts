@@ -3,6 +3,7 @@ import { compare } from '../../src/analysis/compare.ts'
 import { renderComparison, renderComparisonMarkdown } from '../../src/report/comparison.ts'
 import { parseResults, type Results } from '../../src/results/reader.ts'
 import type { SuiteLine } from '../../src/results/schema.ts'
+import { coded } from '../coded.ts'
 import { type SampleOptions, sampleText } from '../report/sample.ts'
 
 function results(seed: string, options: SampleOptions = {}): Results {
@@ -114,7 +115,9 @@ describe('a comparison is refused', () => {
   })
 
   test('when the allowed field does not exist', () => {
-    expect(() => compare(before, before, ['machin'])).toThrow('did you mean "machine"')
+    expect(() => compare(before, before, ['machin'])).toThrow(
+      coded('unknown-field', 'did you mean "machine"'),
+    )
   })
 })
 
@@ -130,4 +133,14 @@ test('both forms show every cell, what is slower first, and an allowed mismatch'
     expect(text.match(/slower/g)!.length).toBeGreaterThanOrEqual(comparison.cells.length)
     expect(text).toContain('The runs differ in machine')
   }
+})
+
+test.each([120, 80, 60])('at %i columns no line is wider, and every cell has its verdict', (width) => {
+  const before = results('one')
+  const comparison = compare(before, slowed(before, 2))
+  const lines = renderComparison(comparison, { width, color: false }).split('\n')
+  expect(lines.filter((line) => [...line].length > width)).toEqual([])
+  expect(lines.filter((line) => / slower( |$)/.test(line)).length).toBeGreaterThanOrEqual(
+    comparison.cells.length,
+  )
 })

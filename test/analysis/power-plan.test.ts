@@ -89,6 +89,7 @@ test('what does not fit into the budget is named, the cheapest cells go first', 
   const text = renderPowerPlan(plan, { width: 100, color: false })
   expect(text).toContain('1 of 2 cells can tell 5 % within 1m 00s')
   expect(text).toContain('--budget 4m')
+  expect(text.replaceAll(/\s+/g, ' ')).toMatch(/^no dear.*, for which the budget leaves no time yes quiet/)
 })
 
 test('forks of a results file need twice as many, on each of two sides', () => {

@@ -38,6 +38,15 @@ test('equal runs pass, slower ones fail, and what lies between cannot be told', 
   ])
 })
 
+test('a scenario is judged by its own limits', () => {
+  const cells = [cell(side(1), side(1.1)), cell(side(1), side(1.1), 'add')]
+  const judged = judgeSaved(cells, defaultPolicy, {}, new Map([['add', { tau: 0.15, delta: 0.2 }]]))
+  expect(judged.map(({ verdict, limits }) => [verdict, limits])).toEqual([
+    ['fail', undefined],
+    ['pass', { tau: 0.15, delta: 0.2 }],
+  ])
+})
+
 test('more work that is counted fails, whatever the time says', () => {
   expect(judge(cell(side(1), side(0.5, { syncs: 2 })))).toEqual([['fail', 'counters']])
   // A share of something that several operations have in common is no fact.

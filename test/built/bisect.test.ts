@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test } from 'vitest'
 import type { BisectReport } from '../../src/cli/bisect/command.ts'
-import { fixture, mainPath, newFolder } from './shootout.ts'
+import { fixture, mainPath, newFolder, shootout } from './shootout.ts'
 
 const library = pathToFileURL(join(mainPath, '../../index.js')).href
 const careless = readFileSync(fixture('extra-sync.js'), 'utf8').replace(`'shootout'`, `'${library}'`)
@@ -77,6 +77,17 @@ test('the commit with one more sync is found, past one that cannot be built', as
   ).toHaveLength(1)
   expect(execFileSync('git', ['status', '--porcelain'], { cwd: folder, encoding: 'utf8' })).toBe('')
   expect(readdirSync(temporary)).toEqual([])
+})
+
+test('an end that cannot be built is named, with what the build said', async () => {
+  const ran = await shootout(arguments_(repository(), newFolder(), 'echo no luck today >&2; exit 1').slice(1))
+  expect([ran.code, ran.stderr]).toEqual([4, expect.stringMatching(/cannot be measured: .*no luck today/s)])
+})
+
+test('what the gate does not take is said as it says it', async () => {
+  const words = arguments_(repository(), newFolder(), 'cp storage.source storage.js')
+  const ran = await shootout([...words.slice(1), '--tau', 'much'])
+  expect([ran.code, ran.stderr]).toEqual([2, expect.stringMatching(/--tau.*\(gate-usage\)/s)])
 })
 
 test('a bisect that is killed leaves no folder and no process behind', async () => {

@@ -7,13 +7,13 @@ import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { Random } from '../../src/core/random.ts'
 import { openBlobCache } from '../../src/storages/cache/blobs/open.ts'
 import { openContext } from '../../src/storages/open.ts'
 import type { BlobCacheCounters } from '../../src/storages/storage.ts'
+import { freshRandom } from '../fresh-random.ts'
+import { dist } from './processes.ts'
 
 const worker = fileURLToPath(new URL('./blob-cache-worker.js', import.meta.url))
-const dist = process.env['SHOOTOUT_DIST'] ?? new URL('../../dist/', import.meta.url).href
 const blobBytesLimit = 4 * 1024 ** 2
 const objects = 60
 const rounds = 4
@@ -60,11 +60,16 @@ function bytesPlaced(folder: string): number {
 }
 
 test('nothing wrong is read, the limit holds, and what the killed left is removed', async () => {
-  const seed = `blob cache processes/${Date.now()}`
-  const random = new Random(seed)
+  const random = freshRandom()
   const folder = mkdtempSync(join(tmpdir(), 'shootout-blob-processes-'))
   const blobCacheFolder = join(folder, 'blobs')
-  const job = { dist, path: join(folder, 'store.sqlite'), blobCacheFolder, blobBytesLimit, objects }
+  const job = {
+    dist: dist.href,
+    path: join(folder, 'store.sqlite'),
+    blobCacheFolder,
+    blobBytesLimit,
+    objects,
+  }
   const start = () => new Process({ ...job, seed: 1 + random.integer(1_000_000) })
   const steady = [start()]
   const all = [...steady]
@@ -92,7 +97,7 @@ test('nothing wrong is read, the limit holds, and what the killed left is remove
     isOver = true
     await watching
     expect(all.map(({ complaints }) => complaints).join('')).toBe('')
-    expect(most, seed).toBeLessThanOrEqual(blobBytesLimit)
+    expect(most).toBeLessThanOrEqual(blobBytesLimit)
     const counters = steady.map(
       ({ said }) => JSON.parse(said.trim().split('\n').at(-1)!) as BlobCacheCounters,
     )

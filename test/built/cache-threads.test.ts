@@ -4,9 +4,9 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { expect, test } from 'vitest'
 import type * as StateCacheModule from '../../src/storages/cache/state-cache.ts'
+import { dist } from './processes.ts'
 
-const dist = process.env['SHOOTOUT_DIST'] ?? new URL('../../dist/', import.meta.url).href
-const cacheUrl = `${dist}storages/cache/state-cache.js`
+const cacheUrl = new URL('storages/cache/state-cache.js', dist).href
 const worker = fileURLToPath(new URL('./cache-worker.js', import.meta.url))
 const threads = 4
 const seed = Number(process.env['SHOOTOUT_TEST_SEED'] ?? 17)

@@ -1,7 +1,7 @@
 /** `shootout copy` as a user runs it: there and back, killed and continued, interrupted, refused, with what it says. */
 
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { noTid, type Oid } from '../../src/core/ids.ts'
@@ -35,6 +35,20 @@ test('there and back, byte-identical, with a result for people and one for progr
   await c.close()
 })
 
+test('a source that cannot list its objects says what is copied, and that there is no root', async () => {
+  const rootless = await openSqlite(join(folder, 'rootless.db'))
+  const instance = await rootless.newInstance()
+  await instance.pollInvalidations()
+  const transaction = await instance.begin()
+  await transaction.store((await instance.newOids(1))[0]!, noTid, new Uint8Array(9))
+  await (await transaction.vote()).finish()
+  await rootless.close()
+  const { code, stdout, stderr } = await shootout(['copy', 'sqlite:./rootless.db', 'file:./none.log'], folder)
+  expect([code, stdout]).toEqual([0, expect.stringContaining('copied 0 objects')])
+  expect(stderr).toContain('all objects that can be reached from the root of sqlite:./rootless.db')
+  expect(stderr).toContain('has no root (object 0)')
+})
+
 test('what the destination holds is destroyed only when asked', async () => {
   const destination = await openFile(join(folder, 'other.log'))
   await fill(destination, 'other', 2)
@@ -54,7 +68,7 @@ test.each([
   [log, 'file:./../x/../a.log', /same store|copy-same-store/, undefined],
   ['memory', 'file:./new.log', /copy-not-kept/, 'new.log'],
   [log, 'sqlite', /sqlite:\.\/path/, undefined],
-  [log, 'sqlit:./b.db', /did you mean "sqlite"/, undefined],
+  [log, 'sqlit:./b.db', /Did you mean "sqlite"/, undefined],
 ])('%s to %s is refused, and makes nothing', async (source, destination, reason, absent) => {
   const ran = await shootout(
     ['copy', source, destination.replace('../x/..', `../${folder.split('/').at(-1)}`)],
@@ -80,6 +94,14 @@ async function makeLarge(): Promise<void> {
   await storage.close()
 }
 
+/** With its log. What is in both counts twice, and emptying the log takes nothing away from the file. */
+function bytesOf(name: string): number {
+  return [name, `${name}-wal`].reduce(
+    (sum, one) => sum + (statSync(join(folder, one), { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  )
+}
+
 test('a copy that is killed goes on, one that is interrupted too, and the copy is exact', async () => {
   await makeLarge()
   const destination = 'sqlite:./large.db?durability=os'
@@ -88,9 +110,15 @@ test('a copy that is killed goes on, one that is interrupted too, and the copy i
       const child = spawn(process.execPath, [mainPath, 'copy', 'file:./large.log', destination], {
         cwd: folder,
       })
-      // Some batches of a thousand objects have been checked or committed by then, and some have not.
-      child.stderr.once('data', () => setTimeout(() => child.kill(signal), 150))
-      child.once('exit', resolve)
+      // Some batches of a thousand objects have been committed by then, and some have not.
+      const before = bytesOf('large.db')
+      const watching = setInterval(() => {
+        if (bytesOf('large.db') >= before + 500_000) child.kill(signal)
+      }, 1)
+      child.once('exit', (code) => {
+        clearInterval(watching)
+        resolve(code)
+      })
     })
   expect(await run('SIGKILL')).toBe(null)
   expect(await run('SIGINT')).toBe(130)

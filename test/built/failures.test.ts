@@ -1,11 +1,15 @@
 /** Workers that fail in every way: their cell has a reason, its siblings go on, the file is valid, the exit code tells. */
 
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { fixture, forkLines, newFolder, readLines, shootout } from './shootout.ts'
+import { fixture, forkLines, mainPath, newFolder, readLines, shootout } from './shootout.ts'
 
-const quick = ['--scenario', 'update', '--objects', '1', '--forks', '1', '--batches', '2', '--timeout', '3s']
+const quick = ['--scenario', 'update', '--objects', '1', '--forks', '1', '--batches', '2']
+/** For those that hang; on a busy machine, the others need not be through by then. */
+const impatient = ['--timeout', '3s']
 
 const ways = [
   { fault: 'open', kind: 'async:1', code: 'unexpected', message: 'no such disk', step: 'start' },
@@ -18,6 +22,12 @@ const ways = [
   { fault: 'hang', kind: 'threads:2', code: 'worker-hung', message: 'no answer from a worker within 3.00 s' },
   { fault: 'throw', kind: 'processes:2', code: 'unexpected', message: 'the fault was ordered' },
   { fault: 'kill', kind: 'processes:2', code: 'worker-died', message: 'SIGKILL' },
+  ...['async:2', 'threads:2', 'processes:2'].map((kind) => ({
+    fault: 'close',
+    kind,
+    code: 'unexpected',
+    message: 'the last of it was not written',
+  })),
   {
     fault: 'hang',
     kind: 'processes:2',
@@ -32,7 +42,10 @@ test.each(ways)('a storage that fails by $fault with $kind fails its own cell on
   const good = way.kind.startsWith('async') ? 'memory' : 'sqlite'
   const contenders = `${good},bad=${fixture('faulty.js')}?fault=${way.fault}&base=${good}`
   const ran = await shootout(
-    ['run', '--storage', contenders, '--concurrency', way.kind, ...quick, '--out', out],
+    [
+      ...['run', '--storage', contenders, '--concurrency', way.kind, ...quick, '--out', out],
+      ...(way.fault === 'hang' ? impatient : []),
+    ],
     folder,
   )
   expect(ran.code).toBe(4)
@@ -74,6 +87,20 @@ test('a scenario that does not do what it says has no number', async () => {
   expect(ran.stdout).toContain('only 0 loads')
 })
 
+test.each(['async:2', 'threads:2', 'processes:2'])(
+  'workers of %s that time different things are told so',
+  async (kind) => {
+    const folder = newFolder()
+    const out = join(folder, 'x.jsonl')
+    const scenario = fixture('disagreeing-scenario.js')
+    const cell = ['--storage', 'sqlite', '--scenario', scenario, '--objects', '1', '--concurrency', kind]
+    const ran = await shootout(['run', ...cell, '--forks', '1', '--out', out], folder)
+    expect(ran.code).toBe(4)
+    expect(forkLines(out)).toMatchObject([{ status: 'failed', error: { code: 'barrier' } }])
+    expect(ran.stdout).toContain('all must call time() equally often')
+  },
+)
+
 test('a module with a syntax error is refused before anything is measured', async () => {
   const broken = join(newFolder(), 'broken.mjs')
   writeFileSync(broken, 'export default {')
@@ -83,9 +110,9 @@ test('a module with a syntax error is refused before anything is measured', asyn
 })
 
 const refused: readonly (readonly [args: string[], message: string])[] = [
-  [['run', '--storage', 'sqlit'], 'did you mean "sqlite"?'],
+  [['run', '--storage', 'sqlit'], 'Did you mean "sqlite"?'],
   [['run', '--scenario', 'ad'], 'there is no scenario "ad"'],
-  [['run', '--storge', 'file'], 'Did you mean --storage?'],
+  [['run', '--storge', 'file'], "shootout: unknown option '--storge'\n(Did you mean --storage?)"],
   [['run', '--objects', 'many'], '--objects'],
   [['run', '--budget', '4 parsecs'], 'is not a duration'],
   [['run', '--folder', '/proc/nowhere'], 'name another folder with --folder'],
@@ -116,4 +143,27 @@ test('a worker that has reported may end long before its siblings report', async
   const ran = await shootout(['run', ...how], folder)
   expect(forkLines(out)).toMatchObject([{ status: 'completed' }])
   expect(ran.code).toBe(0)
+})
+
+test('whoever stops reading does not stop the run', async () => {
+  const folder = newFolder()
+  const out = join(folder, 'x.jsonl')
+  const how = [
+    '--scenario',
+    'add',
+    '--objects',
+    '1',
+    '--concurrency',
+    'async:1',
+    '--forks',
+    '2',
+    '--out',
+    out,
+  ]
+  const child = spawn(process.execPath, [mainPath, 'run', '--storage', 'memory', ...how], { cwd: folder })
+  child.stdout.destroy()
+  child.stderr.destroy()
+  const [code] = (await once(child, 'close')) as [number | null]
+  expect(code).toBe(0)
+  expect(readLines(out).at(-1)).toMatchObject({ type: 'end', outcome: 'completed' })
 })

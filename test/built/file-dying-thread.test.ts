@@ -6,12 +6,12 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { temporaryFolder } from '../storages/file/support.ts'
+import { dist } from './processes.ts'
 
 const script = fileURLToPath(new URL('./file-dying-thread.js', import.meta.url))
-const dist = process.env['SHOOTOUT_DIST'] ?? new URL('../../dist/', import.meta.url).href
 
 async function survivorsOf(holds: string): Promise<unknown> {
-  const job = { dist, path: join(temporaryFolder(), 'data.log'), holds }
+  const job = { dist: dist.href, path: join(temporaryFolder(), 'data.log'), holds }
   // Less than the 20 s that a vote would wait for another one, and than the minute for the mutex.
   const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(job)], {
     timeout: 15_000,

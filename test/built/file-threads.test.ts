@@ -6,9 +6,9 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { commit, current, openFile, temporaryFolder } from '../storages/file/support.ts'
+import { dist } from './processes.ts'
 
 const worker = fileURLToPath(new URL('./file-worker.js', import.meta.url))
-const dist = process.env['SHOOTOUT_DIST'] ?? new URL('../../dist/', import.meta.url).href
 
 test.each([
   { threads: 4, tasks: 1, commits: 150 },
@@ -18,7 +18,7 @@ test.each([
   const prepared = await openFile(path)
   await commit(prepared.newInstance(), { 0: 'root', 1: '0', 2: '0' })
   await prepared.close()
-  const job = { dist, path, task: 'increment', ...shape }
+  const job = { dist: dist.href, path, task: 'increment', ...shape }
   const { stdout } = await promisify(execFile)(process.execPath, [worker, JSON.stringify(job)])
   const reports = (JSON.parse(stdout) as { unequal: number; staleCaches: number }[][]).flat()
   expect(reports).toHaveLength(shape.threads * shape.tasks)
@@ -30,7 +30,7 @@ test.each([
 
 test('readers in other threads find every object while pack after pack moves it', async () => {
   const path = join(temporaryFolder(), 'data.log')
-  const job = { dist, path, task: 'watch', threads: 3, tasks: 1, commits: 12 }
+  const job = { dist: dist.href, path, task: 'watch', threads: 3, tasks: 1, commits: 12 }
   const { stdout } = await promisify(execFile)(process.execPath, [worker, JSON.stringify(job)])
   const reports = (JSON.parse(stdout) as { wrong: number; reads: number }[][]).flat()
   expect(reports.map(({ wrong }) => wrong)).toEqual([0, 0, 0])

@@ -27,7 +27,7 @@ async function gate(baseline: string, candidate: string | undefined, ...more: st
   const folder = newFolder()
   const out = join(folder, 'gate.jsonl')
   const second = candidate === undefined ? [] : ['--candidate', candidate]
-  const args = ['gate', '--baseline', baseline, ...second, ...one, ...more]
+  const args = ['gate', '--baseline', baseline, ...second, '--objects', '1', ...more]
   const ran = await shootout([...args, '--format', 'json', '--out', out, '--folder', folder], folder)
   return {
     ...ran,
@@ -153,7 +153,10 @@ test('sides of unequal durability are refused, and nothing is measured', async (
 
 test('a baseline that is not there is refused, a candidate that is not there has failed', async () => {
   const lost = await gate(fixture('absent.js'), 'memory')
-  expect([lost.code, lost.stderr]).toEqual([5, expect.stringContaining('no server answers')])
+  expect([lost.code, lost.stderr]).toEqual([
+    5,
+    expect.stringMatching(/no server answers.*\(baseline-missing\)/),
+  ])
   const missing = await gate('memory', fixture('absent.js'))
   expect([missing.code, missing.stderr]).toEqual([4, expect.stringContaining('no server answers')])
 })
@@ -177,7 +180,7 @@ test.each([
   [['--tau', '5%'], 'must be above'],
   [['--tolerance', 'sync=1%'], 'did you mean "syncs"'],
   [['--delta', 'much'], 'not a share'],
-  [['--baseline', 'memry'], 'did you mean "memory"'],
+  [['--baseline', 'memry'], 'Did you mean "memory"'],
   [['--resume', 'none.jsonl'], 'leave out --out'],
 ])('%s is a usage error', async (flags, message) => {
   const { code, stderr } = await gate('memory', 'memory', ...flags)
@@ -199,6 +202,19 @@ test('an interrupted gate says so, keeps its journal and leaves nothing behind',
   expect(code).toBe(130)
   expect(readGateJournal(out).at(-1)).toMatchObject({ type: 'end', outcome: 'interrupted', exitCode: 130 })
   expect(readdirSync(folder)).toEqual(['gate.jsonl'])
+})
+
+test('an interrupted pilot says so', async () => {
+  const args = ['plan', '--detect', '3%', '--storage', 'memory', '--scenario', 'live-read']
+  const folder = newFolder()
+  const child = spawn(process.execPath, [mainPath, ...args, '--folder', folder], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  // It says which cell it measures before it begins.
+  await once(child.stderr, 'data')
+  child.kill('SIGINT')
+  expect(await once(child, 'close')).toEqual([130, null])
+  expect(readdirSync(folder)).toEqual([])
 })
 
 test('a plan says of a journal what could be told, and of a pilot that nothing was measured', async () => {

@@ -1,21 +1,19 @@
 /** SQL stores shared by real threads and processes, some of which are killed. */
 
 import { type ChildProcess, fork } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { noTid, type Oid, type Tid } from '../../src/core/ids.ts'
-import { type OptionsOf, type OptionsSpec, parseOptions } from '../../src/core/options.ts'
+import type { OptionsOf, OptionsSpec } from '../../src/core/options.ts'
 import { openStorage } from '../../src/storages/open.ts'
 import mysql from '../../src/storages/sql/mysql/index.ts'
 import postgres from '../../src/storages/sql/postgres/index.ts'
 import sqlite from '../../src/storages/sql/sqlite/index.ts'
-import type { Provision, ProvisionedStore, Storage, StorageModule } from '../../src/storages/storage.ts'
+import type { ProvisionedStore, Storage, StorageModule } from '../../src/storages/storage.ts'
+import { startTestServer } from '../storages/sql/servers.ts'
+import { dist, kill, messageOf } from './processes.ts'
 
-const built = new URL(process.env['SHOOTOUT_BUILT'] ?? '../../dist/', import.meta.url)
 const worker = fileURLToPath(new URL('./fixtures/sql-worker.js', import.meta.url))
 const initial = 1000
 
@@ -30,41 +28,36 @@ interface Input {
   readonly commits?: number
 }
 
-const cases = [
-  { name: 'sqlite', module: sqlite, history: false },
-  { name: 'sqlite', module: sqlite, history: true },
-  { name: 'postgres', module: postgres, history: false },
-  { name: 'postgres', module: postgres, history: true },
-  { name: 'mysql', module: mysql, history: false },
-  { name: 'mysql', module: mysql, history: true },
-] as const
+const modules = { sqlite, postgres, mysql }
+const names = Object.keys(modules) as (keyof typeof modules)[]
+/** One for both histories. */
+const servers = new Map(
+  await Promise.all(
+    names.map(async (name) => {
+      const module = modules[name] as unknown as StorageModule
+      return [name, { module, server: await startTestServer(module, { durability: 'os' }) }] as const
+    }),
+  ),
+)
 
-describe.each(cases)('$name, history $history', ({ name, module: given, history }) => {
-  const module = given as unknown as StorageModule
-  const options = parseOptions(name, module.options, { history, durability: 'os' })
-  let folder: string
-  let provision: Provision<OptionsSpec> | undefined
-  let reason = ''
+afterAll(() => Promise.all([...servers.values()].map(({ server }) => server?.stop())))
+
+const cases = names.flatMap((name) => [
+  { name, history: false },
+  { name, history: true },
+])
+
+describe.each(cases)('$name, history $history', ({ name, history }) => {
+  const { module, server } = servers.get(name)!
   let count = 0
-
-  beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'shootout-sharing-'))
-    const found = await module.provision!(options, { folder, log: () => {} })
-    if (found.available) provision = found
-    else reason = found.reason
-    const isRequired = (process.env['SHOOTOUT_REQUIRE'] ?? '').split(',').includes(name)
-    if (!found.available && isRequired) throw new Error(`SHOOTOUT_REQUIRE asks for ${name}, but: ${reason}`)
-  })
-
-  afterAll(async () => {
-    await provision?.dispose()
-    rmSync(folder, { recursive: true, force: true })
-  })
+  let clients = 0
 
   function shared(claim: string, body: (accounts: Accounts) => Promise<void>): void {
     test(claim, async (context) => {
-      if (provision === undefined) return context.skip(reason)
-      const accounts = await Accounts.open(module, await provision.newStore(`sharing_${count++}`))
+      // On a machine without the database. Where SHOOTOUT_REQUIRE names it, as in CI, starting it has failed before.
+      if (server === undefined) return context.skip(`there is no server for ${name}`)
+      const store = await server.provision.newStore(`sharing_${history}_${count++}`)
+      const accounts = await Accounts.open(module, { ...store, options: { ...store.options, history } })
       try {
         await body(accounts)
       } finally {
@@ -74,10 +67,12 @@ describe.each(cases)('$name, history $history', ({ name, module: given, history 
   }
 
   const input = ({ store, oids }: Accounts, commits?: number): Input & Record<string, unknown> => ({
+    seed: `${name}/${history}/${clients++}`,
     options: store.options,
     oids,
-    module: new URL(`storages/sql/${name}/index.js`, built).href,
-    library: new URL('storages/index.js', built).href,
+    module: new URL(`storages/sql/${name}/index.js`, dist).href,
+    library: new URL('storages/index.js', dist).href,
+    random: new URL('core/random.js', dist).href,
     ...(commits === undefined ? {} : { commits }),
   })
 
@@ -175,26 +170,9 @@ function startProcess(input: Input): ChildProcess {
 }
 
 async function inProcess(input: Input): Promise<Outcome> {
-  const child = startProcess(input)
-  return new Promise((resolve, reject) => {
-    child.once('message', (outcome) => resolve(outcome as Outcome))
-    child.once('exit', (code) => reject(new Error(`the process ended with code ${code}`)))
-  })
+  return messageOf(startProcess(input))
 }
 
-function messages(child: ChildProcess, wanted: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let seen = 0
-    child.on('message', () => {
-      if (++seen === wanted) resolve()
-    })
-    child.once('exit', (code) => reject(new Error(`the process ended with code ${code}`)))
-  })
-}
-
-function kill(child: ChildProcess): Promise<void> {
-  return new Promise((resolve) => {
-    child.once('exit', () => resolve())
-    child.kill('SIGKILL')
-  })
+async function messages(child: ChildProcess, wanted: number): Promise<void> {
+  for (let seen = 0; seen < wanted; seen++) await messageOf(child)
 }

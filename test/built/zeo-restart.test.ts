@@ -1,70 +1,28 @@
 /** A client with a cache, whose server is killed while others go on, through another server process on the same store. */
 
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import { copyFileSync, mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { copyFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import type { Oid } from '../../src/core/ids.ts'
 import { parseOptions } from '../../src/core/options.ts'
 import { openStorage } from '../../src/storages/open.ts'
 import type { Storage, StorageInstance } from '../../src/storages/storage.ts'
-import { parseAddress } from '../../src/storages/zeo/address.ts'
 import zeo from '../../src/storages/zeo/index.ts'
-import { bytes, read, write } from '../storages/zeo/harness.ts'
+import { bytes, read, remove, write } from '../storages/zeo/harness.ts'
+import { kill, TestProcesses } from './processes.ts'
 
-const built = new URL(process.env['SHOOTOUT_BUILT'] ?? '../../dist/', import.meta.url)
-const entry = fileURLToPath(new URL('storages/zeo/server-entry.js', built))
+const processes = new TestProcesses('zeo-restart')
 const objects = Array.from({ length: 30 }, (_, index) => (index + 1) as Oid)
 
-let folder: string
-let children: ChildProcess[]
+const startServer = (socket?: string) => processes.startServer(socket === undefined ? {} : { socket })
 
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'shootout-zeo-'))
-  children = []
-})
-
-afterEach(async () => {
-  await Promise.all(children.map((child) => kill(child)))
-  rmSync(folder, { recursive: true, force: true })
-})
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGKILL')
-  await once(child, 'exit')
-}
-
-/** Serves the log in our folder at the socket of that name. */
-async function startServer(socket: string): Promise<ChildProcess> {
-  const child = fork(entry, [], { serialization: 'advanced' })
-  children.push(child)
-  const request = {
-    moduleUrl: new URL('storages/file/index.js', built).href,
-    options: { path: join(folder, 'data.log'), durability: 'os' },
-    address: parseAddress(`unix:${join(folder, socket)}`),
-    token: '',
-  }
-  child.send({ type: 'serve', request })
-  for (;;) {
-    const [message] = (await once(child, 'message')) as [{ type: string; error?: { message: string } }]
-    if (message.type === 'listening') return child
-    if (message.type === 'failed') throw new Error(message.error?.message)
-  }
-}
-
-const open = (socket: string, given: Record<string, unknown> = {}) => {
-  const address = `unix:${join(folder, socket)}`
-  return openStorage(zeo, parseOptions('zeo', zeo.options, { address, wait: '20s', ...given }))
-}
+const open = (given: Record<string, unknown> = {}) =>
+  openStorage(zeo, parseOptions('zeo', zeo.options, { address: processes.address(), wait: '20s', ...given }))
 
 /** What others do while the first server is dead, through a server of their own, which is killed too. */
 async function elsewhere(work: (instance: StorageInstance) => Promise<unknown>): Promise<void> {
   const server = await startServer('elsewhere')
-  const storage = await open('elsewhere')
+  const storage = await open({ address: processes.address('elsewhere') })
   await work(await storage.newInstance())
   await kill(server)
   await storage.close()
@@ -83,25 +41,27 @@ async function readAll(storage: Storage, instance: StorageInstance) {
   }
 }
 
-test('what others did through another server is told after the restart; the cache is used for all else', async () => {
-  let server = await startServer('s')
-  const storage = await open('s')
+/** A client, and all objects, whose content is their number. */
+async function filled() {
+  const storage = await open()
   const instance = await storage.newInstance()
-  const expected: (string | undefined)[] = objects.map((oid) => `${oid}`)
   for (const oid of objects) await write(instance, oid, `${oid}`)
+  return { storage, instance }
+}
+
+test('what others did through another server is told after the restart; the cache is used for all else', async () => {
+  let server = await startServer()
+  const { storage, instance } = await filled()
+  const expected: (string | undefined)[] = objects.map((oid) => `${oid}`)
   await instance.pollInvalidations()
   for (const round of [1, 2]) {
     await kill(server)
     await elsewhere(async (other) => {
       await write(other, objects[round]!, `round ${round}`)
       await write(other, 99 as Oid, `round ${round}`)
-      await other.pollInvalidations()
-      const transaction = other.begin()
-      const deleted = objects[10 + round]!
-      await transaction.delete!(deleted, (await other.load(deleted)).serial)
-      await (await transaction.vote()).finish()
+      await remove(other, objects[10 + round]!)
     })
-    server = await startServer('s')
+    server = await startServer()
     const changed = [objects[round]!, 99 as Oid, objects[10 + round]!]
     const report = await instance.pollInvalidations()
     // A deletion of before may be told again: it has left nothing that says when it was.
@@ -120,10 +80,8 @@ test('what others did through another server is told after the restart; the cach
 })
 
 test('a server killed during a commit: the cache knows afterwards what became of it', async () => {
-  let server = await startServer('s')
-  const storage = await open('s')
-  const instance = await storage.newInstance()
-  for (const oid of objects) await write(instance, oid, `${oid}`)
+  let server = await startServer()
+  const { storage, instance } = await filled()
   for (let round = 0; round < 3; round++) {
     await instance.pollInvalidations()
     const transaction = instance.begin()
@@ -134,11 +92,11 @@ test('a server killed during a commit: the cache knows afterwards what became of
       () => 'lost',
     )
     await kill(server)
-    server = await startServer('s')
+    server = await startServer()
     const outcome = await committing
     await transaction.abort()
     // Another client, without a cache, has the truth.
-    const plain = await open('s', { cacheBytesLimit: 0 })
+    const plain = await open({ cacheBytesLimit: 0 })
     const truth = await read(await plain.newInstance(), objects[0]!)
     await plain.close()
     expect(await read(instance, objects[0]!)).toBe(truth)
@@ -148,18 +106,16 @@ test('a server killed during a commit: the cache knows afterwards what became of
 })
 
 test('a backup that was put in its place and has gone its own way is not believed', async () => {
-  const server = await startServer('s')
-  const storage = await open('s')
-  const instance = await storage.newInstance()
-  for (const oid of objects) await write(instance, oid, `${oid}`)
-  copyFileSync(join(folder, 'data.log'), join(folder, 'backup.log'))
+  const server = await startServer()
+  const { storage, instance } = await filled()
+  copyFileSync(join(processes.folder, 'data.log'), join(processes.folder, 'backup.log'))
   await write(instance, objects[4]!, 'since the backup')
   await instance.pollInvalidations()
   await kill(server)
-  copyFileSync(join(folder, 'backup.log'), join(folder, 'data.log'))
-  rmSync(join(folder, 'data.log.index'), { force: true })
+  copyFileSync(join(processes.folder, 'backup.log'), join(processes.folder, 'data.log'))
+  rmSync(join(processes.folder, 'data.log.index'), { force: true })
   await elsewhere((other) => write(other, objects[5]!, 'after the backup'))
-  await startServer('s')
+  await startServer()
   expect(await instance.pollInvalidations()).toBe('all')
   const { found } = await readAll(storage, instance)
   expect(found).toEqual(objects.map((oid) => (oid === objects[5] ? 'after the backup' : `${oid}`)))

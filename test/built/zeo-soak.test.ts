@@ -7,22 +7,12 @@
  * `SHOOTOUT_SOAK=10m` for more time than the few seconds of every day.
  */
 
-import { type ChildProcess, fork } from 'node:child_process'
-import { once } from 'node:events'
-import {
-  existsSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
+import type { ChildProcess } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, expect, test } from 'vitest'
 import { isTransient } from '../../src/core/errors.ts'
 import { noTid, type Oid } from '../../src/core/ids.ts'
 import { parseOptions } from '../../src/core/options.ts'
@@ -37,8 +27,8 @@ import zeo from '../../src/storages/zeo/index.ts'
 import type { ServerStatus } from '../../src/storages/zeo/server.ts'
 import type * as ServerProcessModule from '../../src/storages/zeo/server-process.ts'
 import { requestStatus } from '../../src/storages/zeo/status-client.ts'
+import { dist, kill, TestProcesses } from './processes.ts'
 
-const built = new URL(process.env['SHOOTOUT_BUILT'] ?? '../../dist/', import.meta.url)
 const script = fileURLToPath(new URL('./fixtures/zeo-soak-client.js', import.meta.url))
 const given = process.env['SHOOTOUT_SOAK']
 const isLong = given !== undefined
@@ -79,30 +69,20 @@ interface Stats {
   unknown: number
 }
 
-let folder: string
-let children: ChildProcess[]
 let server: ServerProcessModule.ServerProcess | undefined
 
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'shootout-soak-'))
-  children = []
-})
-
+// What is registered first is done last: the clients have been killed by then.
 afterEach(async () => {
-  await Promise.all(children.map((child) => kill(child)))
   await server?.stop()
   server = undefined
-  rmSync(folder, { recursive: true, force: true })
 })
-
-async function kill(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  child.kill('SIGKILL')
-  await once(child, 'exit')
-}
+const started = new TestProcesses('soak')
 
 const optionsOf = { file: { durability: 'os' }, sqlite: { durability: 'os', history: true } }
-const storeOptions = (served: 'file' | 'sqlite') => ({ ...optionsOf[served], path: join(folder, 'store') })
+const storeOptions = (served: 'file' | 'sqlite') => ({
+  ...optionsOf[served],
+  path: join(started.folder, 'store'),
+})
 
 /** Opens the store itself, behind the server's back: before there is one, and when there is none any more. */
 function openStore(served: 'file' | 'sqlite'): Promise<Storage> {
@@ -127,9 +107,9 @@ async function fill(served: 'file' | 'sqlite'): Promise<void> {
 
 /** @param address where the server was before; the first one chooses */
 async function startServer(served: 'file' | 'sqlite', address: string): Promise<void> {
-  const url = new URL('storages/zeo/server-process.js', built).href
+  const url = new URL('storages/zeo/server-process.js', dist).href
   const { startServer: start } = (await import(url)) as typeof ServerProcessModule
-  const moduleUrl = new URL(`storages/${served === 'file' ? 'file' : 'sql/sqlite'}/index.js`, built).href
+  const moduleUrl = new URL(`storages/${served === 'file' ? 'file' : 'sql/sqlite'}/index.js`, dist).href
   server = await start(
     { moduleUrl, options: storeOptions(served), address: parseAddress(address), token: '' },
     () => {},
@@ -181,9 +161,9 @@ class Party {
   start(): void {
     const life = this.#lives++
     const args = {
-      built: built.href,
+      built: dist.href,
       address: this.#address,
-      acks: join(folder, 'acknowledged'),
+      acks: join(started.folder, 'acknowledged'),
       from: this.#number * 2 * perThread,
       perThread,
       clients,
@@ -191,8 +171,7 @@ class Party {
       balance,
       seed: `${seed}/${this.#number}/${life}`,
     }
-    const child = fork(script, [JSON.stringify(args)])
-    children.push(child)
+    const child = started.fork(script, [JSON.stringify(args)])
     this.#child = child
     this.#heard = new Map()
     child.on('message', (message: { type: string; thread: number; stats: Stats; reason: string }) => {
@@ -242,7 +221,9 @@ async function compare(storage: Storage): Promise<void> {
     (await instance.loadMany(oids as Oid[])).map((one) => JSON.parse(new TextDecoder().decode(one!.data)))
   const ledgers = (await valuesOf(Array.from({ length: clients }, (_, index) => 1000 + index))) as number[]
   const pairs = (await valuesOf(Array.from({ length: counters }, (_, index) => index + 1))) as number[][]
-  const acknowledged = new Int32Array(new Uint8Array(readFileSync(join(folder, 'acknowledged'))).buffer)
+  const acknowledged = new Int32Array(
+    new Uint8Array(readFileSync(join(started.folder, 'acknowledged'))).buffer,
+  )
   expect(ledgers).toEqual(Array.from({ length: clients }, (_, index) => acknowledged[2 * index]))
   expect(acknowledged.filter((_, index) => index % 2 === 1).every((underWay) => underWay === 0)).toBe(true)
   const sum = (at: number) => pairs.reduce((total, pair) => total + pair[at]!, 0)
@@ -254,7 +235,7 @@ async function compare(storage: Storage): Promise<void> {
 async function soak(served: 'file' | 'sqlite', wanted: string): Promise<void> {
   const random = new Random(seed).split(served)
   await fill(served)
-  writeFileSync(join(folder, 'acknowledged'), new Uint8Array(clients * 8))
+  writeFileSync(join(started.folder, 'acknowledged'), new Uint8Array(clients * 8))
   await startServer(served, wanted)
   const address = formatAddress(server!.address)
   await status(address)
@@ -336,7 +317,7 @@ test.each(ways)(
     const command = `${again} npx vitest run --project built test/built/zeo-soak.test.ts`
     console.log(`seed ${seed}; again: ${command}`)
     try {
-      await soak(served, transport === 'unix' ? `unix:${join(folder, 's')}` : '127.0.0.1:0')
+      await soak(served, transport === 'unix' ? started.address() : '127.0.0.1:0')
     } catch (error) {
       throw new Error(`${(error as Error).message}\nagain: ${command}`, { cause: error })
     }

@@ -10,6 +10,7 @@ import { pathToFileURL } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openBuild } from '../../src/cli/builds.ts'
 import { resolveContender } from '../../src/cli/contenders.ts'
+import { coded } from '../coded.ts'
 
 function folderOf(files: Readonly<Record<string, string>>): string {
   const folder = mkdtempSync(join(tmpdir(), 'shootout-build-'))
@@ -103,7 +104,7 @@ beforeAll(async () => {
     if (url === '/stored.tgz') response.end(readFileSync(join(folder, 'stored.tgz')))
     else if (url === '/stored')
       response.end(JSON.stringify({ name: 'stored', versions: { '1.0.0': version } }))
-    else response.writeHead(404).end('{}')
+    else response.writeHead(url === '/forbidden' ? 403 : 404).end('{}')
   })
   await new Promise<void>((resolve) => {
     registry.listen(0, '127.0.0.1', resolve)
@@ -121,6 +122,11 @@ test('a package is installed into a folder of ours', async () => {
   const build = await openBuild('stored@1.0.0', () => Promise.resolve(folder))
   expect(await build.storageUrl('.')).toBe(urlOf(folder, 'node_modules/stored/index.js'))
   expect(build.title).toBe('stored@1.0.0')
+})
+
+test('a package that the registry does not give out is not installed, and what npm says of it is said', async () => {
+  const build = openBuild('forbidden@1.0.0', () => Promise.resolve(folderOf({})))
+  await expect(build).rejects.toThrow(coded('install-failed', /forbidden@1\.0\.0: .*E403/s))
 })
 
 test.each(['stored@2.0.0', 'unheard-of@1.0.0'])('%s, which npm does not know, is refused', async (from) => {

@@ -1,11 +1,9 @@
-import { Command } from 'commander'
 import { expect, test } from 'vitest'
-import { commands } from '../../src/cli/commands.ts'
 import { byName, byPlaceholder } from '../../src/cli/completion/model.ts'
+import { makeProgram } from '../../src/cli/program.ts'
 
 test('every option and placeholder that completion knows values of exists', () => {
-  const program = new Command('shootout')
-  for (const register of commands) register(program)
+  const program = makeProgram()
   const all = [...program.commands, ...program.commands.flatMap((one) => one.commands)]
   const options = all.flatMap((one) => one.options)
   const names = new Set(options.map((one) => one.name()))

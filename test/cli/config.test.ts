@@ -2,9 +2,11 @@ import { mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { describeConfig, gridOf, loadConfig } from '../../src/cli/config.ts'
+import { gridOf, loadConfig, type RunConfig } from '../../src/cli/config.ts'
 import { type ConfigFile, defineConfig } from '../../src/cli/config-file.ts'
 import { parseContender, resolveContender, resolveContenders } from '../../src/cli/contenders.ts'
+import { shareOf } from '../../src/cli/flag-values.ts'
+import { describeConfig } from '../../src/cli/print-config.ts'
 
 function configFile(name: string, text: string): string {
   const path = join(mkdtempSync(join(tmpdir(), 'config-')), name)
@@ -29,7 +31,7 @@ test('a contender is a name, a path, with label and options where wanted', () =>
 })
 
 test('an unknown storage is answered with a suggestion', async () => {
-  await expect(resolveContender({ storage: 'sqlit' })).rejects.toThrow('did you mean "sqlite"?')
+  await expect(resolveContender({ storage: 'sqlit' })).rejects.toThrow('Did you mean "sqlite"?')
   await expect(resolveContender({ storage: './nowhere.js' })).rejects.toMatchObject({
     code: 'module-not-found',
   })
@@ -58,7 +60,26 @@ test('the command line wins over the file, the file over the defaults, and each 
   expect(loaded.config.forks).toBe(9)
   expect(loaded.config.storages).toEqual([{ storage: 'file' }, { storage: 'sqlite' }])
   expect(loaded.origins).toMatchObject({ objects: '--objects', forks: path, batches: 'default' })
-  expect(describeConfig(loaded)).toContain('[1,20]  (--objects)')
+})
+
+test('settings are printed as they are written on the command line, with their origins', async () => {
+  const path = configFile(
+    'c.json',
+    `{ "storages": ["file", { "label": "fast", "storage": "file", "options": { "durability": "os" } }], "budget": 90 }`,
+  )
+  const flags = { objects: '1,20', concurrency: 'async:1,threads:4', recordBytes: '200:70,2kb:25' }
+  const printed = describeConfig(await loadConfig(flags, path))
+  expect(printed.split('\n')).toEqual(
+    expect.arrayContaining([
+      `storages         file,fast=file?durability=os  (${path})`,
+      'objects          1,20  (--objects)',
+      'concurrency      async:1,threads:4  (--concurrency)',
+      `budget           90s  (${path})`,
+      'recordBytes      200:70,2kb:25  (--record-bytes)',
+      'timeout          1m  (default)',
+      'forks            –  (default)',
+    ]),
+  )
 })
 
 test('a config file may set whatever the types of one allow', async () => {
@@ -87,6 +108,9 @@ test('a config file may set whatever the types of one allow', async () => {
   expect(config).toMatchObject({ budget: 60e9, timeout: 10e9, forks: 6, recordBytes: file.recordBytes })
   expect(config.gateLimits).toEqual({ 'cold-read': { tau: 0.03, delta: 0.08 } })
   expect(defineConfig(file)).toBe(file)
+  // A setting that has no type there would not compile.
+  const typed: keyof RunConfig extends keyof ConfigFile ? true : false = true
+  expect(typed).toBe(true)
 })
 
 test('a JavaScript config file is loaded by its default export', async () => {
@@ -101,10 +125,10 @@ test('a JavaScript config file is loaded by its default export', async () => {
 })
 
 const badFlags: readonly (readonly [flags: Record<string, string>, message: string])[] = [
-  [{ concurrency: 'thread:2' }, '--concurrency: concurrency: "thread:2" is not KIND:WORKERS'],
-  [{ concurrency: 'threads' }, '--concurrency: threads workers: "" is not an integer'],
-  [{ objects: '0' }, '--objects: objects: "0" is not an integer from 1'],
-  [{ objects: '1,,2' }, '--objects: objects: "1,,2" is not a list'],
+  [{ concurrency: 'thread:2' }, '--concurrency: "thread:2" is not KIND:WORKERS'],
+  [{ concurrency: 'threads' }, '--concurrency: "threads" is not KIND:WORKERS, such as threads:4'],
+  [{ objects: '0' }, '--objects: "0" is not an integer from 1'],
+  [{ objects: '1,,2' }, '--objects: "1,,2" is not a list'],
   [{ budget: '4 parsecs' }, '--budget: "4 parsecs" is not a duration'],
   [{ recordBytes: '12' }, '--record-bytes: record size 12 B: records have from 64 bytes to 256mb'],
   [{ recordBytes: '4kb-100' }, 'the lower bound is above the upper one'],
@@ -112,7 +136,7 @@ const badFlags: readonly (readonly [flags: Record<string, string>, message: stri
   [{ recordBytes: '100:x' }, '"100:x" is not SIZE:WEIGHT'],
   [{ recordBytes: '100:1,64' }, '"64" is not SIZE:WEIGHT'],
   [{ recordBytes: '64-1gb' }, 'records have from 64 bytes to 256mb'],
-  [{ compressibility: '2' }, '--compressibility: compressibility: "2" is not a number from 0 to 1'],
+  [{ compressibility: '2' }, '--compressibility: "2" is not a share from 0 to 1'],
 ]
 
 test.each([
@@ -131,6 +155,7 @@ test.each(badFlags)('%j is refused, naming the flag', async (flags, message) => 
 test('a config file that is not there, not readable or has unknown settings is refused by name', async () => {
   await expect(loadConfig({}, '/nowhere/c.json')).rejects.toMatchObject({ code: 'config-not-found' })
   await expect(loadConfig({}, configFile('c.json', '{'))).rejects.toMatchObject({ code: 'config-broken' })
+  await expect(loadConfig({}, tmpdir())).rejects.toThrow('cannot be read (it is a folder)')
   await expect(loadConfig({}, configFile('c.json', '{ "object": [1] }'))).rejects.toThrow(
     'did you mean "objects"?',
   )
@@ -144,4 +169,21 @@ test('a grid that nobody chose shrinks for a crowd of contenders; one that someb
   expect(crowded.concurrency.map(({ kind }) => kind)).toEqual(['async', 'threads', 'processes'])
   const chosen = await loadConfig({ objects: '1,20' }, undefined)
   expect(gridOf(chosen, 6).objects).toEqual([1, 20])
+})
+
+test('a wrong value in a file is found by the name of its setting', async () => {
+  const path = configFile('wrong.json', '{ "recordBytes": "x" }')
+  await expect(loadConfig({}, path)).rejects.toThrow(`${path}: recordBytes: "x" is not a size`)
+})
+
+test.each([
+  ['5%', 0.05],
+  ['0.05', 0.05],
+  ['200%', 2],
+])('a share of %s is %d', (text, share) => {
+  expect(shareOf('--delta', text)).toBeCloseTo(share)
+})
+
+test('a bare 5 is not taken for five hundred percent', () => {
+  expect(() => shareOf('--delta', '5')).toThrow('--delta: "5" is not a share; write it 5% or 0.05')
 })

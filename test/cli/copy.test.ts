@@ -4,7 +4,8 @@ import { linkSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type CopyFlags, type CopyOutput, copy } from '../../src/cli/copy.ts'
-import { CopyDisplay, type CopyStream } from '../../src/cli/copy-display.ts'
+import { CopyDisplay } from '../../src/cli/copy-display.ts'
+import type { LiveStream } from '../../src/report/live.ts'
 import type { CopyProgress } from '../../src/storages/copy/copy.ts'
 import { loadDriver } from '../../src/storages/sql/sqlite/driver.ts'
 import { zeroCounters } from '../../src/storages/storage.ts'
@@ -122,7 +123,7 @@ describe('a store is not copied onto itself, not even to be cleared first', () =
 })
 
 describe('progress', () => {
-  class Screen implements CopyStream {
+  class Screen implements LiveStream {
     written: string[] = []
     columns: number | undefined
 

@@ -1,12 +1,13 @@
 /** What the doctor says of systems that we do not have: their files, in a folder of our own instead of the root. */
 
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { expect, test } from 'vitest'
 import { checkDisk, checks, type System } from '../../src/cli/doctor/checks.ts'
 import { renderDoctor } from '../../src/cli/doctor/command.ts'
 import { applySettings, restoreSettings } from '../../src/cli/doctor/settings.ts'
+import { coded } from '../coded.ts'
 
 function systemOf(files: Readonly<Record<string, string>>, given: Partial<System> = {}): System {
   const root = mkdtempSync(join(tmpdir(), 'shootout-root-'))
@@ -107,22 +108,37 @@ test('settings are applied when asked to, and put back as they were', () => {
   expect(read()).toEqual(['powersave', '0'])
   applySettings(root, settings, memory)
   expect(read()).toEqual(['performance', '1'])
-  expect(() => applySettings(root, settings, memory)).toThrow('--restore')
+  expect(() => applySettings(root, settings, memory)).toThrow(coded('already-applied', '--restore'))
   expect(restoreSettings(root, memory)).toHaveLength(2)
   expect(read()).toEqual(['powersave', '0'])
   expect(existsSync(memory)).toBe(false)
   expect(restoreSettings(root, memory)).toBeUndefined()
 })
 
-test('where one setting cannot be written, none is changed', () => {
+const governor = `${cpu}/cpu0/cpufreq/scaling_governor`
+
+test('what is not a setting of ours is not written, and nothing else either', () => {
   const { root } = systemOf(laptop)
-  const memory = join(root, 'doctor.json')
-  const governor = `${cpu}/cpu0/cpufreq/scaling_governor`
   const settings = [
     { path: governor, value: 'performance' },
     { path: 'proc/loadavg', value: '0' },
   ]
-  expect(() => applySettings(root, settings, memory)).toThrow('not a setting of ours')
+  expect(() => applySettings(root, settings, join(root, 'doctor.json'))).toThrow('not a setting of ours')
   expect(readFileSync(join(root, governor), 'utf8').trim()).toBe('powersave')
-  rmSync(root, { recursive: true })
+})
+
+// Not even root may write this one.
+test.runIf(existsSync('/proc/version'))('where one setting cannot be written, none is changed', () => {
+  const { root } = systemOf(laptop)
+  const memory = join(root, 'doctor.json')
+  const turbo = `${cpu}/intel_pstate/no_turbo`
+  rmSync(join(root, turbo))
+  symlinkSync('/proc/version', join(root, turbo))
+  const settings = [
+    { path: governor, value: 'performance' },
+    { path: turbo, value: '1' },
+  ]
+  expect(() => applySettings(root, settings, memory)).toThrow(coded('setting-unwritable', turbo))
+  expect(readFileSync(join(root, governor), 'utf8').trim()).toBe('powersave')
+  expect(existsSync(memory)).toBe(false)
 })

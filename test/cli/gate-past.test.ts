@@ -6,6 +6,7 @@ import { defaultPolicy } from '../../src/analysis/gate/policy.ts'
 import { checkSameGate, pastOf, readInterruptedGate } from '../../src/cli/gate-past.ts'
 import { continueGateJournal, openGateJournal, readGateJournal } from '../../src/results/gate-journal.ts'
 import type { GateHeader, GateLine, PairLine } from '../../src/results/gate-schema.ts'
+import { coded } from '../coded.ts'
 import { sampleSuite } from '../report/sample.ts'
 
 const { environment } = sampleSuite('gate', {})
@@ -66,7 +67,9 @@ test('a gate goes on only if it is the same', () => {
     [{ environment: { ...environment, cpus: 64, node: 'v99' } }, 'other Node.js, machine;'],
   ]
   for (const [other, said] of others) {
-    expect(() => checkSameGate('x.jsonl', header, { ...header, ...other })).toThrow(said)
+    expect(() => checkSameGate('x.jsonl', header, { ...header, ...other })).toThrow(
+      coded('resume-mismatch', said),
+    )
   }
 })
 
@@ -90,5 +93,25 @@ test('a gate that came to its end has nothing to resume', () => {
   journal.append(header)
   journal.append({ type: 'end', endedAt: '', outcome: 'completed', exitCode: 0, elapsedNs: 1 })
   journal.close()
-  expect(() => readInterruptedGate(path)).toThrow('is complete (exit code 0)')
+  expect(() => readInterruptedGate(path)).toThrow(coded('resume-complete', 'is complete (exit code 0)'))
+})
+
+test('a gate whose budget was too short goes on', () => {
+  const path = join(mkdtempSync(join(tmpdir(), 'shootout-test-')), 'gate.jsonl')
+  const journal = openGateJournal(path)
+  const verdict = (reason: string): GateLine =>
+    ({ type: 'verdict', ...one, verdict: 'inconclusive', reason }) as unknown as GateLine
+  const end: GateLine = {
+    type: 'end',
+    endedAt: '2026-01-01T00:00:00Z',
+    outcome: 'completed',
+    exitCode: 3,
+    elapsedNs: 1,
+  }
+  journal.append(header)
+  for (const line of [pair(one, 0), block(0), verdict('budget'), end]) journal.append(line)
+  expect(readInterruptedGate(path).past.cells[0]!.pairs).toHaveLength(1)
+  for (const line of [verdict('noise'), end]) journal.append(line)
+  journal.close()
+  expect(() => readInterruptedGate(path)).toThrow(coded('resume-complete', 'is complete'))
 })

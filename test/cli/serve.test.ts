@@ -1,6 +1,6 @@
 /** `shootout serve` and `shootout status`, in this process: over unix sockets, TCP and TLS, with and without a token. */
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type ServeFlags, serve } from '../../src/cli/serve.ts'
-import { status } from '../../src/cli/status.ts'
+import { prometheus, status } from '../../src/cli/status.ts'
 import { noTid, type Oid } from '../../src/core/ids.ts'
 import { parseOptions } from '../../src/core/options.ts'
 import { openStorage } from '../../src/storages/open.ts'
@@ -84,6 +84,12 @@ test('the status is JSON, or what Prometheus reads', async () => {
   const lines = (await status(address, { format: 'prometheus' })).split('\n')
   expect(lines).toContain('shootout_commits_total{storage="memory",durability="memory"} 1')
   expect(lines).toContain('# TYPE shootout_commits_total counter')
+})
+
+test('a storage with an odd name stays one label', async () => {
+  const found = JSON.parse(await status(await start('memory'), { format: 'json' }))
+  const lines = prometheus({ ...found, storage: 'a "b"\\\nc' }).split('\n')
+  expect(lines).toContain('shootout_voted{storage="a \\"b\\"\\\\\\nc",durability="memory"} 0')
 })
 
 test('the status tells what the server process cost', async () => {
@@ -168,4 +174,44 @@ test.each([
   ['memory', { tokenFile: '/nonexistent' }, 'token-file'],
 ] as const)('"%s" with %o is refused: %s', async (storage, flags, code) => {
   await expect(start(storage, flags)).rejects.toMatchObject({ code })
+})
+
+test.each([
+  ['a port', () => ({ listen: '127.0.0.1:0' })],
+  ['a socket', () => ({ listen: `unix:${join(folder, 's')}` })],
+] as const)('a server that finds %s in use has made no store', async (_, flags) => {
+  const listen = await start('memory', flags())
+  await expect(start(`file:${join(folder, 'new', 'data.log')}`, { listen })).rejects.toMatchObject({
+    code: 'address-in-use',
+  })
+  expect(existsSync(join(folder, 'new'))).toBe(false)
+  await isUsable({ address: listen })
+})
+
+test('a server that cannot read its certificates has made no store', async () => {
+  const flags = { listen: 'tls:localhost:0', tlsCert: '/nonexistent', tlsKey: '/nonexistent' }
+  await expect(start(`file:${join(folder, 'data.log')}`, flags)).rejects.toMatchObject({ code: 'tls-files' })
+  expect(existsSync(join(folder, 'data.log'))).toBe(false)
+})
+
+test('a store that cannot be opened gives the address back, and leaves no socket', async () => {
+  writeFileSync(join(folder, 'foreign.log'), 'something else\n'.repeat(100))
+  await expect(start(`file:${join(folder, 'foreign.log')}`)).rejects.toMatchObject({ code: 'not-a-log' })
+  expect(existsSync(join(folder, 's'))).toBe(false)
+  await isUsable({ address: await start('memory') })
+})
+
+test.each([
+  [{ tokenFile: '/nonexistent' }, /\(ENOENT.*\); check the path and the rights of the file$/],
+  [{ listen: '0.0.0.0:1' }, /demands TLS .* and a token .*; give that, or stay on this machine with /],
+  [
+    { listen: 'unix:/nonexistent/s' },
+    /cannot listen at .* \(.*\); check the address, or listen somewhere else$/,
+  ],
+  [
+    { listen: 'tls:localhost:0', tlsCert: '/nonexistent', tlsKey: '/nonexistent' },
+    /\(ENOENT.*\); check the path and the rights of the file$/,
+  ],
+] as const)('what is wrong with %o comes with the reason and the next step', async (flags, message) => {
+  await expect(start('memory', flags)).rejects.toThrow(message)
 })

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { analyse } from '../../src/analysis/analyse.ts'
 import type { Analysis } from '../../src/analysis/model.ts'
-import { ratioChart, timeChart } from '../../src/report/html/charts.ts'
+import { ratioChart, summaryChart, timeChart } from '../../src/report/html/charts.ts'
 import { escapeJson } from '../../src/report/html/escape.ts'
 import { renderHtml } from '../../src/report/html/page.ts'
 import { renderSvg } from '../../src/report/html/svg.ts'
@@ -49,6 +49,17 @@ describe('the page', () => {
     expect(page).toContain('<li>sqlite: 1 of 6 forks: worker 1 finds version 18')
   })
 
+  test('draws no plot of what nobody can do', () => {
+    const processes = { kind: 'processes', workers: 2 } as const
+    const analysis = sample({
+      ...small,
+      contenders: ['memory', 'file'],
+      concurrency: [{ kind: 'async', workers: 1 }, processes],
+    })
+    const { values } = timeChart(analysis, 'update', () => 1)['data'] as { values: { kind: string }[] }
+    expect(new Set(values.map(({ kind }) => kind))).toEqual(new Set(['async']))
+  })
+
   test('can be made of a run in which nothing was measured', async () => {
     const analysis = sample({
       ...small,
@@ -91,12 +102,46 @@ describe('the charts', () => {
     expect(svg).not.toMatch(/(fill|stroke)="(black|#000|#000000|#888)"/)
   })
 
+  test('a chart is named for those who do not see it', async () => {
+    const svg = await renderSvg(summaryChart(sample({ ...small, failure: false }))!)
+    expect(svg).toMatch(/^<svg [^>]*aria-label="Time of each contender relative to the fastest/)
+  })
+
   test('ratios are drawn for contenders other than the reference, if there are any', async () => {
     const spec = ratioChart(sample(small), 'update')!
     const svg = await renderSvg(spec)
     expect(svg).toContain('time relative to file')
     expect(ratioChart(sample({ ...small, contenders: ['file'] }), 'update')).toBeUndefined()
   })
+})
+
+describe('the chart of the summary', () => {
+  const rowsOf = (analysis: Analysis) =>
+    (summaryChart(analysis)!['data'] as { values: { row: string; contender: string; ratio: number }[] })
+      .values
+
+  test('has the fastest of each scenario at 1, and the others where the summary has them', () => {
+    const analysis = sample({ ...small, scenarios: ['update', 'cached-read'], failure: false })
+    const expected = analysis.summary.scenarios.flatMap(({ scenario, rankings }) =>
+      rankings[0]!.places.map(({ contender, ratio }) => ({
+        row: scenario,
+        contender,
+        ratio: ratio?.estimate.median ?? 1,
+      })),
+    )
+    expect(expected.map(({ contender }) => contender)).toEqual(['file', 'sqlite', 'sqlite', 'file'])
+    expect(rowsOf(analysis)).toMatchObject(expected)
+  })
+
+  test('is not drawn where nobody is ranked', () => {
+    expect(summaryChart(sample({ ...small, contenders: ['memory', 'file'] }))).toBeUndefined()
+  })
+})
+
+test('kinds stand side by side where there is one object count, else below each other', () => {
+  const facetOf = (objects: number[]) => timeChart(sample({ ...small, objects }), 'update', () => 1)['facet']
+  expect(facetOf([20])).toEqual({ column: expect.objectContaining({ field: 'panel' }) })
+  expect(facetOf([1, 20])).toMatchObject({ row: { field: 'kind' }, column: { field: 'objects' } })
 })
 
 test('JSON in a page cannot end its element and is still the same', () => {

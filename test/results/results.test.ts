@@ -157,6 +157,11 @@ describe('the reader', () => {
     expect(codeOf(() => parseResults('{"type":"su', 'x.jsonl')).code).toBe('results-empty')
   })
 
+  test('the journal of a gate is not taken for a damaged file', () => {
+    const journal = '{"type":"gate","schema":1}\n'
+    expect(() => parseResults(journal, 'x.jsonl')).toThrow('x.jsonl is the journal of a gate')
+  })
+
   test('what is malformed is named by file, line and field', () => {
     const lines = sampleLines(small)
     const at = lines.findIndex((line) => line.type === 'fork')

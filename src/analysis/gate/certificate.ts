@@ -135,11 +135,11 @@ export interface Certificate extends CertificateFacts, Omit<Found, 'subjects'> {
 }
 
 /**
- * `proven`: few false alarms and almost every slowdown of `delta` or more found, as promised. `undecided`: gates could
+ * `kept`: few false alarms and almost every slowdown of `delta` or more found, as promised. `undecided`: gates could
  * not tell, or were too few. `missed` and `broken`: what was seen contradicts the promise, or work was counted wrong, or
  * something that measured nothing has passed.
  */
-export type CertificateVerdict = 'proven' | 'undecided' | 'missed' | 'broken'
+export type CertificateVerdict = 'kept' | 'undecided' | 'missed' | 'broken'
 
 export function certify(facts: CertificateFacts, { subjects, ...found }: Found): Certificate {
   const { trials, counted, conduct } = found
@@ -249,5 +249,5 @@ function verdictOf(rates: readonly Rate[], disturbed: readonly Rate[], policy: P
     [...equal, ...unequal].every(({ undecided }) => undecided === 0) &&
     unequal.every(({ failed, gates }) => failed >= foundShareMin * gates) &&
     disturbed.filter(isUnequal).every(({ failed, undecided, gates }) => failed + undecided === gates)
-  return isClear ? 'proven' : 'undecided'
+  return isClear ? 'kept' : 'undecided'
 }

@@ -52,7 +52,7 @@ export interface ReportedCell extends Omit<CellState, 'verdict' | 'ground'> {
 }
 
 /** Worst first: what somebody has to do something about stands on top. */
-export const verdictOrder: readonly Verdict[] = ['fail', 'failed', 'inconclusive', 'pass']
+const verdictOrder: readonly Verdict[] = ['fail', 'failed', 'inconclusive', 'pass']
 
 /**
  * A proven regression outweighs everything: it stays proven whatever else is missing. A cell that could not be measured

@@ -32,6 +32,8 @@ export interface GateCell {
   readonly limits?: Limits
   /** One of the sides cannot do it: the sentence for the report. */
   readonly failure?: string
+  /** What a pair takes, ns. Undefined before the first. */
+  readonly pairNs?: number
 }
 
 export type Verdict = 'pass' | 'fail' | 'inconclusive' | 'failed'
@@ -51,6 +53,8 @@ export interface CellState {
   readonly isFaster: boolean
   /** Pairs that the pilot's spread asks for to tell delta. */
   readonly pairsNeeded: number | undefined
+  /** What the cell would still have taken, where the budget was not enough and the time of a pair is known, ns. */
+  readonly missingNs?: number
 }
 
 /** So many pairs of this stage are wanted of this cell, including those there are. */
@@ -70,8 +74,7 @@ export interface Assessment {
 /** What time there is. */
 export interface Time {
   readonly isUp?: boolean
-  /** Pairs per cell that can still be had. */
-  readonly affordablePairs?: number
+  readonly remainingNs?: number
   /** Too many blocks were disturbed from outside. */
   readonly isTooDisturbed?: boolean
 }
@@ -122,6 +125,9 @@ class Suite {
         guards: this.#guards.get(index) ?? [],
         isFaster: evidence !== undefined && isFaster(evidence, this.#policyOf(index)),
         pairsNeeded: metric && pairsNeeded(metric.sigma, this.#policyOf(index).delta),
+        ...(this.#verdicts.get(index)?.ground === 'budget' && cell.pairNs !== undefined
+          ? { missingNs: this.#pairsLeft(index) * cell.pairNs }
+          : {}),
       }
     })
   }
@@ -135,42 +141,77 @@ class Suite {
   }
 
   #pilot(): readonly Want[] | undefined {
+    for (const index of this.#open()) {
+      const { pilot, screen, confirm, cpuIsValid } = this.#cells[index]!
+      if (pilot.length < this.#policy.pilotPairs) continue
+      this.#metrics.set(index, chooseMetric(pilot, cpuIsValid))
+      const hasBegun = screen.length + confirm.length > 0
+      if (!hasBegun && this.#pairsLeft(index) > pairsMax(this.#policy))
+        this.#decide(index, 'inconclusive', 'noise')
+    }
+    this.#afford()
     const wants = this.#missing(this.#open(), 'pilot', this.#policy.pilotPairs)
-    for (const index of this.#open()) {
-      const { pilot, cpuIsValid } = this.#cells[index]!
-      if (pilot.length >= this.#policy.pilotPairs) this.#metrics.set(index, chooseMetric(pilot, cpuIsValid))
+    return wants.length > 0 ? wants : undefined
+  }
+
+  /**
+   * Where the time is not enough for all cells, it goes to those that need least of it, so that as many as possible get
+   * their verdict; the others get no pairs, or no more once it is known. A cell whose screening has begun goes on. What
+   * is left over in the end is there for the others, until the confirmation has begun: its cells share one level.
+   */
+  #afford(): void {
+    const { remainingNs } = this.#time
+    const known = this.#cells.flatMap(({ pairNs }) => pairNs ?? [])
+    if (remainingNs === undefined || known.length === 0) return
+    const typicalNs = known.reduce((sum, ns) => sum + ns, 0) / known.length
+    const open = this.#open().map((index) => {
+      const { screen, confirm, pairNs = typicalNs } = this.#cells[index]!
+      return { index, hasBegun: screen.length + confirm.length > 0, costNs: this.#pairsLeft(index) * pairNs }
+    })
+    const isConfirming = this.#cells.some(({ confirm }) => confirm.length > 0)
+    let leftNs = remainingNs
+    for (const { hasBegun, costNs } of open) if (hasBegun) leftNs -= costNs
+    const waiting = open.filter(({ hasBegun }) => !hasBegun).sort((a, b) => a.costNs - b.costNs)
+    for (const { index, costNs } of waiting) {
+      if (costNs > leftNs || isConfirming) this.#decide(index, 'inconclusive', 'budget')
+      else leftNs -= costNs
     }
-    if (wants.length > 0) return wants
-    const { affordablePairs = Number.POSITIVE_INFINITY } = this.#time
-    for (const index of this.#open()) {
-      const { screen, confirm } = this.#cells[index]!
-      if (screen.length + confirm.length > 0) continue
-      const needed = pairsNeeded(this.#metrics.get(index)!.sigmaMin, this.#policyOf(index).delta)
-      if (needed > pairsMax(this.#policy)) this.#decide(index, 'inconclusive', 'noise')
-      else if (Math.max(needed, this.#policy.looks[0]!.pairs) > affordablePairs)
-        this.#decide(index, 'inconclusive', 'budget')
-    }
-    return undefined
+  }
+
+  /** Pairs that a cell still takes until it can have a verdict, if its spread stays what the pilot found. */
+  #pairsLeft(index: number): number {
+    const { pilot, screen, confirm } = this.#cells[index]!
+    const { pilotPairs, screenPairs, looks, suiteLooks } = this.#policy
+    const sigmaMin = this.#metrics.get(index)?.sigmaMin
+    const least = sigmaMin === undefined ? 0 : pairsNeeded(sigmaMin, this.#policyOf(index).delta)
+    const isSuite = this.#cells.length > 1
+    const inPilot = Math.max(0, pilotPairs - pilot.length)
+    if (confirm.length === 0 && (!isSuite || screen.length < screenPairs))
+      return inPilot + Math.max(least, looks[0]!.pairs) - screen.length
+    if (isSuite && confirm.length === 0 && this.#passesScreen(index)) return 0
+    return Math.max(0, (isSuite ? suiteLooks : looks).at(-1)!.pairs - confirm.length)
   }
 
   #screen(): readonly Want[] | undefined {
     if (this.#cells.length === 1) return undefined
-    const { screenPairs, screenAlpha } = this.#policy
     const screened = this.#open()
-    const wants = this.#missing(screened, 'screen', screenPairs)
+    const wants = this.#missing(screened, 'screen', this.#policy.screenPairs)
     if (wants.length > 0) return wants
     this.drift = suiteDrift(
       screened.map((index) => this.#values(index, this.#cells[index]!.screen)),
       this.#policy,
     )
-    for (const index of screened) {
-      const { screen } = this.#cells[index]!
-      const evidence = this.#evidence(index, screen)
-      const isSuspect =
-        evidence.pSlower <= screenAlpha || guardFindings(screen, this.#policy, suspicion).length > 0
-      if (!isSuspect && evidence.pDelta <= this.#policy.passAlpha) this.#decide(index, 'pass', 'time')
-    }
+    for (const index of screened) if (this.#passesScreen(index)) this.#decide(index, 'pass', 'time')
     return undefined
+  }
+
+  #passesScreen(index: number): boolean {
+    const { screen } = this.#cells[index]!
+    const { screenAlpha, passAlpha } = this.#policy
+    const evidence = this.#evidence(index, screen)
+    if (evidence.pSlower <= screenAlpha || guardFindings(screen, this.#policy, suspicion).length > 0)
+      return false
+    return evidence.pDelta <= passAlpha
   }
 
   #confirm(): readonly Want[] {

@@ -11,7 +11,12 @@ export function coinProbability(k: number, n: number): number {
 
 /** P(X ≤ k) for X ~ Bin(n, 1/2). */
 export function coinCumulative(k: number, n: number): number {
-  let sum = 0
-  for (let i = 0; i <= Math.min(k, n); i++) sum += coinProbability(i, n)
+  if (k < 0) return 0
+  let logarithm = -n * Math.LN2
+  let sum = Math.exp(logarithm)
+  for (let i = 1; i <= Math.min(k, n); i++) {
+    logarithm += Math.log((n - i + 1) / i)
+    sum += Math.exp(logarithm)
+  }
   return Math.min(1, sum)
 }

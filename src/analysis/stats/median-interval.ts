@@ -7,6 +7,7 @@
 import { coinCumulative } from './binomial.ts'
 import { sorted } from './quantiles.ts'
 
+/** A confidence interval. */
 export interface Interval {
   readonly low: number
   readonly high: number
@@ -31,8 +32,13 @@ export function medianInterval(values: readonly number[], confidence = 0.95): In
 
 /** Largest d for which x(d) … x(n+1−d) covers with at least `confidence`; 0 if there is none. */
 export function intervalDepth(n: number, confidence = 0.95): number {
-  let depth = 0
-  while (2 * (depth + 1) <= n && intervalLevel(n, depth + 1) >= confidence) depth++
+  // The level falls with the depth, so half of what is left can be ruled out each time.
+  let [depth, tooDeep] = [0, Math.floor(n / 2) + 1]
+  while (tooDeep - depth > 1) {
+    const middle = Math.floor((depth + tooDeep) / 2)
+    if (intervalLevel(n, middle) >= confidence) depth = middle
+    else tooDeep = middle
+  }
   return depth
 }
 

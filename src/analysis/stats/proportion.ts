@@ -16,11 +16,13 @@ export function lowerBound(successes: number, trials: number, confidence = 0.95)
 
 /** P(X ≤ k) for X ~ Bin(n, p). */
 function atMost(k: number, n: number, p: number): number {
-  let term = (1 - p) ** n
-  let sum = term
+  // In logarithms, because no success in many trials is too improbable for a number.
+  const odds = Math.log(p) - Math.log1p(-p)
+  let logarithm = n * Math.log1p(-p)
+  let sum = Math.exp(logarithm)
   for (let i = 1; i <= k; i++) {
-    term *= ((n - i + 1) / i) * (p / (1 - p))
-    sum += term
+    logarithm += Math.log((n - i + 1) / i) + odds
+    sum += Math.exp(logarithm)
   }
   return sum
 }

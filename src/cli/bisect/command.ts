@@ -6,10 +6,12 @@ import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import type { GateReport, ReportedCell } from '../../analysis/gate/report-model.ts'
 import { worstFirst } from '../../analysis/gate/report-model.ts'
-import { ShootoutError, UsageError } from '../../core/errors.ts'
+import { describeError, ShootoutError, UsageError } from '../../core/errors.ts'
 import { siblingModule } from '../../core/load-module.ts'
 import { gateCellText, reasonOf } from '../../report/gate-phrases.ts'
+import { interruptibly } from '../console.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { joinLists } from '../lists.ts'
 import { temporaryFolders } from '../temporary-folders.ts'
 import { guardFolder } from './guarded.ts'
 import { Judge, type Judgement } from './judge.ts'
@@ -67,9 +69,9 @@ export function registerBisect(program: Command): void {
       'builds a fresh checkout; empty for none',
       'npm ci && npm run build --if-present',
     )
-    .option('-b, --scenario <list>', 'as for gate; the cell that differs most is searched with')
-    .option('-n, --objects <list>', 'as for gate')
-    .option('-c, --concurrency <list>', 'as for gate')
+    .option('-b, --scenario <list>', 'as for gate; the cell that differs most is searched with', joinLists)
+    .option('-n, --objects <list>', 'as for gate', joinLists)
+    .option('-c, --concurrency <list>', 'as for gate', joinLists)
     .option('--budget <duration>', 'what each gate may take', '10m')
     .option('--tau <share>', 'as for gate')
     .option('--delta <share>', 'as for gate')
@@ -77,17 +79,18 @@ export function registerBisect(program: Command): void {
     .option('--record-bytes <size>', 'as for gate')
     .option('--seed <text>', 'seed of data, order and everything else random')
     .option('--folder <path>', 'where stores are made: the disk to measure')
-    .option('--json', 'for programs')
+    .option('--json', 'print JSON')
     .addHelpText(
       'after',
       `
 Example:
-  shootout bisect --good v1.2.0 --bad HEAD --storage ./dist/my-storage.js --scenario update --objects 20
+  shootout bisect --good v1.2.0 --bad HEAD --storage ./dist/my-storage.js
 
-A commit that cannot be built or measured is skipped, and so is one that could not be told twice. Nothing in the
-repository is changed: commits are checked out into a temporary folder.
+A commit that cannot be built or measured is skipped, and so is one that could
+not be told twice. Nothing in the repository is changed: commits are checked out
+into a temporary folder.
 
-Exit codes: 0 found, 3 could not tell, 4 one of the two ends cannot be measured.`,
+Exit codes: 0 found, 3 could not tell, 4 an end cannot be measured.`,
     )
     .action(async (flags: BisectFlags) => {
       process.exitCode = await bisect(flags)
@@ -103,27 +106,22 @@ async function bisect(flags: BisectFlags): Promise<number> {
       `${flags.bad} does not come after ${flags.good}; --good must be an ancestor of --bad`,
     )
   }
-  const stopping = new AbortController()
-  const stop = () => stopping.abort()
-  process.once('SIGINT', stop).once('SIGTERM', stop)
-  const folders = temporaryFolders()
-  try {
+  return interruptibly(async (signal) => {
+    const folders = temporaryFolders()
     const folder = await folders.make()
     const guard = guardFolder(resolve(folder, '..'))
     try {
-      return await carryOut(flags, repository, { good, bad }, folder, stopping.signal)
+      return await carryOut(flags, repository, { good, bad }, folder, signal)
+    } catch (error) {
+      if (signal.aborted) return exitCodes.interrupted
+      if (!(error instanceof ShootoutError) || error.code !== 'end-unusable') throw error
+      process.stderr.write(`shootout: ${describeError(error)}\n`)
+      return exitCodes.incomplete
     } finally {
       await folders.remove()
       guard.stdin!.end()
     }
-  } catch (error) {
-    if (stopping.signal.aborted) return exitCodes.interrupted
-    if (!(error instanceof ShootoutError) || error.code !== 'end-unusable') throw error
-    process.stderr.write(`shootout: ${error.message}\n`)
-    return exitCodes.incomplete
-  } finally {
-    process.off('SIGINT', stop).off('SIGTERM', stop)
-  }
+  })
 }
 
 async function carryOut(

@@ -93,7 +93,7 @@ export class Judge {
     // takes fewer pairs than the last percent.
     const half = ((evidence?.ratio ?? 1) - 1) / 2
     if (ground === 'time' && this.#gateFlags['delta'] === undefined && half > 0.05) {
-      this.#gateFlags = { ...this.#gateFlags, delta: String(half), tau: String(half * 0.4) }
+      this.#gateFlags = { ...this.#gateFlags, ...limitsBelow(half) }
     }
   }
 
@@ -186,6 +186,15 @@ export class Judge {
   }
 }
 
+/**
+ * Limits of a gate that is to find a slowdown of `share`, as its flags. Nobody needs more than twice the time to be sure
+ * of it.
+ */
+export function limitsBelow(share: number): { readonly delta: string; readonly tau: string } {
+  const percent = 100 * Math.min(share, 1)
+  return { delta: `${percent}%`, tau: `${percent * 0.4}%` }
+}
+
 interface Ran extends Finished {
   readonly report: GateReport | undefined
 }
@@ -200,5 +209,8 @@ function said({ code, stderr }: Ran): string {
 }
 
 function unusable(commit: string, reason: string): ShootoutError {
-  return new ShootoutError('end-unusable', `${commit.slice(0, 12)} cannot be measured: ${reason}`)
+  return new ShootoutError(
+    'end-unusable',
+    `${commit.slice(0, 12)} cannot be measured: ${reason}; mend that, or name another commit with --good or --bad`,
+  )
 }

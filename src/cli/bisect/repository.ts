@@ -43,7 +43,11 @@ export class Repository implements History {
       return new Repository(await git(folder, 'rev-parse', '--path-format=absolute', '--git-common-dir'))
     } catch (cause) {
       const reason = (cause as { readonly stderr?: string }).stderr?.trim() || (cause as Error).message
-      throw new UsageError('no-repository', `${folder} is not in a git repository: ${reason}`, { cause })
+      throw new UsageError(
+        'no-repository',
+        `${folder} is not in a git repository (${reason}); name one with --repository`,
+        { cause },
+      )
     }
   }
 
@@ -59,7 +63,11 @@ export class Repository implements History {
         `${name}^{commit}`,
       )
     } catch (cause) {
-      throw new UsageError('unknown-commit', `there is no commit "${name}" in ${this.#folder}`, { cause })
+      throw new UsageError(
+        'unknown-commit',
+        `there is no commit "${name}" in ${this.#folder}; check the name, or fetch it`,
+        { cause },
+      )
     }
   }
 

@@ -44,7 +44,6 @@ export function completionModel(program: Command): readonly CompletedCommand[] {
 function commandsOf(command: Command, path: string): CompletedCommand[] {
   const help = command.createHelp()
   const visible = help.visibleCommands(command)
-  const known = new Set(command.commands)
   return [
     {
       path,
@@ -53,10 +52,7 @@ function commandsOf(command: Command, path: string): CompletedCommand[] {
       arguments: command.registeredArguments.map(valueOfArgument),
       isVariadic: command.registeredArguments.at(-1)?.variadic === true,
     },
-    // `help` is commander's own, and has nothing below it.
-    ...visible
-      .filter((one) => known.has(one))
-      .flatMap((one) => commandsOf(one, `${path} ${one.name()}`.trim())),
+    ...visible.flatMap((one) => commandsOf(one, `${path} ${one.name()}`.trim())),
   ]
 }
 

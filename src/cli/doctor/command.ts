@@ -9,9 +9,9 @@ import { padEnd, painter, wrap } from '../../report/terminal.ts'
 import { readEnvironment } from '../../runner/environment.ts'
 import { openWorkspace } from '../../runner/workspace.ts'
 import { storageNames } from '../../storages/registry.ts'
+import { outputStyle } from '../console.ts'
 import { provisionAll, resolveContenders } from '../contenders.ts'
 import { exitCodes } from '../exit-codes.ts'
-import { useColor } from '../report.ts'
 import { checkDisk, checks, type System } from './checks.ts'
 import type { Finding } from './finding.ts'
 import { type RulerReading, readRuler } from './ruler.ts'
@@ -54,7 +54,7 @@ export function registerDoctor(program: Command): void {
     .option('--no-storages', 'leave out drivers and servers, which are started to read their settings back')
     .option('--apply', 'change what can be changed (governor, turbo), and measure what it brings')
     .option('--restore', 'put back what --apply has changed')
-    .option('--json', 'for programs')
+    .option('--json', 'print JSON')
     .action(async (flags: DoctorFlags) => {
       process.exitCode = await doctor(flags)
     })
@@ -78,10 +78,7 @@ async function doctor(flags: DoctorFlags): Promise<number> {
   }
   const report = await examine(system, flags)
   if (flags.json) process.stdout.write(`${JSON.stringify(report, null, 2)}\n`)
-  else {
-    const { stdout } = process
-    stdout.write(renderDoctor(report, { width: stdout.columns ?? 100, color: useColor(stdout) }))
-  }
+  else process.stdout.write(renderDoctor(report, outputStyle()))
   return exitCodes.pass
 }
 
@@ -118,9 +115,17 @@ async function lookAtStorages(
   const contenders = await resolveContenders(storageNames.map((storage) => ({ storage })))
   const { planned, dispose } = await provisionAll(contenders, workspace, () => {})
   await dispose()
+  // Where a store would have lain in our temporary folder is of no use to anybody.
+  const lasting = (facts: Readonly<Record<string, string>>) =>
+    Object.fromEntries(Object.entries(facts).filter(([, value]) => !value.startsWith(workspace.folder)))
   return planned.map(({ record, unavailable }) =>
     unavailable === undefined
-      ? { storage: record.storage, available: true, durability: record.durability, facts: record.facts }
+      ? {
+          storage: record.storage,
+          available: true,
+          durability: record.durability,
+          facts: lasting(record.facts),
+        }
       : { storage: record.storage, available: false, reason: unavailable },
   )
 }
@@ -156,7 +161,7 @@ export function renderDoctor(
         ]),
   ]
   const spread = ({ spread: share, medianNs }: RulerReading) =>
-    `${(share * 100).toFixed(1)} % (a computation of ${formatDuration(medianNs)}, 50 times, first to ninth tenth)`
+    `${(share * 100).toFixed(1)} %: the fastest and the slowest tenth of 50 times the same computation (${formatDuration(medianNs)}) are so far apart`
   const canApply = findings.some(({ settings }) => settings !== undefined)
   const sections = [
     lines.join('\n'),

@@ -88,7 +88,7 @@ function commandLine(args: readonly string[]): [string, ...string[]] {
   return [process.execPath, ...process.execArgv, main, ...args]
 }
 
-const common = ['--objects', '1', '--concurrency', 'async:1', '--no-explain']
+const common = ['--objects', '1', '--no-explain']
 
 export async function tryVacuities({ folder, signal, done }: ConductParts): Promise<void> {
   for (const [number, { name, exitCode, args }] of vacuities.entries()) {

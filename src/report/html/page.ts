@@ -4,21 +4,23 @@
  */
 
 import type { Analysis } from '../../analysis/model.ts'
+import { shellWord } from '../../core/shell-word.ts'
 import { costsLegend } from '../costs.ts'
-import { reasonText } from '../phrases.ts'
+import { Footnotes } from '../footnotes.ts'
 import {
   environmentSentence,
   factSentences,
   legendSentences,
+  nothingToRank,
   rankingSentences,
   runSentence,
   tierSentence,
 } from '../prose.ts'
-import { ratioChart, timeChart } from './charts.ts'
+import { ratioChart, summaryChart, timeChart } from './charts.ts'
 import { escapeHtml, escapeJson } from './escape.ts'
 import { style } from './style.ts'
 import { renderSvg } from './svg.ts'
-import { costTable, type Footnote, resultTable } from './tables.ts'
+import { costTable, resultTable } from './tables.ts'
 
 export async function renderHtml(analysis: Analysis): Promise<string> {
   const scenarios = [...new Set(analysis.groups.map(({ setting }) => setting.scenario))]
@@ -40,7 +42,7 @@ export async function renderHtml(analysis: Analysis): Promise<string> {
 <nav>${scenarios.map((scenario) => `<a href="#${anchor(scenario)}">${escapeHtml(scenario)}</a>`).join('')}<a href="#conditions">conditions</a></nav>
 </header>
 <main>
-${summarySection(analysis)}
+${await summarySection(analysis)}
 ${warningsSection(analysis)}
 ${sections.join('\n')}
 ${conditionsSection(analysis)}
@@ -51,19 +53,28 @@ ${conditionsSection(analysis)}
 `
 }
 
-function summarySection(analysis: Analysis): string {
+async function summarySection(analysis: Analysis): Promise<string> {
   const sentences = rankingSentences(analysis)
+  const [first = '', ...rest] = legendSentences(analysis)
+  const legend = [`${first.charAt(0).toLowerCase()}${first.slice(1)}`, ...rest].join(' ')
   const list =
     sentences.length === 0
-      ? '<p>Nothing to rank: no two contenders of equal durability have results in common.</p>'
+      ? `<p>${nothingToRank(analysis)}</p>`
       : `<dl>${sentences
           .map(({ scenario, sentence }) => `<dt>${escapeHtml(scenario)}</dt><dd>${escapeHtml(sentence)}</dd>`)
           .join('\n')}</dl>`
+  const dagger = hasTiers(analysis) ? ` †: another durability than ${escapeHtml(analysis.reference)}.` : ''
+  const chart = summaryChart(analysis)
+  const figure =
+    chart === undefined
+      ? ''
+      : `<figure>${await renderSvg(chart)}<figcaption>Geometric mean over the settings that all have, with ${strokesText(analysis)}: right of 1 slower, proven where the stroke does not reach it.</figcaption></figure>`
   return `<section>
 <h2>Which is faster</h2>
-${list}
-<p class="soft">In parentheses: 95 % intervals. Only contenders of equal durability are ranked:</p>
+<div class="charts answer">${list}${figure}</div>
+<p class="soft">In parentheses: 95 % intervals; by setting: the smallest and the largest ratio of the single settings. Only contenders of equal durability are ranked:</p>
 ${bullets(analysis.summary.tiers.map(tierSentence), 'soft')}
+<p class="soft">The numbers below: ${escapeHtml(legend)} Green: proven fastest of its durability tier.${dagger}</p>
 </section>`
 }
 
@@ -75,27 +86,19 @@ function warningsSection({ warnings }: Analysis): string {
 
 async function scenarioSection(analysis: Analysis, scenario: string): Promise<string> {
   const groups = analysis.groups.filter(({ setting }) => setting.scenario === scenario)
-  const reasons: string[] = []
-  const footnote: Footnote = (cell) => {
-    const text = `${cell.contender}: ${reasonText(cell)}`
-    const index = reasons.indexOf(text)
-    return index >= 0 ? index + 1 : reasons.push(text)
-  }
-  const times = await renderSvg(timeChart(analysis, scenario, footnote))
-  const isWhole = legendSentences(analysis).length === 1
-  const strokes = isWhole
-    ? '95 % intervals'
-    : '95 % intervals, or the whole range where there are fewer than 6 forks'
+  const footnotes = new Footnotes()
+  const times = await renderSvg(timeChart(analysis, scenario, footnotes.numberOf))
+  const strokes = strokesText(analysis)
   const ratios = ratioChart(analysis, scenario)
   const forest =
     ratios === undefined
       ? ''
-      : `<figure>${await renderSvg(ratios)}<figcaption>Ratio of times to ${escapeHtml(analysis.reference)}, with ${strokes}. Hollow: another durability.</figcaption></figure>`
-  const result = resultTable(groups, analysis, footnote)
+      : `<figure>${await renderSvg(ratios)}<figcaption>Ratio of times to ${escapeHtml(analysis.reference)}, with ${strokes}.${hasTiers(analysis) ? ' Hollow: another durability.' : ''}</figcaption></figure>`
+  const result = resultTable(groups, analysis, footnotes.numberOf)
   const notes =
-    reasons.length === 0
+    footnotes.texts.length === 0
       ? ''
-      : `<ol class="soft">${reasons.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ol>`
+      : `<ol class="soft">${footnotes.texts.map((text) => `<li>${escapeHtml(text)}</li>`).join('')}</ol>`
   return `<section id="${anchor(scenario)}">
 <h2>${escapeHtml(scenario)}</h2>
 <div class="charts">
@@ -105,7 +108,6 @@ ${forest}
 ${notes}
 <details open><summary>Numbers</summary>
 ${result}
-<p class="soft">${escapeHtml(legendSentences(analysis).join(' '))} Green: proven fastest of its durability tier. †: another durability than ${escapeHtml(analysis.reference)}.</p>
 </details>
 <details><summary>What an operation cost</summary>
 ${costTable(groups)}
@@ -114,12 +116,21 @@ ${costTable(groups)}
 </section>`
 }
 
+function hasTiers({ summary }: Analysis): boolean {
+  return summary.tiers.length > 1
+}
+
+function strokesText(analysis: Analysis): string {
+  const isWhole = legendSentences(analysis).length === 1
+  return isWhole ? '95 % intervals' : '95 % intervals, or the whole range where there are fewer than 6 forks'
+}
+
 function conditionsSection(analysis: Analysis): string {
   const lines = [runSentence(analysis), environmentSentence(analysis), ...factSentences(analysis)]
   return `<section id="conditions">
 <h2>Conditions</h2>
 ${bullets(lines)}
-<p class="soft">Made from <code>${escapeHtml(analysis.path)}</code>; again with <code>shootout report ${escapeHtml(analysis.path)} --html report.html</code>. The numbers are in this page as JSON, in the element with the id <code>analysis</code>.</p>
+<p class="soft">Made from <code>${escapeHtml(analysis.path)}</code>; again with <code>shootout report ${escapeHtml(shellWord(analysis.path))} --html report.html</code>. The numbers are in this page as JSON, in the element with the id <code>analysis</code>.</p>
 </section>`
 }
 

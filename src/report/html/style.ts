@@ -13,14 +13,16 @@ p { margin: .4rem 0 } ul, ol { margin: .3rem 0; padding-left: 1.4rem }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: .5rem 0 } dt { font-weight: 600 } dd { margin: 0 }
 aside { background: var(--panel); border-left: 3px solid var(--warn); padding: .5rem .9rem; margin: .9rem 0; border-radius: 2px }
 .charts { display: flex; flex-wrap: wrap; gap: 1.2rem 1.5rem; align-items: flex-start }
-figcaption { max-width: 24rem } figure { margin: .5rem 0; max-width: 100% } figure svg { max-width: 100%; height: auto; display: block }
+.answer dl { flex: 1 1 34rem } @media (max-width: 40rem) { dl { display: block } dd { margin-bottom: .5rem } }
+figcaption { max-width: 28rem } figure { margin: .5rem 0; max-width: 100%; overflow-x: auto } figure svg { display: block }
 .scroll { overflow-x: auto }
 table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; margin: .4rem 0 }
 th, td { padding: .28rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; white-space: nowrap }
-th { font-weight: 600 } td.number, th.number { text-align: right } td .soft { display: block }
+th { font-weight: 600 } th:first-child { position: sticky; left: 0; background: var(--paper) } tbody th { font-weight: normal } td.number, th.number { text-align: right } td .soft { display: block }
 .fastest { color: var(--good); font-weight: 600 } .failed { color: var(--bad) } .none { color: var(--soft) }
 details { margin: .5rem 0 } summary { cursor: pointer; color: var(--soft) }
 code { font-size: .9em; background: var(--panel); padding: .1em .3em; border-radius: 3px }
 nav a { margin-right: 1rem } a { color: inherit }
-@media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --panel: #fff; --line: #bbb } body { padding: 0; max-width: none; font-size: 11px } nav { display: none } section, figure, tr { break-inside: avoid } h2, h3 { break-after: avoid } }
+@page { margin: 1.5cm }
+@media print { :root { color-scheme: light; --ink: #000; --soft: #444; --paper: #fff; --panel: #fff; --line: #bbb } body { padding: 0; max-width: none; font-size: 11px } nav { display: none } figure, tr, aside { break-inside: avoid } figure, .scroll { overflow: visible } figure svg { max-width: 100%; height: auto } h2, h3 { break-after: avoid } }
 `

@@ -5,6 +5,7 @@
 
 import type { TopLevelSpec } from 'vega-lite'
 import type { ChartSpec } from './charts.ts'
+import { escapeHtml } from './escape.ts'
 
 export async function renderSvg(spec: ChartSpec): Promise<string> {
   const [vega, vegaLite] = await Promise.all([import('vega'), import('vega-lite')])
@@ -12,7 +13,9 @@ export async function renderSvg(spec: ChartSpec): Promise<string> {
   const compiled = vegaLite.compile(spec as unknown as TopLevelSpec).spec
   const view = new vega.View(vega.parse(compiled), { renderer: 'none' })
   try {
-    return await view.toSVG()
+    // Vega names its charts only where it draws them in a browser.
+    const name = `role="graphics-document" aria-label="${escapeHtml(String(spec['description'] ?? ''))}"`
+    return (await view.toSVG()).replace('<svg ', `<svg ${name} `)
   } finally {
     view.finalize()
   }

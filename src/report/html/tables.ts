@@ -1,37 +1,36 @@
 /** The tables of the page. Every text that comes from elsewhere is escaped here. */
 
-import type { Analysis, Cell, Group, MeasuredCell } from '../../analysis/model.ts'
+import type { Analysis, Cell, Group } from '../../analysis/model.ts'
 import { formatRate } from '../../core/units.ts'
 import { costsOf } from '../costs.ts'
-import { concurrencyText, ratioText, timeText } from '../phrases.ts'
+import type { UnmeasuredCell } from '../footnotes.ts'
+import { hasRatio, ratioText, settingText, timeText } from '../phrases.ts'
 import { escapeHtml } from './escape.ts'
 
-export type Footnote = (cell: Exclude<Cell, MeasuredCell>) => number
+type Footnote = (cell: UnmeasuredCell) => number
 
 /** Contenders side by side. */
 export function resultTable(groups: readonly Group[], { contenders }: Analysis, footnote: Footnote): string {
-  const head = [
-    '<th>concurrency</th>',
-    '<th class="number">objects</th>',
-    ...contenders.map(({ label }) => `<th>${escapeHtml(label)}</th>`),
-  ]
+  const head = ['<th>setting</th>', ...contenders.map(({ label }) => `<th>${escapeHtml(label)}</th>`)]
   const rows = groups.map(({ setting, cells }) => [
-    `<td>${concurrencyText(setting.concurrency)}</td>`,
-    `<td class="number">${setting.objects}</td>`,
-    ...cells.map((cell) => resultCell(cell, footnote)),
+    `<th>${settingText(setting)}</th>`,
+    ...cells.map((cell) => resultCell(cell, cells.length, footnote)),
   ])
   return table(head, rows)
 }
 
-function resultCell(cell: Cell, footnote: Footnote): string {
+function resultCell(cell: Cell, count: number, footnote: Footnote): string {
   if (cell.status !== 'measured') {
     const word = cell.status === 'missing' ? 'not reached' : cell.status
     return `<td class="${cell.status === 'failed' ? 'failed' : 'none'}">${word} [${footnote(cell)}]</td>`
   }
   const time = escapeHtml(timeText(cell.timePerOperationNs))
   const rate = cell.throughputPerSecond === undefined ? '' : formatRate(cell.throughputPerSecond.median)
-  const ratio = cell.ratio.kind === 'none' ? '' : escapeHtml(ratioText(cell.ratio))
-  return `<td><span${cell.fastest ? ' class="fastest"' : ''}>${time}</span> <span class="soft">${[rate, ratio].filter((text) => text !== '').join(' · ')}</span></td>`
+  const ratio = hasRatio(cell, count) ? escapeHtml(ratioText(cell.ratio)) : ''
+  const below = [rate, ratio]
+    .map((text) => (text === '' ? '' : ` <span class="soft">${text}</span>`))
+    .join('')
+  return `<td><span${cell.fastest ? ' class="fastest"' : ''}>${time}</span>${below}</td>`
 }
 
 /** What an operation cost. One line per measured cell. */
@@ -46,7 +45,7 @@ export function costTable(groups: readonly Group[]): string {
   return table(
     head,
     rows.map(({ setting, contender, values }) => [
-      `<td>${setting}</td>`,
+      `<th>${setting}</th>`,
       `<td>${escapeHtml(contender)}</td>`,
       ...values.map((value) =>
         value === undefined || value === '0'

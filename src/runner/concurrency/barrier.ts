@@ -10,6 +10,7 @@
  */
 
 import type { Clock } from '../../core/clock.ts'
+import { ShootoutError } from '../../core/errors.ts'
 import type { Release, Section } from '../assignment.ts'
 
 export class BarrierHub {
@@ -44,7 +45,8 @@ export class BarrierHub {
       return
     }
     if (sections.length !== this.#seats) {
-      throw new Error(
+      throw new ShootoutError(
+        'barrier',
         'the workers disagree: some start a timed section that others end; all must call time() equally often',
       )
     }

@@ -25,8 +25,13 @@ process.once('message', (message: ToProcess) => {
 })
 
 async function carryOut(assignment: Assignment, seats: readonly number[]): Promise<void> {
+  // Handed over when all is closed: what a storage wrote is not known to be there before.
+  const reports: FromIsolate[] = []
   const link: Link = {
-    send: (message) => void process.send!(message),
+    send: (message) => {
+      if (message.type === 'done' && message.report !== undefined) reports.push(message)
+      else process.send!(message)
+    },
     onMessage: (listener) => process.on('message', (message: ToIsolate) => listener(message)),
   }
   try {
@@ -43,6 +48,7 @@ async function carryOut(assignment: Assignment, seats: readonly number[]): Promi
     } finally {
       await shared?.close()
     }
+    for (const report of reports) process.send!(report)
   } catch (error) {
     link.send({ type: 'failed', error: toPlainError(error) })
   }

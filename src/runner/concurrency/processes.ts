@@ -21,7 +21,7 @@ const leadPerProcessNs = 150_000
 /** How much of a dying process's standard error goes into the reason. */
 const lastWordsLimit = 2000
 
-/** How long a worker may take to close its storage after its report. */
+/** How long a process may take to end after its report. */
 const closeLimitMs = 10_000
 
 interface Pending {
@@ -107,7 +107,7 @@ export class ChildProcesses implements Workforce {
       try {
         this.#hub.arrive(message.section)
       } catch (error) {
-        this.#fail(new ShootoutError('barrier', (error as Error).message, { cause: error }))
+        this.#fail(error as ShootoutError)
       }
     } else if (message.type === 'failed') {
       this.#fail(fromPlainError(message.error))

@@ -8,9 +8,9 @@
 import { MessageChannel, type MessagePort } from 'node:worker_threads'
 import { Piscina } from 'piscina'
 import { systemClock } from '../../core/clock.ts'
-import { ShootoutError } from '../../core/errors.ts'
+import { ShootoutError, toPlainError } from '../../core/errors.ts'
 import { siblingModule } from '../../core/load-module.ts'
-import type { Assignment, FromIsolate, ToIsolate } from '../assignment.ts'
+import type { Assignment, FromIsolate, Section, ToIsolate } from '../assignment.ts'
 import type { IsolateRole } from '../worker.ts'
 import { BarrierHub } from './barrier.ts'
 import type { Host } from './concurrency.ts'
@@ -52,6 +52,13 @@ export const threadsHost: Host = async (assignment, seats, shared, link) => {
   const hub = new BarrierHub(seats.length, leadNs + leadPerThreadNs * seats.length, systemClock, (release) =>
     broadcast({ type: 'release', release }),
   )
+  const arrive = (section: Section | undefined): void => {
+    try {
+      hub.arrive(section)
+    } catch (error) {
+      link.send({ type: 'failed', error: toPlainError(error) })
+    }
+  }
   link.onMessage((message) => {
     if (message.type === 'step' && message.step.name === 'populate') ports[0]!.postMessage(message)
     else broadcast(message)
@@ -61,7 +68,7 @@ export const threadsHost: Host = async (assignment, seats, shared, link) => {
     ports.push(port1)
     const closed = new Promise<void>((resolve) => {
       port1.on('message', (message: FromIsolate) => {
-        if (message.type === 'arrive') hub.arrive(message.section)
+        if (message.type === 'arrive') arrive(message.section)
         else if (message.type === 'closed') resolve()
         else link.send(message)
       })

@@ -2,6 +2,7 @@
 
 import { ShootoutError } from '../../core/errors.ts'
 import { formatDuration } from '../../core/units.ts'
+import { emptyOperationNs } from './empty-loop.ts'
 import type { SideFork } from './side.ts'
 
 /** Operations and laps of every batch of a cell, equal on both sides. */
@@ -26,6 +27,12 @@ export const fewestOperations = 5
 export const operationsStep = 20
 /** All warm-up batches of a fork together: most code is compiled by then, and what is not, is equally old on both sides. */
 const warmupNs = 200e6
+/**
+ * V8 compiles what was called often, however long that took. Where operations wait for the disk, 200 ms were 660 of
+ * them: in the rounds that followed, operations went from 270 to 220 µs, and those of forks with twice as many took 200.
+ */
+const warmupOperations = 1500
+const slowWarmupNs = 600e6
 const warmupsMax = 100
 /** Batches of each length while probing, and how much longer the next may be. */
 const probesPerLength = 4
@@ -34,10 +41,11 @@ const growthMax = 8
 const lapsOfProbe = 50
 const operationsMax = 10_000_000
 /**
- * An operation that takes less does nothing: this is what the loop around it takes. Reading a field of an object that
- * is there takes several times as long.
+ * An operation that takes less than so many that do nothing is none itself. Reading a field of an object that is there
+ * takes nine times as long.
  */
-const emptyOperationNs = 5
+const emptyOperations = 3
+let emptyNs: Promise<number> | undefined
 /** How often twice the operations are compared with half of them, and the share of a batch that must follow. */
 const worthRounds = 8
 const worthMin = 0.2
@@ -51,11 +59,12 @@ export function gateOrder(slowestNs: number, fastestNs: number, operationsMin = 
   const wanted = Math.min(operationsMax, Math.max(operationsMin, batchNs / slowestNs))
   const step = Math.max(operationsStep, operationsMin)
   const operations = wanted < step ? Math.ceil(wanted) : Math.ceil(wanted / step) * step
+  const warmNs = Math.max(warmupNs, Math.min(warmupOperations * slowestNs, slowWarmupNs))
   return {
     operations,
     operationsPerLap: Math.max(1, Math.ceil(lapNs / fastestNs)),
     primer: Math.min(operations, Math.floor(primerNs / slowestNs)),
-    warmups: Math.min(warmupsMax, Math.max(2, Math.round(warmupNs / (operations * slowestNs)))),
+    warmups: Math.min(warmupsMax, Math.max(2, Math.round(warmNs / (operations * slowestNs)))),
   }
 }
 
@@ -80,15 +89,16 @@ export async function probe(fork: SideFork): Promise<number> {
 }
 
 /** @throws SideFailure `no-work` */
-export async function mustWork(fork: SideFork, order: GateOrder, costNs: number): Promise<void> {
+export async function mustWork(fork: SideFork, order: GateOrder): Promise<void> {
   const half = { ...order, operations: Math.ceil(order.operations / 2) }
-  const { least } = await worthOf(fork, half, worthRounds)
-  if (costNs >= emptyOperationNs && least >= worthMin) return
+  const { least, operationNs } = await worthOf(fork, half, worthRounds)
+  emptyNs ??= emptyOperationNs()
+  if (operationNs >= emptyOperations * (await emptyNs) && least >= worthMin) return
   throw fork.failure(
     new ShootoutError(
       'no-work',
-      `twice the operations take ${(1 + least).toFixed(2)} times the time, and one of them ${formatDuration(costNs)}: ` +
-        'what is timed is no work, so there is nothing to compare',
+      `twice the operations take ${(1 + least).toFixed(2)} times the time, and one more ${formatDuration(Math.max(0, operationNs))}: ` +
+        'what is timed is no work, so there is nothing to compare; choose another scenario, or more objects',
     ),
   )
 }
@@ -96,7 +106,8 @@ export async function mustWork(fork: SideFork, order: GateOrder, costNs: number)
 /**
  * How much more time twice the operations take: 1 if it is twice the time. Longer and shorter batches take turns, so that
  * a drift of the machine hits both.
- * @returns `typical`: the median over rounds; `least`: of the quickest batches, which no other process made longer
+ * @returns `typical`: the median over rounds; `least`: of the quickest batches, which no other process made longer;
+ * `operationNs`: what one operation adds to these, without what a batch takes however many there are
  */
 export async function worthOf(fork: SideFork, order: GateOrder, rounds: number) {
   const { operations, operationsPerLap, primer } = order
@@ -116,5 +127,6 @@ export async function worthOf(fork: SideFork, order: GateOrder, rounds: number) 
     ratios.push(totals[2] / totals[1])
   }
   const typical = ratios.sort((a, b) => a - b)[Math.floor(rounds / 2)]! - 1
-  return { typical, least: quickest[2] / quickest[1] - 1 }
+  const { 1: once, 2: twice } = quickest
+  return { typical, least: twice / once - 1, operationNs: (twice - once) / operations }
 }

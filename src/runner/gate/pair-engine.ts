@@ -11,6 +11,7 @@
 
 import { Histogram } from '../../core/histogram.ts'
 import { Random } from '../../core/random.ts'
+import { settled } from '../../core/settled.ts'
 import type {
   CountersLine,
   ExplanationLine,
@@ -105,7 +106,7 @@ export class PairEngine {
         const costs: number[] = []
         for (const fork of forks) costs.push(await probe(fork))
         const order = gateOrder(Math.max(...costs), Math.min(...costs), this.#operationsMin)
-        for (const [index, fork] of forks.entries()) await mustWork(fork, order, costs[index]!)
+        for (const fork of forks) await mustWork(fork, order)
         return order
       },
     )
@@ -248,15 +249,6 @@ function countedOperations(costNs: number): number {
 
 async function warmUp(fork: SideFork, { operations, operationsPerLap, warmups }: GateOrder): Promise<void> {
   for (let batch = 0; batch < warmups; batch++) await fork.warmUp(operations, operationsPerLap)
-}
-
-/** As Promise.all, but only once none is under way any more: forks must not be ended in the middle of a step. */
-async function settled<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  const results = await Promise.allSettled(promises)
-  return results.map((one) => {
-    if (one.status === 'rejected') throw one.reason
-    return one.value
-  })
 }
 
 function cellId({ setting: { scenario, objects, concurrency } }: GateTask) {

@@ -205,9 +205,9 @@ export class ForkFactory {
     }
   }
 
-  /** Ends whatever is alive; what waits for it fails. */
+  /** Ends whatever is alive; what waits for it fails, and hears of it if it could not be ended. Never throws. */
   async stopAll(): Promise<void> {
-    await Promise.all([...this.#live].map((fork) => this.#end(fork)))
+    await Promise.allSettled([...this.#live].map((fork) => this.#end(fork)))
   }
 
   async #end(fork: SideFork): Promise<void> {

@@ -79,9 +79,9 @@ const passed: ConductTrial = {
 describe('a certificate says', () => {
   const good = [...trials(0, 'pass', 'pass', 'pass'), ...trials(0.05, 'fail', 'fail')]
 
-  test('proven for no false alarm and everything found, with what so few gates can prove', () => {
+  test('kept for no false alarm and everything found, with what so few gates can prove', () => {
     const { verdict, falseAlarms, power } = certificate(good)
-    expect(verdict).toBe('proven')
+    expect(verdict).toBe('kept')
     expect(falseAlarms).toMatchObject({ gates: 3, failed: 0 })
     expect(falseAlarms.rateMax).toBeCloseTo(1 - 0.05 ** (1 / 3), 9)
     expect(power).toHaveLength(1)
@@ -97,13 +97,13 @@ describe('a certificate says', () => {
 
   test('missed for passing more slowdowns than promised, unless they are too small to matter', () => {
     expect(certificate([...good, ...trials(0.1, 'pass', 'pass')]).verdict).toBe('missed')
-    expect(certificate([...good, ...trials(0.02, 'pass', 'pass')]).verdict).toBe('proven')
+    expect(certificate([...good, ...trials(0.02, 'pass', 'pass')]).verdict).toBe('kept')
   })
 
   test('one miss among two proves nothing, one among twenty is within the promise', () => {
     expect(certificate([...good, ...trials(0.1, 'pass', 'fail')]).verdict).toBe('undecided')
     const nineteen = Array.from({ length: 19 }, (): Verdict => 'fail')
-    expect(certificate([...good, ...trials(0.1, 'pass', ...nineteen)]).verdict).toBe('proven')
+    expect(certificate([...good, ...trials(0.1, 'pass', ...nineteen)]).verdict).toBe('kept')
   })
 
   test('undecided where gates could not tell, or were never tried', () => {
@@ -120,7 +120,7 @@ describe('a certificate says', () => {
       ...disturbed(0, 'inconclusive', 'pass'),
       ...disturbed(0.2, 'inconclusive', 'fail'),
     ]
-    expect(certificate(careful).verdict).toBe('proven')
+    expect(certificate(careful).verdict).toBe('kept')
     expect(certificate([...good, ...disturbed(0.2, 'fail', 'pass')]).verdict).toBe('undecided')
   })
 
@@ -132,11 +132,11 @@ describe('a certificate says', () => {
   })
 })
 
-test('text and badge tell the same verdict, and only a proven one boasts', () => {
+test('text and badge tell the same verdict, and only a kept promise is boasted of', () => {
   const text = (one: Certificate) => renderCertificate(one, { width: 100, color: false })
-  const proven = certificate([...trials(0, 'pass'), ...trials(0.05, 'fail')])
-  expect(text(proven)).toContain('PROVEN')
-  expect(renderBadge(proven)).toContain('0/1 false, finds 5%')
+  const kept = certificate([...trials(0, 'pass'), ...trials(0.05, 'fail')])
+  expect(text(kept)).toContain('KEPT, in 2 gates')
+  expect(renderBadge(kept)).toContain('0/1 false, finds 5%')
   const broken = certificate(trials(0, 'fail'), { conduct: [passed] })
   expect(text(broken)).toContain('1 of 1 gates failed')
   expect(text(broken)).toContain('WRONG: nothing: expected exit code 4; was exit code 0')

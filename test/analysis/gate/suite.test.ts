@@ -7,6 +7,7 @@ import { defaultPolicy, type Limits, withLimits } from '../../../src/analysis/ga
 import { assess, type GateCell } from '../../../src/analysis/gate/suite.ts'
 import { Random } from '../../../src/core/random.ts'
 import type { PairLine } from '../../../src/results/gate-schema.ts'
+import { coded } from '../../coded.ts'
 
 const random = new Random('suite')
 
@@ -74,10 +75,15 @@ describe('one cell', () => {
   })
 
   test('is inconclusive before it begins when the time is not enough for the first look', () => {
-    expect(assess([cell()], defaultPolicy, { affordablePairs: 11 }).cells[0]).toMatchObject({
+    expect(assess([cell({ pairNs: 1 })], defaultPolicy, { remainingNs: 11 }).cells[0]).toMatchObject({
       verdict: 'inconclusive',
       ground: 'budget',
+      missingNs: 12,
     })
+    expect(assess([cell({ pairNs: 1 })], defaultPolicy, { remainingNs: 12 }).wants).toHaveLength(1)
+    expect(
+      assess([cell({ pilot: pairs(2, 0), pairNs: 1 })], defaultPolicy, { remainingNs: 15 }).wants,
+    ).toEqual([])
   })
 
   test('fails for the work it counts, before any pair', () => {
@@ -118,6 +124,45 @@ describe('a suite', () => {
     const { wants, cells: states } = assess(screened, defaultPolicy)
     expect(wants).toEqual([{ cell: 1, stage: 'confirm', upTo: 24 }])
     expect(states.map(({ verdict }) => verdict)).toEqual(['pass', undefined, 'pass'])
+  })
+
+  describe('where the time is not enough for all cells', () => {
+    const wanted = (cells: GateCell[], remainingNs: number) =>
+      assess(cells, defaultPolicy, { remainingNs }).wants.map(({ cell: index, stage }) => [index, stage])
+
+    test('those that need least of it are measured', () => {
+      const cells = [cell({ pairNs: 30 }), cell({ pairNs: 10 }), cell({ pairNs: 20 })]
+      expect(wanted(cells, 12 * 60)).toHaveLength(3)
+      expect(wanted(cells, 12 * 59)).toEqual([
+        [1, 'screen'],
+        [2, 'screen'],
+      ])
+      const { cells: states } = assess(cells, defaultPolicy, { remainingNs: 12 * 59 })
+      expect(states[0]).toMatchObject({ verdict: 'inconclusive', ground: 'budget', missingNs: 12 * 30 })
+    })
+
+    test('a cell whose screening has begun goes on, and what it needs is not there for others', () => {
+      const cells = [cell({ pairNs: 10, screen: pairs(6, 0) }), cell({ pairNs: 1 })]
+      expect(wanted(cells, 60 + 11)).toEqual([[0, 'screen']])
+      expect(wanted(cells, 60 + 12)).toHaveLength(2)
+    })
+
+    test('what is left over in the end is there for the others', () => {
+      const passed = cell({ pairNs: 10, screen: pairs(12, -0.01) })
+      const suspect = cell({ pairNs: 10, screen: pairs(12, 0.04) })
+      const waiting = cell({ pairNs: 10 })
+      expect(wanted([passed, waiting], 120)).toEqual([[1, 'screen']])
+      expect(wanted([suspect, waiting], 120)).toEqual([[0, 'confirm']])
+      expect(wanted([suspect, waiting], 500 + 120)).toEqual([[1, 'screen']])
+    })
+
+    test('nobody joins a confirmation, whose cells share one level', () => {
+      const cells = [
+        cell({ pairNs: 1, screen: pairs(12, 0.04), confirm: pairs(1, 0.04) }),
+        cell({ pairNs: 1 }),
+      ]
+      expect(wanted(cells, 1e9)).toEqual([[0, 'confirm']])
+    })
   })
 
   test('a suspect that does not repeat itself passes', () => {
@@ -193,6 +238,6 @@ test('a cell may have limits of its own', () => {
 })
 
 test('limits that cannot be told apart are refused', () => {
-  expect(() => withLimits(defaultPolicy, { tau: 0.05 })).toThrow('must be above')
+  expect(() => withLimits(defaultPolicy, { tau: 0.05 })).toThrow(coded('bad-limits', 'must be above'))
   expect(withLimits(defaultPolicy, { delta: 0.1 }).delta).toBe(0.1)
 })

@@ -74,6 +74,15 @@ describe('the interval of the median', () => {
     expect(medianInterval(values)).toMatchObject({ low: 3, high: 10 })
     expect(values[0]).toBe(12)
   })
+
+  test('is found among very many values', () => {
+    const values = Array.from({ length: 100_000 }, (_, index) => index)
+    // 1.96 standard deviations of Bin(n, 1/2) from the middle.
+    const { low, level } = medianInterval(values)!
+    expect(Math.abs(low - (50_000 - 1.96 * Math.sqrt(25_000)))).toBeLessThan(2)
+    expect(level).toBeGreaterThanOrEqual(0.95)
+    expect(level).toBeLessThan(0.951)
+  })
 })
 
 describe('two samples', () => {
@@ -134,6 +143,16 @@ describe('two samples', () => {
       expect(interval!.low > 0).toBe(mannWhitneyP(a, b) <= 0.05)
       expect(interval!.level).toBeGreaterThanOrEqual(0.95)
     }
+  })
+
+  test('a tie across the samples makes neither the test nor the interval bolder', () => {
+    // Without the tie U is 0 or 1; of the two, the test believes the one that speaks less for a shift.
+    const [a, b] = [
+      [1, 2, 3, 4],
+      [4, 5, 6, 7],
+    ] as const
+    expect(mannWhitneyP(a, b)).toBeCloseTo((2 * 2) / 70, 12)
+    expect(shift(a, b).interval!.low).toBe(0)
   })
 
   test('three against three cannot reach 95 %', () => {

@@ -36,6 +36,8 @@ interface World {
   readonly stores: Set<string>
   readonly seeds: Set<string>
   fault?: { readonly url: string; readonly step: string }
+  /** No store can be removed. */
+  isStuck?: boolean
 }
 
 /** Time of a batch by the number of its operations, ns. */
@@ -111,7 +113,10 @@ function engineOf(candidate: string, more: More = {}) {
         world.stores.add(`${url}${name}`)
         return {
           options: { store: made++ % 2 },
-          dispose: () => void world.stores.delete(`${url}${name}`),
+          dispose: async () => {
+            if (world.isStuck) throw new Error('no server to remove it from')
+            world.stores.delete(`${url}${name}`)
+          },
         } as unknown as Awaited<ReturnType<RunningContender['newStore']>>
       },
     }
@@ -127,7 +132,7 @@ function engineOf(candidate: string, more: More = {}) {
     employ: (assignment) => new VirtualWorkers(assignment, world),
     ...(more.burden === undefined ? {} : { burden: more.burden }),
   })
-  return { world, engine: new PairEngine(factory, seed, 40) }
+  return { world, factory, engine: new PairEngine(factory, seed, 40) }
 }
 
 const order = { operations: 20, operationsPerLap: 1, primer: 0, warmups: 2 }
@@ -235,6 +240,17 @@ test.each(['fixed:', 'idle:'])(
   },
 )
 
+test('whoever ends all forks hears of none that cannot be ended; whoever uses it does', async () => {
+  const { world, factory } = engineOf('fast:')
+  world.isStuck = true
+  let ended: Promise<void> | undefined
+  const used = factory.withForks([factory.make('baseline', task, 'stuck', 1)], async () => {
+    ended = factory.stopAll()
+  })
+  await expect(used).rejects.toThrow('no server to remove it from')
+  await expect(ended).resolves.toBeUndefined()
+})
+
 test('a batch that costs something to begin is work all the same, and more operations are worth less', async () => {
   const { engine } = engineOf('fast:')
   expect(await engine.worth(task, order)).toBeCloseTo(1, 9)
@@ -250,6 +266,9 @@ test('batches have whole operations, never none, and a lap that hides the clock'
   expect(gateOrder(1e9, 1e9, 50)).toMatchObject({ operations: 50 })
   expect(gateOrder(1e5, 1e5, 50)).toMatchObject({ operations: 50 })
   expect(gateOrder(4e4, 4e4, 50)).toMatchObject({ operations: 150 })
+  // Compiled by calls: some 1500 where an operation waits for the disk.
+  const slow = gateOrder(3e5, 3e5)
+  expect(slow.operations * slow.warmups).toBeGreaterThan(1450)
   expect(gateOrder(1e9, 1e9, 20)).toMatchObject({ operations: 20 })
   expect(gateOrder(100, 50)).toMatchObject({ operations: 50_000, operationsPerLap: 200 })
 })
