@@ -265,12 +265,18 @@ export class Channel {
     return timers.after(intervalMs, () => {
       // Whatever was heard meanwhile: the other side wants to hear something, too.
       if (pingMs > 0) this.send(types.ping, 0, 0)
-      this.#cancelTimer = timers.limit(0, () => {
-        const silentMs = timers.now() - this.#heardAt
+      const cancelNext = this.#watch()
+      // What has arrived by now is heard before it is judged: who spoke while this process stood still was not silent.
+      const now = timers.now()
+      const cancelJudging = timers.limit(0, () => {
+        const silentMs = now - this.#heardAt
         // A little short of a whole interval is a whole one: timers are not exact.
         if (silentMs >= silenceMs - 1) this.destroy(this.#silence(Math.round(silentMs)))
-        else this.#cancelTimer = this.#watch()
       })
+      this.#cancelTimer = () => {
+        cancelNext()
+        cancelJudging()
+      }
     })
   }
 }

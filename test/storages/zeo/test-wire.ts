@@ -6,7 +6,10 @@ export class RecordingWire implements Wire {
   readonly peer = 'test'
   readonly pieces: Uint8Array[] = []
   queuedBytes = 0
-  listen(): void {}
+  events: WireEvents | undefined
+  listen(events: WireEvents): void {
+    this.events = events
+  }
   write(pieces: readonly Uint8Array[]): void {
     this.pieces.push(...pieces)
   }
