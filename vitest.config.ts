@@ -12,7 +12,8 @@ export default defineConfig({
           name: 'source',
           include: ['test/**/*.test.ts'],
           exclude: ['test/built/**', 'test/cluster/**', 'test/mysql/**'],
-          testTimeout: 30_000,
+          testTimeout: 120_000,
+          hookTimeout: 60_000,
           // Most of the time goes into waiting for disks and servers.
           maxWorkers: 3,
         },
@@ -23,6 +24,7 @@ export default defineConfig({
           include: ['test/built/**/*.test.ts'],
           globalSetup: ['test/built/build.ts'],
           testTimeout: 120_000,
+          hookTimeout: 60_000,
           // These start processes by the dozen, which mostly take turns: when the others are through, three files at a time.
           maxWorkers: 3,
           sequence: { groupOrder: 1 },

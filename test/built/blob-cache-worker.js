@@ -22,12 +22,12 @@ function random(limit) {
 }
 
 /** @param {number} oid @param {number} fill */
-const sizeOf = (oid, fill) => 1 + ((oid * 7919 + fill * 131) % (oid === 1 ? 1_500_000 : 200_000))
+const sizeOf = (oid, fill) => 4 + ((oid * 7919 + fill * 131) % (oid === 1 ? 1_500_000 : 200_000))
 
 /** @param {number} oid @param {number} fill */
 function content(oid, fill) {
   const data = Buffer.alloc(sizeOf(oid, fill), `${oid}/${fill};`)
-  data.writeUInt32LE(fill, data.length > 4 ? data.length - 4 : 0)
+  data.writeUInt32LE(fill, data.length - 4)
   return data
 }
 
