@@ -4,9 +4,10 @@ import { systemClock } from '../../core/clock.ts'
 import type { Release, Section } from '../assignment.ts'
 import { Stopwatch } from '../stopwatch.ts'
 
-const operations = 1_000_000
+/** Some 250 µs: shorter than a process is let run before others have their turn. */
+const operations = 50_000
 /** V8 compiles the loop in the first; whatever else the machine does makes some longer. */
-const repetitions = 8
+const repetitions = 160
 
 /** Nobody to wait for. */
 const aloneAtBarrier = {
@@ -17,7 +18,7 @@ const aloneAtBarrier = {
   },
 }
 
-/** An operation that does nothing, with its share of the loop around it, ns. Takes some 20 ms. */
+/** An operation that does nothing, with its share of the loop around it, ns. Takes some 40 ms. */
 export async function emptyOperationNs(): Promise<number> {
   let leastNs = Number.POSITIVE_INFINITY
   for (let repetition = 0; repetition < repetitions; repetition++) {
