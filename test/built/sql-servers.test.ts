@@ -38,7 +38,7 @@ test.for(['postgres', 'mysql'])(
       const data = join(socketFolder(said.url), 'data')
       expect(existsSync(data)).toBe(true)
       child.kill('SIGKILL')
-      await expect.poll(() => existsSync(data), { timeout: 30_000, interval: 100 }).toBe(false)
+      await expect.poll(() => existsSync(data)).toBe(false)
     } finally {
       child.kill('SIGKILL')
       rmSync(folder, { recursive: true, force: true })

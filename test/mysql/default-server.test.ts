@@ -112,7 +112,7 @@ test.skipIf(server.folder === undefined)(
       const playing = Array.from({ length: 4 }, (_, client) =>
         ledger.play(storage, `${round}/${client}`, 60, random.split(client)),
       )
-      await expect.poll(() => ledger.commits, { timeout: 30_000 }).toBeGreaterThan(before + 20)
+      await expect.poll(() => ledger.commits).toBeGreaterThan(before + 20)
       killServer(server.folder!)
       await Promise.all(playing)
       await expect

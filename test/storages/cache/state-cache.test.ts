@@ -176,5 +176,5 @@ describe('memory', () => {
     expect(cache.get(asOid(1), asTid(1))).toBeUndefined()
     expect(cache.givenUpShards).toBe(1)
     expect(cache.add(asOid(2), asTid(1), bytesOf(10, 1))).toBe(false)
-  }, 20_000)
+  })
 })

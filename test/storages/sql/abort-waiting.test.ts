@@ -36,7 +36,6 @@ describe.each([
 
   test.skipIf(server === undefined).each(['vote', 'commit'] as const)(
     'an abort ends a %s that waits, again and again',
-    { timeout: 15_000 },
     async (way) => {
       const store = await server!.provision.newStore(`waiting_${way}`)
       const options = { ...store.options, lockTimeout: 60e9 }

@@ -3,7 +3,7 @@
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { noTid, type Oid, type Tid } from '../../../src/core/ids.ts'
 import { openStorage } from '../../../src/storages/open.ts'
 import mysql from '../../../src/storages/sql/mysql/index.ts'
@@ -258,7 +258,7 @@ describe.each([
       await restore(one, content(5000, 1))
       same(await read(one, a), content(5000, 1))
       same(await read(other, a), content(5000, 1))
-      await vi.waitFor(() => expect(cached()).toHaveLength(1))
+      await expect.poll(cached).toHaveLength(1)
       await one.zap()
       await restore(one, content(5000, 2))
       for (const storage of [one, other, await open()]) same(await read(storage, a), content(5000, 2))

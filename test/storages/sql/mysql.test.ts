@@ -29,7 +29,7 @@ describe.skipIf(server === undefined)('mysql', () => {
     await instance.afterCompletion()
     await stores.control.session.query('SET GLOBAL wait_timeout = 28800')
     const left = async () => (await stores.control.idle()).filter((id) => !others.has(id))
-    await expect.poll(left, { timeout: 10_000 }).toEqual([])
+    await expect.poll(left).toEqual([])
     await instance.pollInvalidations()
     expect(toText((await instance.load(oid!)).data)).toBe('1000')
   })

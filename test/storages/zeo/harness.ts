@@ -172,7 +172,7 @@ export async function serialOf(instance: StorageInstance, id: Oid): Promise<Tid>
 }
 
 export async function eventually(condition: () => boolean | Promise<boolean>, what: string): Promise<void> {
-  for (let left = 2000; left > 0; left--) {
+  for (let left = 20_000; left > 0; left--) {
     if (await condition()) return
     await new Promise((resolve) => setTimeout(resolve, 2))
   }

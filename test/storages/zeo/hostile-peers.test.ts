@@ -58,7 +58,7 @@ function stranger(to: Served, say: Uint8Array): Promise<Buffer> {
     socket.on('data', (chunk) => heard.push(chunk))
     socket.on('error', () => {})
     socket.on('close', () => resolve(Buffer.concat(heard)))
-    setTimeout(() => reject(new Error('the server did not hang up')), 10_000).unref()
+    setTimeout(() => reject(new Error('the server did not hang up')), 60_000).unref()
   })
 }
 
