@@ -65,88 +65,105 @@ export function parseResults(text: string, path: string): Results {
   const lines = text.split('\n')
   // A complete file ends with a line feed, so what follows the last one is empty or torn.
   const torn = lines.pop() ?? ''
-  if (lines.length === 0) {
+  const [first, ...rest] = lines
+  if (first === undefined) {
     throw new UsageError('results-empty', `${path} has no complete line; no run got as far as writing one`, {
       details: { path },
     })
   }
+  const body = new Body(parseSuite(first, path), path)
+  for (const [index, line] of rest.entries()) body.add(parseLine(line, path, index + 2), index + 2)
+  const incomplete = `line ${lines.length + 1} of ${path} is not complete and was left out: the run was killed while it wrote`
+  return body.results(torn === '' ? [] : [{ code: 'truncated-line', text: incomplete }])
+}
 
-  if (lines[0]!.startsWith('{"type":"gate"')) {
+function parseSuite(text: string, path: string): SuiteLine {
+  if (text.startsWith('{"type":"gate"')) {
     throw new UsageError(
       'results-malformed',
       `${path} is the journal of a gate, not the results of a run; "shootout plan --from" reads it, and "shootout gate --resume" goes on with it`,
       { details: { path } },
     )
   }
-
-  const suite = parseLine(lines[0]!, path, 1)
+  const suite = parseLine(text, path, 1)
   if (suite.type !== 'suite')
     throw malformed(path, 1, `the first line must be of type suite, but is ${suite.type}`)
   if (!suite.contenders.some((contender) => contender.label === suite.reference)) {
     throw malformed(path, 1, `reference "${suite.reference}" is not among the contenders`)
   }
-  const labels = new Set(suite.contenders.map((contender) => contender.label))
-  const settings = new Set(suite.settings.map(settingKey))
-  const forks = new Map<string, ForkLine>()
-  const skips = new Map<string, SkipLine>()
-  const calibrations = new Map<string, CalibrationLine>()
-  let end: EndLine | undefined
-  let elapsedNs = 0
-  let decision: ForksLine | undefined
+  return suite
+}
 
-  for (let index = 1; index < lines.length; index++) {
-    const line = parseLine(lines[index]!, path, index + 1)
-    if (line.type === 'suite') throw malformed(path, index + 1, 'only the first line may be of type suite')
+/** What follows the suite line, gathered line by line. */
+class Body {
+  readonly #suite: SuiteLine
+  readonly #path: string
+  readonly #labels: ReadonlySet<string>
+  readonly #settings: ReadonlySet<string>
+  readonly #forks = new Map<string, ForkLine>()
+  readonly #skips = new Map<string, SkipLine>()
+  readonly #calibrations = new Map<string, CalibrationLine>()
+  #end: EndLine | undefined
+  #elapsedNs = 0
+  #decision: ForksLine | undefined
+
+  constructor(suite: SuiteLine, path: string) {
+    this.#suite = suite
+    this.#path = path
+    this.#labels = new Set(suite.contenders.map(({ label }) => label))
+    this.#settings = new Set(suite.settings.map(settingKey))
+  }
+
+  add(line: ResultLine, number: number): void {
+    if (line.type === 'suite') throw malformed(this.#path, number, 'only the first line may be of type suite')
     if (line.type === 'end') {
       // A resumed run has an end for each session.
-      elapsedNs += line.elapsedNs
-      end = { ...line, elapsedNs }
-      continue
-    }
-    if (line.type === 'forks') {
-      if (line.forks.length !== suite.settings.length) {
-        const counts = `${line.forks.length} numbers for ${suite.settings.length} settings`
-        throw malformed(path, index + 1, `forks has ${counts}`)
+      this.#elapsedNs += line.elapsedNs
+      this.#end = { ...line, elapsedNs: this.#elapsedNs }
+    } else if (line.type === 'forks') {
+      const settings = this.#suite.settings.length
+      if (line.forks.length !== settings) {
+        const counts = `${line.forks.length} numbers for ${settings} settings`
+        throw malformed(this.#path, number, `forks has ${counts}`)
       }
-      decision = line
-      continue
-    }
-    const named = line.type === 'calibration' ? line.contenders : [line]
-    const stranger = named.find(({ contender }) => !labels.has(contender))
-    if (stranger !== undefined) {
-      throw malformed(path, index + 1, `contender "${stranger.contender}" is not in the suite line`)
-    }
-    const key = settingKey(line)
-    if (!settings.has(key)) throw malformed(path, index + 1, `setting "${key}" is not in the suite line`)
-    if (line.type === 'calibration') {
-      calibrations.set(key, line)
-    } else if (line.type === 'skip') {
-      skips.set(`${line.contender}/${key}`, line)
+      this.#decision = line
     } else {
-      // A resumed run adds forks after the end of the first part; until it ends itself, it is not complete.
-      end = undefined
-      forks.set(`${line.contender}/${key}/${line.fork}`, line)
+      this.#addOfSetting(line, number)
     }
   }
 
-  const warnings: ResultsWarning[] =
-    torn === ''
-      ? []
-      : [
-          {
-            code: 'truncated-line',
-            text: `line ${lines.length + 1} of ${path} is not complete and was left out: the run was killed while it wrote`,
-          },
-        ]
-  return {
-    path,
-    suite,
-    forks: [...forks.values()],
-    skips: [...skips.values()],
-    calibrations: [...calibrations.values()],
-    ...(decision === undefined ? {} : { decision }),
-    ...(end === undefined ? {} : { end }),
-    warnings,
+  #addOfSetting(line: CalibrationLine | SkipLine | ForkLine, number: number): void {
+    const named = line.type === 'calibration' ? line.contenders : [line]
+    const stranger = named.find(({ contender }) => !this.#labels.has(contender))
+    if (stranger !== undefined) {
+      throw malformed(this.#path, number, `contender "${stranger.contender}" is not in the suite line`)
+    }
+    const key = settingKey(line)
+    if (!this.#settings.has(key)) {
+      throw malformed(this.#path, number, `setting "${key}" is not in the suite line`)
+    }
+    if (line.type === 'calibration') {
+      this.#calibrations.set(key, line)
+    } else if (line.type === 'skip') {
+      this.#skips.set(`${line.contender}/${key}`, line)
+    } else {
+      // A resumed run adds forks after the end of the first part; until it ends itself, it is not complete.
+      this.#end = undefined
+      this.#forks.set(`${line.contender}/${key}/${line.fork}`, line)
+    }
+  }
+
+  results(warnings: readonly ResultsWarning[]): Results {
+    return {
+      path: this.#path,
+      suite: this.#suite,
+      forks: [...this.#forks.values()],
+      skips: [...this.#skips.values()],
+      calibrations: [...this.#calibrations.values()],
+      ...(this.#decision === undefined ? {} : { decision: this.#decision }),
+      ...(this.#end === undefined ? {} : { end: this.#end }),
+      warnings,
+    }
   }
 }
 
