@@ -1,5 +1,5 @@
 // Writes what a results file says into README: `node scripts/readme-table.mjs results/<date>/<machine>/readme.jsonl`,
-// in a checkout that is built. The tables of one scenario, their legend, the summary, and where they come from; nothing is typed.
+// in a checkout that is built. The tables of one scenario with their legend, the summary, and where they come from; nothing is typed.
 import { spawnSync } from 'node:child_process'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { relative, resolve } from 'node:path'
@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url'
 const shown = 'update'
 /** How a section begins: with the name of a scenario, or what comes after the last one. */
 const isHeaded = /^(?:[a-z][a-z-]*\n|Time per operation|[A-Z][a-z ]*(?:\(.*\))?\n)/
+/** A footnote with the lines that it goes on in. */
+const note = /^(\[\d+\]) .*\n?(?:(?![[*†]).+\n?)*/gm
 const marked = /<!-- table of \S* -->\n```\n[\s\S]*?\n```\n(?:\nMeasured .*\n)?/
 
 /**
@@ -17,13 +19,17 @@ const marked = /<!-- table of \S* -->\n```\n[\s\S]*?\n```\n(?:\nMeasured .*\n)?/
  */
 export function partOf(report) {
   const paragraphs = report.trimEnd().split('\n\n')
-  const found = [`${shown}\n`, 'Time per operation', 'Which is faster\n'].flatMap((heading) => {
+  const section = (/** @type {string} */ heading) => {
     const start = paragraphs.findIndex((text) => text.startsWith(heading))
     if (start < 0) throw new Error(`the report has no section "${heading.trim()}"`)
     const next = paragraphs.findIndex((text, index) => index > start && isHeaded.test(text))
-    return paragraphs.slice(start, next < 0 ? undefined : next)
-  })
-  return found.join('\n\n')
+    return paragraphs.slice(start, next < 0 ? undefined : next).join('\n\n')
+  }
+  const tables = section(`${shown}\n`)
+  const legend = section('Time per operation').replace(note, (text, number) =>
+    tables.includes(number) ? text : '',
+  )
+  return [tables, legend.trimEnd(), section('Which is faster\n')].join('\n\n')
 }
 
 /**

@@ -24,6 +24,15 @@ test('it shows the tables of one scenario, their legend and the summary, and not
   expect(part).not.toMatch(/^(?:add|cached-read|Durability|Conditions)/m)
 })
 
+test('footnotes of other scenarios are left out', () => {
+  const note = (number: number, text: string) => `[${number}] ${text}\nand more of it`
+  const legend = ['Time per operation as', 'such', note(1, 'b'), note(2, 'a'), note(3, 'b')].join('\n')
+  const given = `add\n a [2]\n\nupdate\n b [1]\n c [3]\n\n${legend}\n\nWhich is faster\n  add  a\n`
+  expect(partOf(given)).toBe(
+    `update\n b [1]\n c [3]\n\n${legend.replace(`${note(2, 'a')}\n`, '')}\n\nWhich is faster\n  add  a`,
+  )
+})
+
 test('it takes the place of the old one, and says what it was measured on', () => {
   const results = parseResults(sampleText({ scenarios: ['update'], objects: [20] }), 'x')
   const page = 'Before.\n\n<!-- table of nothing -->\n```\nold $&\n```\n\n```\nother\n```\n'
