@@ -27,7 +27,7 @@ export default defineConfig({
           name: 'built',
           include: ['test/built/**/*.test.ts'],
           globalSetup: ['test/built/build.ts'],
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 60_000,
           expect: expectation,
           // These start processes by the dozen, which mostly take turns: when the others are through, three files at a time.
