@@ -40,6 +40,8 @@ test('what one process writes through a served log the other is told of, and the
       .trimEnd()
       .split('\n')
       .map((line) => JSON.parse(line).event)
+      // On a busy machine any request may be.
+      .filter((event) => event !== 'slow')
     expect(events).toEqual(['listening', 'connected', 'connected', 'disconnected', 'disconnected', 'closing'])
   } finally {
     server.kill('SIGKILL')

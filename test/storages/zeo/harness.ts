@@ -66,7 +66,7 @@ export class Served {
 
   /** A server, perhaps a new one over the same storage. */
   async listen(): Promise<void> {
-    const { token, limits, slowMs, timers, readOnly = false, references } = this.#given
+    const { token, limits, slowMs = 60_000, timers, readOnly = false, references } = this.#given
     this.server = new ZeoServer({
       storage: this.storage,
       capabilities: this.#given.capabilities ?? memory.capabilities({ history: false }),
@@ -74,7 +74,7 @@ export class Served {
       readOnly,
       log: (entry) => this.logged.push(entry),
       ...(token === undefined ? {} : { token }),
-      ...(slowMs === undefined ? {} : { slowMs }),
+      slowMs,
       ...(timers === undefined ? {} : { timers }),
       ...(limits === undefined ? {} : { limits }),
       ...(references === undefined ? {} : { references }),
