@@ -41,15 +41,17 @@ const growthMax = 8
 const lapsOfProbe = 50
 const operationsMax = 10_000_000
 /**
- * An operation that takes less than so many that do nothing is none itself. Reading a field of an object that is there
- * takes nine times as long.
+ * An operation that takes less than so many that do nothing is none itself: those of a scenario that waits for a timer
+ * and then does nothing take two to six. Reading a field of an object that is there takes eight to twenty; what takes
+ * as much as the second number is work without another look.
  */
-const emptyOperations = 3
+const emptyOperations = 7
+const clearOperations = 10
 let emptyNs = Number.POSITIVE_INFINITY
 /** How often twice the operations are compared with half of them, and the share of a batch that must follow. */
 const worthRounds = 8
 const worthMin = 0.2
-/** A machine that is busy can make work look like none once; not every time. */
+/** On a busy machine no batch may be as quick as it can be; among so many times as many, some are. */
 const worthAttempts = 3
 /** Reading the clock costs some 50 ns: a lap of this length makes that at most 0.5 %. */
 const lapNs = 10_000
@@ -93,12 +95,19 @@ export async function probe(fork: SideFork): Promise<number> {
 /** @throws SideFailure `no-work` */
 export async function mustWork(fork: SideFork, order: GateOrder): Promise<void> {
   const half = { ...order, operations: Math.ceil(order.operations / 2) }
+  let [onceNs, twiceNs] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY]
   for (let attempt = 1; ; attempt++) {
-    const { least, operationNs } = await worthOf(fork, half, worthRounds)
+    const { quickest } = await worthOf(fork, half, worthRounds)
+    onceNs = Math.min(onceNs, quickest[1])
+    twiceNs = Math.min(twiceNs, quickest[2])
     if (attempt > 1 || emptyNs === Number.POSITIVE_INFINITY)
       emptyNs = Math.min(emptyNs, await emptyOperationNs())
-    if (operationNs >= emptyOperations * emptyNs && least >= worthMin) return
-    if (attempt === worthAttempts) throw fork.failure(noWork(least, operationNs))
+    const least = twiceNs / onceNs - 1
+    const operationNs = (twiceNs - onceNs) / half.operations
+    const isLast = attempt === worthAttempts
+    const operationMin = (isLast ? emptyOperations : clearOperations) * emptyNs
+    if (operationNs >= operationMin && least >= worthMin) return
+    if (isLast) throw fork.failure(noWork(least, operationNs))
   }
 }
 
@@ -112,8 +121,8 @@ const noWork = (least: number, operationNs: number) =>
 /**
  * How much more time twice the operations take: 1 if it is twice the time. Longer and shorter batches take turns, so that
  * a drift of the machine hits both.
- * @returns `typical`: the median over rounds; `least`: of the quickest batches, which no other process made longer;
- * `operationNs`: what one operation adds to these, without what a batch takes however many there are
+ * @returns `typical`: the median over rounds; `quickest`: the quickest batches of each length, ns, which no other
+ * process made longer
  */
 export async function worthOf(fork: SideFork, order: GateOrder, rounds: number) {
   const { operations, operationsPerLap, primer } = order
@@ -133,6 +142,5 @@ export async function worthOf(fork: SideFork, order: GateOrder, rounds: number) 
     ratios.push(totals[2] / totals[1])
   }
   const typical = ratios.sort((a, b) => a - b)[Math.floor(rounds / 2)]! - 1
-  const { 1: once, 2: twice } = quickest
-  return { typical, least: twice / once - 1, operationNs: (twice - once) / operations }
+  return { typical, quickest }
 }

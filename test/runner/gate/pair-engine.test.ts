@@ -241,9 +241,9 @@ test.each(['fixed:', 'idle:'])(
 )
 
 test('what looked like no work once, on a busy machine, is looked at again', async () => {
-  // Twice the operations of a half batch take no longer, in the rounds of the first look.
+  // In the first look, others make every half batch as long as a whole one.
   let left = 16
-  costs['disturbed:'] = (operations) => (operations === 60 && left-- > 0 ? 30 : operations) * 100_000
+  costs['disturbed:'] = (operations) => (operations === 30 && left-- > 0 ? 60 : operations) * 100_000
   const { engine } = engineOf('disturbed:')
   expect((await engine.calibrate(task)).operations).toBe(60)
   expect(left).toBeLessThan(0)
